@@ -1,0 +1,56 @@
+"""The command line: every verb, and the one place where errors become text and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import lehi_cli
+
+from .commands import compare, optims, report, tasks, train
+from .errors import LehiError
+
+app = typer.Typer(
+    name="lehi",
+    help="Is this optimizer better than that one, on my task, at the same price, and how sure can I be?",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("train")(train.train)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
+app.add_typer(tasks.app, name="tasks")
+app.command("optims")(optims.optims)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lehi {lehi_cli.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Read what comes before the verb; both options act elsewhere, `--debug` in `main`."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except LehiError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            typer.echo(error.hint, err=True)
+        sys.exit(error.exit_code)

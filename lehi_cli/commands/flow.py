@@ -1,0 +1,122 @@
+"""What `train` and `compare` have in common: carry out a plan, show what came of it, say where it lies."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from lehi_cli.errors import Exit, Notice
+from lehi_cli.execute.conduct import Settings, conduct, differences, split
+from lehi_cli.plan import Request, plan
+from lehi_cli.registry import optimizers, tasks
+from lehi_cli.render.curves import print_curves
+from lehi_cli.render.document import to_json
+from lehi_cli.render.live import watcher
+from lehi_cli.render.summary import print_summary
+from lehi_cli.render.table import Column, Table, print_table
+from lehi_cli.results import Section, arrange
+from lehi_cli.specs import RunSpec
+from lehi_cli.store import FAILED, Store, StoredRun
+
+DEFAULT_RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class View:
+    """How to show results."""
+
+    x: str = "passes"
+    quiet: bool = False
+    json: bool = False
+
+
+def run_and_show(request: Request, settings: Settings, root: Path, view: View, dry: bool) -> None:
+    """Plan, train what is missing, show everything, and exit with what the runs came to."""
+    runs = plan(request)
+    store = Store(root)
+    errors = Console(stderr=True)
+    say(errors, [*tasks.load().notices, *optimizers.load().notices])
+    if dry:
+        show_plan(Console(), runs, store)
+        return
+    done, missing = split(runs, store)
+    with watcher(errors, len(runs) if settings.fresh else len(missing), view.quiet) as watch:
+        try:
+            reused, interrupted = conduct(runs, store, settings, watch), False
+        except KeyboardInterrupt:
+            reused, interrupted = len(done), True
+    stored = [found for found in map(store.find, (run.run_id for run in runs)) if found is not None]
+    labels = {run.run_id: run.label for run in runs}
+    show(store, stored, view, labels)
+    if not view.quiet and not view.json:
+        trained = len(stored) - reused
+        errors.print(
+            f"{len(stored)} runs in {root} ({trained} trained, {reused} reused)", highlight=False, soft_wrap=True
+        )
+        again = _report_command(request, root)
+        errors.print(f"show again: {again}", markup=False, highlight=False, soft_wrap=True)
+    if interrupted:
+        errors.print("interrupted; the same command goes on with what is missing", highlight=False)
+        raise typer.Exit(Exit.INTERRUPTED)
+    if any(run.status in FAILED for run in stored):
+        raise typer.Exit(Exit.RUN_FAILED)
+
+
+def show(store: Store, runs: Sequence[StoredRun], view: View, labels: dict[str, str] | None = None) -> None:
+    """Tables and curves of stored runs, or one JSON document."""
+    sections = arrange(store, runs, labels)
+    errors = Console(stderr=True)
+    say(errors, store.notices)
+    if view.json:
+        typer.echo(to_json(sections))
+        return
+    console = Console()
+    for section in sections:
+        print_summary(console, section)
+        print_curves(console, section, view.x)
+        say(errors, _differences(section))
+
+
+def _differences(section: Section) -> list[Notice]:
+    return differences([dict(run.environment) for run in section.runs])
+
+
+def say(console: Console, notices: Sequence[Notice]) -> None:
+    """Print notices, each with its next step."""
+    for notice in notices:
+        hint = f" ({notice.hint})" if notice.hint else ""
+        console.print(f"warning: {notice.message}{hint}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_plan(console: Console, runs: Sequence[RunSpec], store: Store) -> None:
+    """The plan as a table: what would be trained and what is already there."""
+    done, missing = split(runs, store)
+    kept = {run.run_id for run in done}
+    columns = [Column("task", right=False), Column("optimizer", right=False), Column("seed"), Column("budget")]
+    columns += [Column("run", right=False), Column("state", right=False)]
+    rows = [
+        [
+            run.task.name,
+            run.label,
+            str(run.seed),
+            str(run.task.budget),
+            run.run_id,
+            "stored" if run.run_id in kept else "to train",
+        ]
+        for run in runs
+    ]
+    print_table(console, Table(columns, rows))
+    console.print(f"{len(runs)} runs: {len(missing)} to train, {len(done)} stored", highlight=False)
+
+
+def _report_command(request: Request, root: Path) -> str:
+    command = ["lehi", "report", "--task", ",".join(tasks.find(tasks.load(), name).name for name in request.tasks)]
+    command += ["--optims", ",".join(dict.fromkeys(spec.label or spec.name for spec in request.optimizers))]
+    if root != DEFAULT_RUNS:
+        command += ["--runs", str(root)]
+    return shlex.join(command)

@@ -1,0 +1,77 @@
+"""What can go wrong, as typed values: a message, what to do next, and the exit code it means.
+
+Only `lehi_cli.cli.main` turns these into text and an exit status; everything below it raises them, or hands back a
+`Notice` when the work can go on.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the command line."""
+
+    OK = 0
+    RUN_FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+
+
+class LehiError(Exception):
+    """An error the user can act on.
+
+    Args:
+        message: what is wrong, and where.
+        hint: what to do next.
+    """
+
+    exit_code = Exit.RUN_FAILED
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(LehiError):
+    """The request cannot be carried out as it was put."""
+
+    exit_code = Exit.USAGE
+
+
+class UnknownNameError(UsageError):
+    """A name that nothing is registered under; the message carries the nearest match and the whole list."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = ""):
+        known = sorted(known)
+        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint or f"known: {', '.join(known)}")
+
+
+class DataError(UsageError):
+    """Data that is missing, damaged, or not what the task declares."""
+
+
+class StoreError(UsageError):
+    """A run folder that cannot be read from or written to."""
+
+
+class PluginError(UsageError):
+    """A plug-in that fails to load."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know that does not stop the work."""
+
+    message: str
+    hint: str = ""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'adam'?` when one of `known` is close to `name`, else nothing."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]!r}?" if match else ""

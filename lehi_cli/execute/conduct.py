@@ -1,0 +1,110 @@
+"""A plan, a store, and an executor: reuse what is there, train the rest, and come back with every run's record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lehi_cli.errors import Notice
+from lehi_cli.specs import RunSpec
+from lehi_cli.store import DONE, Store
+
+from .watch import Watcher
+
+EXECUTORS = ("auto", "serial", "pool")
+WAIT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to carry out a plan; none of it can change a number, except the device.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        executor: `serial`, `pool`, or `auto`: a pool when there is more than one job.
+        jobs: runs at a time.
+        fresh: train again what the store already has.
+    """
+
+    device: str = "auto"
+    executor: str = "auto"
+    jobs: int = 1
+    fresh: bool = False
+
+
+def split(runs: Sequence[RunSpec], store: Store) -> tuple[list[RunSpec], list[RunSpec]]:
+    """The runs the store already has, and those that have to be trained."""
+    done, missing = [], []
+    for run in runs:
+        stored = store.find(run.run_id)
+        (done if stored is not None and stored.status in DONE else missing).append(run)
+    return done, missing
+
+
+def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Watcher) -> int:
+    """Train what is missing; returns how many runs were reused.
+
+    Raises:
+        UsageError: when the device is not there, or a task or an optimizer cannot be built as it was asked for;
+            nothing is written then.
+        StoreError: when the store cannot be written to.
+        KeyboardInterrupt: after what was running was stored as interrupted.
+    """
+    done, missing = ([], list(runs)) if settings.fresh else split(runs, store)
+    if not missing:
+        return len(done)
+    store.prepare()
+    # Only now is torch needed: a plan that is answered from the store never pays for its import.
+    from .environment import pick_device
+    from .preflight import preflight
+
+    device = pick_device(settings.device)
+    preflight(missing, device)
+    if settings.fresh:
+        for run in missing:
+            store.discard(run.run_id)
+    _train(missing, device, store, settings, watch)
+    _await_others(missing, device, store, settings, watch)
+    return len(done)
+
+
+def _train(runs: Sequence[RunSpec], device: str, store: Store, settings: Settings, watch: Watcher) -> None:
+    if settings.executor == "pool" or (settings.executor == "auto" and min(settings.jobs, len(runs)) > 1):
+        from .pool import run_pool
+
+        run_pool(runs, device, store, watch, settings.jobs)
+    else:
+        from .serial import run_serial
+
+        run_serial(runs, device, store, watch)
+
+
+def _await_others(runs: Sequence[RunSpec], device: str, store: Store, settings: Settings, watch: Watcher) -> None:
+    """Wait for runs that another process was at; take over those it leaves unfinished."""
+    while others := [run for run in runs if _is_unfinished(run, store)]:
+        time.sleep(WAIT_SECONDS)
+        _train([run for run in others if not _is_running(run, store)], device, store, settings, watch)
+
+
+def _is_running(run: RunSpec, store: Store) -> bool:
+    stored = store.find(run.run_id)
+    return stored is not None and stored.status == "running"
+
+
+def _is_unfinished(run: RunSpec, store: Store) -> bool:
+    """Whether a run has no final status: it is running elsewhere, or its folder was taken a moment ago."""
+    stored = store.find(run.run_id)
+    return stored is None or stored.status == "running"
+
+
+def differences(environments: Sequence[dict[str, object]]) -> list[Notice]:
+    """A notice for every respect in which runs that are compared were made differently."""
+    notices = []
+    for key in ("device", "device_name", "threads", "torch", "lehi", "python"):
+        values = sorted({str(environment.get(key)) for environment in environments if environment})
+        if len(values) > 1:
+            notices.append(
+                Notice(f"the runs differ in {key}: {', '.join(values)}", "--no-cache trains all of them anew")
+            )
+    return notices

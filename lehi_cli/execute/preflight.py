@@ -1,0 +1,28 @@
+"""Build every task and optimizer of a plan once before anything is written, so that a bad option is a usage error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lehi_cli.errors import UsageError
+from lehi_cli.specs import RunSpec, canonical_json
+from lehi_cli.train import Training
+
+
+def preflight(runs: Sequence[RunSpec], device: str) -> None:
+    """Build each distinct pair of task and optimizer on `device`; trains nothing.
+
+    Raises:
+        UsageError: when an argument is refused, with the words of whoever refused it. Any other failure is left for
+            the run itself to meet and to record.
+    """
+    pairs = {canonical_json([run.task.identity(), run.optimizer.name, run.optimizer.options]): run for run in runs}
+    for run in pairs.values():
+        try:
+            Training(run, device)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{run.task.name} with {run.label} cannot be built: {error}") from error
+        except UsageError:
+            raise
+        except Exception:  # noqa: S112  (a run that raises is a result: it is stored and shown as such)
+            continue

@@ -1,0 +1,20 @@
+"""One run after another, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from lehi_cli.specs import RunSpec
+from lehi_cli.store import Store
+
+from .watch import Watcher
+from .worker import execute
+
+
+def run_serial(runs: Sequence[RunSpec], device: str, store: Store, watch: Watcher) -> None:
+    """Train each of `runs` that nobody else is at."""
+    for run in runs:
+        ended = execute(run, device, store, partial(watch.started, run), partial(watch.pulse, run))
+        if ended is not None:
+            watch.finished(run, *ended)

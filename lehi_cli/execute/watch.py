@@ -1,0 +1,21 @@
+"""What an executor tells whoever is watching."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lehi_cli.records import Pulse
+from lehi_cli.specs import RunSpec
+
+
+class Watcher(Protocol):
+    """Told of every run's start, progress and end, in the process that asked for them."""
+
+    def started(self, run: RunSpec) -> None:
+        """`run` is being trained."""
+
+    def pulse(self, run: RunSpec, pulse: Pulse) -> None:
+        """`run` got this far."""
+
+    def finished(self, run: RunSpec, status: str, message: str) -> None:
+        """`run` ended; `message` says what went wrong, if anything did."""

@@ -1,0 +1,77 @@
+"""One run from claim to final status, whatever happens in between. Every executor ends up here."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+import torch
+
+from lehi_cli.errors import LehiError, StoreError
+from lehi_cli.records import Pulse, Row
+from lehi_cli.specs import RunSpec
+from lehi_cli.store import Recorder, Store
+from lehi_cli.train import train
+
+from .environment import environment
+
+
+def execute(
+    run: RunSpec, device: str, store: Store, started: Callable[[], None], pulse: Callable[[Pulse], None]
+) -> tuple[str, str] | None:
+    """Train one run into the store.
+
+    Returns:
+        Its status and what went wrong, or None when it is already done or another process is at it.
+
+    Raises:
+        StoreError: when the store cannot be written to; nothing can be recorded then.
+        KeyboardInterrupt: after the run was recorded as interrupted.
+    """
+    if run.task.threads is not None:
+        torch.set_num_threads(run.task.threads)
+    try:
+        recorder = store.claim(run, environment(device))
+        if recorder is None:
+            return None
+        started()
+        return _record(run, device, recorder, pulse)
+    except OSError as error:
+        raise StoreError(f"cannot write run {run.run_id} to {store.root}: {error.strerror}") from error
+
+
+def _record(run: RunSpec, device: str, recorder: Recorder, pulse: Callable[[Pulse], None]) -> tuple[str, str]:
+    trouble: list[OSError] = []
+
+    def emit(row: Row) -> None:
+        try:
+            values = asdict(row)
+            recorder.add(values, values.pop("metrics"))
+        except OSError as error:
+            trouble.append(error)
+            raise
+
+    def finish(status: str, error: BaseException) -> tuple[str, str]:
+        recorder.finish(status, {}, _describe(error))
+        return status, f"{type(error).__name__}: {error}"
+
+    try:
+        outcome = asdict(train(run, device, emit, pulse))
+    except KeyboardInterrupt as error:
+        finish("interrupted", error)
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        return finish("oom", error)
+    except Exception as error:  # whatever a task's or an optimizer's code may raise is that run's result
+        if trouble:
+            raise
+        return finish("error", error)
+    status = outcome.pop("status")
+    recorder.finish(status, outcome, {})
+    return status, ""
+
+
+def _describe(error: BaseException) -> Mapping[str, str]:
+    message = f"{error.message} {error.hint}".strip() if isinstance(error, LehiError) else str(error)
+    return {"type": type(error).__name__, "message": message, "traceback": "".join(traceback.format_exception(error))}

@@ -1,0 +1,87 @@
+"""From a request to the list of runs that answers it. Pure data: nothing is imported, opened or trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .errors import UsageError
+from .registry import optimizers, tasks
+from .registry.optimizers import OptimizerRecord
+from .specs import Budget, OptimSpec, RunSpec, TaskSpec
+
+SMOKE = Budget("steps", 5)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        tasks: names or paths.
+        optimizers: in the order they are to be compared; the first is the reference.
+        seeds: one run per task, optimizer and seed.
+        overrides: `key=value` changes to every task.
+        budget: in place of the tasks' own.
+        precision: `fp32` or `bf16`.
+        smoke: a few steps, to prove that everything runs.
+    """
+
+    tasks: Sequence[str]
+    optimizers: Sequence[OptimSpec]
+    seeds: Sequence[int]
+    overrides: Sequence[str] = ()
+    budget: Budget | None = None
+    precision: str = "fp32"
+    smoke: bool = False
+
+
+def plan(request: Request) -> list[RunSpec]:
+    """Every run of the request: task by task, seed by seed, and within a seed optimizer by optimizer.
+
+    Runs that will be compared so lie next to each other in time, on a machine whose speed drifts.
+
+    Raises:
+        UsageError: on anything unknown or malformed, and when two optimizers come out as the same run.
+    """
+    if request.precision not in RunSpec.PRECISIONS:
+        raise UsageError(f"unknown precision {request.precision!r}", f"one of {', '.join(RunSpec.PRECISIONS)}")
+    runs = []
+    for name in request.tasks:
+        task = _task(name, request)
+        resolved = [_optimizer(spec, task) for spec in request.optimizers]
+        labels = _labels(request.optimizers)
+        for seed in request.seeds:
+            for (record, spec), label in zip(resolved, labels, strict=True):
+                spec = replace(spec, label=label)
+                runs.append(RunSpec(task, spec, seed, request.precision, record.code_hash(), record.origin))
+    _refuse_twins(runs)
+    return runs
+
+
+def _task(name: str, request: Request) -> TaskSpec:
+    spec = tasks.find(tasks.load(), name).spec(request.overrides)
+    if request.smoke:
+        return replace(spec, budget=SMOKE, evaluations=1)
+    return replace(spec, budget=request.budget) if request.budget else spec
+
+
+def _optimizer(spec: OptimSpec, task: TaskSpec) -> tuple[OptimizerRecord, OptimSpec]:
+    """What is known of the optimizer, and its spec with the task's tuned defaults and its own filled in."""
+    record = optimizers.find(optimizers.load(), spec.name)
+    tuned = task.optimizers.get(record.name, {}).get("options", {})
+    return record, record.resolve(spec, tuned)
+
+
+def _labels(specs: Sequence[OptimSpec]) -> list[str]:
+    """What each is called in tables: its label, its name when no other has it, or as much as was typed."""
+    names = [spec.name for spec in specs]
+    return [spec.label or (spec.name if names.count(spec.name) == 1 else str(spec)) for spec in specs]
+
+
+def _refuse_twins(runs: Sequence[RunSpec]) -> None:
+    labels: dict[str, str] = {}
+    for run in runs:
+        twin = labels.setdefault(run.run_id, run.label)
+        if twin != run.label:
+            raise UsageError(f"{twin!r} and {run.label!r} are the same optimizer with the same options")

@@ -1,0 +1,62 @@
+"""What a run hands out while it trains and when it ends: plain data, so it crosses processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """One logged point of a run.
+
+    Attributes:
+        split: `train` (mean over the steps since the last such row), `val`, or `test` (once, at the end).
+        epoch: passes over the training split, fractional.
+        step: optimizer steps taken.
+        samples: training samples seen.
+        passes: gradient equivalents spent on training.
+        seconds: training time, without evaluation.
+        loss: mean loss.
+        lr_now: learning rate of the step before.
+        metrics: further values by name; none for `train`.
+    """
+
+    split: str
+    epoch: float
+    step: int
+    samples: int
+    passes: float
+    seconds: float
+    loss: float
+    lr_now: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How far a run is, for whoever watches."""
+
+    progress: float
+    step: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    `init_checksum` and `order_checksum` identify the initial weights and the order of the data: they are equal for
+    every optimizer at one seed.
+    """
+
+    status: str
+    steps: int
+    passes: float
+    seconds: float
+    parameters: int
+    state_bytes: int
+    init_checksum: str
+    order_checksum: str
+    data_checksum: str
+    floor: dict[str, float]

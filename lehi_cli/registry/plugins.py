@@ -1,0 +1,122 @@
+"""Where plug-ins come from, and how their code is loaded.
+
+Three places: entry points of installed distributions, folders named in the environment variable `LEHI_PLUGINS`
+(separated as in `PATH`), and a path written on the command line. A Python file is loaded under a private module name,
+so two plug-ins called `my_task.py` do not collide, and it is in `sys.modules` before it runs, so its dataclasses work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.metadata import entry_points
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lehi_cli.errors import LehiError, Notice, PluginError
+
+PLUGIN_FOLDERS = "LEHI_PLUGINS"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Something that can be loaded: `load` returns an entry point's object, or the path of a file in a folder."""
+
+    source: str
+    load: Callable[[], Any]
+
+
+def discover(group: str) -> Iterator[Plugin]:
+    """Every plug-in offered under entry-point `group` and every `.yaml` and `.py` file in the plug-in folders."""
+    for point in entry_points(group=group):
+        owner = point.dist.name if point.dist else "an unknown distribution"
+        yield Plugin(f"{owner} (entry point {point.name})", point.load)
+    for folder in filter(None, os.environ.get(PLUGIN_FOLDERS, "").split(os.pathsep)):
+        for path in sorted(Path(folder).glob("*")):
+            if path.suffix in {".yaml", ".yml", ".py"}:
+                yield Plugin(str(path), lambda path=path: path)
+
+
+def failure(plugin: Plugin, error: Exception) -> Notice:
+    """The notice for a plug-in that could not be loaded."""
+    if isinstance(error, LehiError):
+        return Notice(f"plug-in {plugin.source}: {error.message}", error.hint)
+    return Notice(f"plug-in {plugin.source}: {type(error).__name__}: {error}")
+
+
+@cache
+def load_file(path: Path) -> ModuleType:
+    """Run a Python file as a module of its own, once per process.
+
+    Raises:
+        PluginError: when the file is missing or raises.
+    """
+    name = f"_lehi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise PluginError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(f"{path} fails to load: {type(error).__name__}: {error}") from error
+    return module
+
+
+def resolve(reference: str, origin: str = "") -> Any:
+    """The object behind `module:name`, or behind `:name` in the file `origin`.
+
+    Raises:
+        PluginError: when the module or file cannot be loaded, or has no such name.
+    """
+    module_name, _, name = reference.rpartition(":")
+    if module_name:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise PluginError(f"{reference!r}: {error}") from error
+    else:
+        module = load_file(Path(origin))
+    try:
+        return attrgetter(name)(module)
+    except AttributeError:
+        where = module_name or origin
+        raise PluginError(f"{where} has no {name!r}", "check the name after the colon") from None
+
+
+def source_hash(reference: str, origin: str = "") -> str:
+    """SHA-256 (16 digits) of the source behind `module:name`, `package:name`, or `:name` in the file `origin`.
+
+    A package counts with all its Python files. Nothing is imported: the code may need torch, this must not.
+    """
+    module_name = reference.partition(":")[0]
+    path = _locate(module_name) if module_name else Path(origin)
+    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _locate(module_name: str) -> Path:
+    """The file of a module, found part by part: `importlib.util.find_spec` would import the packages above it."""
+    search: Sequence[str] | None = None
+    parts = module_name.split(".")
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        spec = importlib.util.find_spec(name) if depth == 1 else PathFinder.find_spec(name, search)
+        if spec is None or spec.origin is None:
+            raise PluginError(f"no module named {module_name!r}", "is it installed in this environment?")
+        search = spec.submodule_search_locations
+    return Path(spec.origin)

@@ -1,0 +1,240 @@
+"""Every task the tool knows: one YAML file each, or a Python file with a `TASK` of the same keys.
+
+A task is read, overridden (`--set model.hidden=256/256`) and checked here into a `TaskSpec`. Nothing of its code runs:
+data sources and models stay import strings, and the hash of the files they are in makes an edited task another task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from lehi_cli.data import SOURCES
+from lehi_cli.errors import PluginError, UsageError, did_you_mean
+from lehi_cli.models import MODELS
+from lehi_cli.specs import Budget, Schedule, TaskSpec, parse_value
+
+from . import plugins
+from .catalog import Catalog
+
+T = TypeVar("T")
+GROUP = "lehi.tasks"
+LOSSES = ("cross_entropy", "bce", "mse")
+METRICS = ("accuracy", "mae")
+REQUIRED = ("name", "summary", "data", "model", "loss", "batch_size", "budget")
+DEFAULTS: Mapping[str, Any] = {
+    "metrics": [],
+    "schedule": {"kind": "constant"},
+    "evaluations": 20,
+    "threads": None,
+    "target": {},
+    "optimizers": {},
+    "variants": {},
+}
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """A task as it was written: its keys, the file it comes from (empty for none), not yet checked."""
+
+    content: Mapping[str, Any]
+    origin: str
+
+    @property
+    def name(self) -> str:
+        """The task's name, or its file's when it has none."""
+        return str(self.content.get("name") or Path(self.origin).stem)
+
+    def spec(self, overrides: Sequence[str] = ()) -> TaskSpec:
+        """The task with `key=value` overrides applied and every key checked.
+
+        Raises:
+            UsageError: naming task, key and value.
+        """
+        content = deepcopy({**DEFAULTS, **self.content})
+        where = f"task {self.name!r}"
+        for key in content:
+            _known(key, (*REQUIRED, *DEFAULTS), where)
+        for override in overrides:
+            _apply(content, override, where)
+        for key in REQUIRED:
+            if key not in content:
+                raise UsageError(f"{where} has no {key!r}", f"a task needs {', '.join(REQUIRED)}")
+        return _build(content, self.origin, where)
+
+
+def _known(key: str, known: Sequence[str], where: str) -> None:
+    if key not in known:
+        raise UsageError(f"{where} has no {key!r}{did_you_mean(key, known)}", f"known: {', '.join(known)}")
+
+
+def _apply(content: dict[str, Any], override: str, where: str) -> None:
+    """Set `a.b=value` in place; `model=mlp` picks the variant `variants.model.mlp`."""
+    path, equals, text = override.partition("=")
+    if not (path and equals and text):
+        raise UsageError(f"malformed override {override!r}", "write --set key=value, for example --set batch_size=32")
+    first, *rest = path.split(".")
+    _known(first, tuple(key for key in content if key not in ("name", "variants")), where)
+    value = parse_value(text)
+    if not rest:
+        content[first] = _variant(content, first, value, where) if isinstance(content[first], Mapping) else value
+        return
+    target = content[first]
+    for part in rest[:-1]:
+        target = target.get(part) if isinstance(target, Mapping) else None
+    if not isinstance(target, dict):
+        raise UsageError(f"{where} has no {path!r}", "lehi tasks show NAME prints what can be set")
+    target[rest[-1]] = value
+
+
+def _variant(content: Mapping[str, Any], key: str, name: Any, where: str) -> Any:
+    variants = content["variants"].get(key, {})
+    if name in variants:
+        return deepcopy(variants[name])
+    if key == "schedule" and name in Schedule.KINDS:
+        return {"kind": name}
+    known = list(variants) or (list(Schedule.KINDS) if key == "schedule" else [])
+    hint = f"known: {', '.join(known)}" if known else f"set one of its keys, for example --set {key}.KEY=value"
+    raise UsageError(f"{where}: {key} has no variant {name!r}{did_you_mean(str(name), known)}", hint)
+
+
+def _build(content: Mapping[str, Any], origin: str, where: str) -> TaskSpec:
+    data = _section(content, "data", "source", SOURCES, where)
+    model = _section(content, "model", "kind", MODELS, where)
+    budget = content["budget"]
+    if not isinstance(budget, Mapping) or len(budget) != 1:
+        raise UsageError(f"{where}: budget={budget!r}: give exactly one of {', '.join(Budget.KINDS)}")
+    code = {ref: plugins.source_hash(ref, origin) for ref in (data["source"], model["kind"])}
+    return TaskSpec(
+        name=_check(content, "name", str, where),
+        summary=_check(content, "summary", str, where),
+        data=data,
+        model=model,
+        loss=_choice(content["loss"], LOSSES, "loss", where),
+        metrics=tuple(_choice(metric, METRICS, "metric", where) for metric in _check(content, "metrics", list, where)),
+        batch_size=_count(content, "batch_size", where),
+        budget=_with_place(where, lambda: Budget(*next(iter(budget.items())))),
+        schedule=_with_place(where, lambda: Schedule(**_check(content, "schedule", dict, where))),
+        evaluations=_count(content, "evaluations", where),
+        code=code,
+        threads=None if content["threads"] is None else _count(content, "threads", where),
+        target=_check(content, "target", dict, where),
+        optimizers=_check(content, "optimizers", dict, where),
+        variants=_check(content, "variants", dict, where),
+        origin=origin,
+    )
+
+
+def _section(content: Mapping[str, Any], key: str, what: str, known: Mapping[str, str], where: str) -> dict[str, Any]:
+    """A mapping whose `what` names code: a known name becomes its import string; `module:name` and `:name` stay."""
+    section = dict(_check(content, key, dict, where))
+    name = section.get(what)
+    if not isinstance(name, str):
+        raise UsageError(f"{where}: {key} has no {what!r}", f"one of {', '.join(known)}, or module:name")
+    if ":" not in name:
+        section[what] = known[_choice(name, tuple(known), f"{key} {what}", where)]
+    return section
+
+
+def _check(content: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    value = content[key]
+    if not isinstance(value, kind):
+        raise UsageError(f"{where}: {key}={value!r} is not a {_TYPE_NAMES[kind]}")
+    return value
+
+
+_TYPE_NAMES = {str: "text", list: "list", dict: "mapping of keys to values"}
+
+
+def _choice(value: Any, known: Sequence[str], what: str, where: str) -> str:
+    if value not in known:
+        raise UsageError(
+            f"{where}: unknown {what} {value!r}{did_you_mean(str(value), known)}", f"known: {', '.join(known)}"
+        )
+    return str(value)
+
+
+def _count(content: Mapping[str, Any], key: str, where: str) -> int:
+    value = content[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{where}: {key}={value!r}: must be a whole number above zero")
+    return value
+
+
+def _with_place(where: str, make: Callable[[], T]) -> T:
+    """Run `make`, and let what it refuses say which task it was."""
+    try:
+        return make()
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}", error.hint) from None
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+@cache
+def load() -> Catalog[TaskRecord]:
+    """All tasks: built in, from installed distributions, and from plug-in folders."""
+    catalog: Catalog[TaskRecord] = Catalog("task")
+    for path in sorted(_built_in_folder().glob("*.yaml")):
+        record = _from_yaml(path)
+        catalog.add(record.name, record, "lehi")
+    catalog.add_plugins(GROUP, _read)
+    return catalog
+
+
+def find(catalog: Catalog[TaskRecord], name: str) -> TaskRecord:
+    """The task called `name`, or the one in the YAML or Python file of that path."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml", ".py"}:
+        return catalog.get(name)
+    if not path.is_file():
+        raise UsageError(f"no task file {name}", "give the path of a .yaml or .py file, or a name from: lehi tasks")
+    records = list(_from_file(path.absolute()))
+    if not records:
+        raise PluginError(f"{name} defines no TASK", 'set TASK = {"name": ..., "data": ..., "model": ...} in it')
+    return records[0]
+
+
+def _built_in_folder() -> Path:
+    """The package `lehi_cli.tasks`; in a source checkout that is not installed, the sibling folder it is made of."""
+    spec = find_spec("lehi_cli.tasks")
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin).parent
+    return Path(__file__).parents[2] / "tasks"
+
+
+def _read(plugin: plugins.Plugin) -> Iterator[tuple[str, TaskRecord]]:
+    loaded = plugin.load()
+    if isinstance(loaded, Mapping):
+        records: Iterator[TaskRecord] = iter([TaskRecord(loaded, "")])
+    else:
+        records = _from_file(Path(loaded))
+    for record in records:
+        record.spec()
+        yield record.name, record
+
+
+def _from_file(path: Path) -> Iterator[TaskRecord]:
+    if path.suffix == ".py":
+        content = getattr(plugins.load_file(path), "TASK", None)
+        if content is not None:
+            yield TaskRecord(content, str(path))
+    else:
+        yield _from_yaml(path)
+
+
+def _from_yaml(path: Path) -> TaskRecord:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PluginError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, Mapping):
+        raise PluginError(f"{path} holds no keys and values")
+    return TaskRecord(content, str(path))

@@ -1,0 +1,28 @@
+"""Numbers as text, with no more digits than they deserve."""
+
+from __future__ import annotations
+
+import math
+
+from lehi_cli.stats import Estimate
+
+PLAIN_DIGITS = 4
+
+
+def with_spread(value: Estimate) -> str:
+    """`0.0821±0.0032`: the standard deviation to two digits, the mean to the same place; `0.08213` for one run."""
+    if not math.isfinite(value.mean):
+        return "-"
+    if not math.isfinite(value.sd) or value.sd == 0:
+        return compact(value.mean)
+    places = min(max(1 - math.floor(math.log10(value.sd)), 0), 6)
+    return f"{value.mean:.{places}f}±{value.sd:.{places}f}"
+
+
+def compact(value: float) -> str:
+    """A number to four digits: `600`, `0.08213`, `1.2e-07`."""
+    if not math.isfinite(value):
+        return "-"
+    if value == round(value) and abs(value) < 1e6:
+        return f"{value:.0f}"
+    return f"{value:.{PLAIN_DIGITS}g}"

@@ -1,0 +1,108 @@
+"""The result of a comparison: a heading, the table of quality and price, and what has to be said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from lehi_cli.results import Section, Series
+from lehi_cli.stats import Estimate
+
+from .numbers import compact, with_spread
+from .table import Column, Table, print_table
+
+QUALITY, PRICE = 0, 1
+
+
+def print_summary(console: Console, section: Section) -> None:
+    """Heading, table and notes of one section."""
+    console.print(f"[bold]{section.task}[/]  {_subtitle(section)}", highlight=False)
+    console.print()
+    print_table(console, summary_table(section))
+    for note in notes(section):
+        console.print(note, markup=False, highlight=False)
+    console.print()
+
+
+def _subtitle(section: Section) -> str:
+    run = section.runs[0]
+    seeds = section.seeds
+    shown = (
+        f"seed {seeds[0]}"
+        if len(seeds) == 1
+        else f"{len(seeds)} seeds ({', '.join(map(str, seeds[:6]))}{', …' if len(seeds) > 6 else ''})"
+    )
+    batch = run.spec["task"]["batch_size"]
+    return f"{run.budget} · batch {batch} · {shown} · {run.environment.get('device', '?')}"
+
+
+def summary_table(section: Section) -> Table:
+    """One row per optimizer, best first: quality, then price."""
+    quality = section.columns
+    best = {column: section.best(*column) for column in quality}
+    headings = [Column("optimizer", right=False), Column("n")]
+    headings += [Column(f"{split} {name}") for split, name in quality]
+    headings += [Column("steps", PRICE), Column("passes", PRICE), Column("seconds", PRICE), Column("status", PRICE)]
+    rows = []
+    for series in section.ranked():
+        cells = [_marked(series.final(*column), best[column] == series.label) for column in quality]
+        spent = [compact(series.spent("steps").mean), _tenth(series.spent("passes")), _seconds(series.spent("seconds"))]
+        rows.append([series.label, _count(series), *cells, *spent, _statuses(series)])
+    spread = "mean±standard deviation over n seeds, " if len(section.seeds) > 1 else ""
+    marked = "* best, " if any(best.values()) else ""
+    return Table(headings, rows, f"{spread}{marked}passes in gradients (forward + backward), seconds of training")
+
+
+def _marked(value: Estimate, is_best: bool) -> str:
+    return with_spread(value) + ("*" if is_best else "")
+
+
+def _count(series: Series) -> str:
+    ok, total = len(series.ok), len(series.runs)
+    return str(total) if ok == total else f"{ok}/{total}"
+
+
+def _tenth(value: Estimate) -> str:
+    return f"{value.mean:.1f}".removesuffix(".0") if value.n else "-"
+
+
+def _seconds(value: Estimate) -> str:
+    return f"{value.mean:.2f}" if value.n else "-"
+
+
+def _statuses(series: Series) -> str:
+    statuses = series.statuses
+    return "ok" if series.is_complete else ", ".join(f"{count} {status}" for status, count in statuses.items())
+
+
+def notes(section: Section) -> list[str]:
+    """What the table does not say: failures with their reasons, whether seeds are paired, the floor of the loss."""
+    lines = []
+    for series in section.ranked():
+        for run in series.runs:
+            if run.error:
+                lines.append(f"{series.label}, seed {run.seed}: {run.status}: {_first_line(run.error)}")
+            elif run.status == "diverged":
+                lines.append(f"{series.label}, seed {run.seed}: diverged at step {run.outcome.get('steps', '?')}")
+    if section.floor is not None:
+        lines.append(f"lowest expected validation loss: {compact(section.floor)}")
+    return [*lines, *_pairing(section)]
+
+
+def _first_line(error: dict[str, str] | object) -> str:
+    content = dict(error)  # type: ignore[call-overload]
+    first = str(content.get("message", "")).splitlines()[:1]
+    return f"{content.get('type', 'error')}: {first[0] if first else ''}"
+
+
+def _pairing(section: Section) -> Sequence[str]:
+    if len(section.series) < 2:
+        return []
+    checksums, broken = section.pairing()
+    if broken:
+        where = ", ".join(map(str, broken))
+        return [f"NOT PAIRED at seed {where}: initial weights or data order differ between optimizers"]
+    shown = ", ".join(f"{seed}: {init[:6]}/{order[:6]}" for seed, (init, order) in list(checksums.items())[:3])
+    more = ", …" if len(checksums) > 3 else ""
+    return [f"paired: same initial weights/data order at each seed ({shown}{more})"] if checksums else []

@@ -1,0 +1,358 @@
+"""Runs on disk: one folder per run, write-once parquet shards, and a `run.json` that is replaced atomically.
+
+    runs/<run_id>/run.json             spec, status, environment, error, outcome
+    runs/<run_id>/metrics-0000.parquet one row per logged step or evaluation, each with its run's name on it
+
+No lock files: a run is claimed by creating its folder, which only one process can do. A folder left by a process that
+died is renamed out of the way before the run starts again, so readers never see rows of two attempts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from .errors import Notice, StoreError
+from .specs import RunSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = 1
+DONE = ("ok", "diverged")
+FAILED = ("error", "oom", "timeout", "interrupted", "killed")
+STATUSES = ("planned", "running", *DONE, *FAILED)
+FREE_BYTES = 16 * 2**20
+SHARD_ROWS = 2000
+STALE_SECONDS = 600.0
+TEXT_COLUMNS = ("run_id", "task", "optimizer", "label", "split")
+COUNT_COLUMNS = ("seed", "step", "samples")
+NUMBER_COLUMNS = ("lr", "epoch", "passes", "seconds", "loss", "lr_now")
+COLUMNS = (
+    "run_id", "task", "optimizer", "label", "lr", "seed", "split",
+    "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as the store has it, without its metrics."""
+
+    run_id: str
+    task: str
+    optimizer: str
+    label: str
+    options: Mapping[str, Any]
+    seed: int
+    status: str
+    spec: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    outcome: Mapping[str, Any]
+    error: Mapping[str, str]
+    started: str
+    folder: Path
+
+    @property
+    def budget(self) -> str:
+        """The run's budget in words."""
+        return " ".join(f"{amount:g} {kind}" for kind, amount in self.spec["task"]["budget"].items())
+
+
+@dataclass
+class Store:
+    """A folder of runs."""
+
+    root: Path
+    notices: list[Notice] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Make the folder and see that it can be written to.
+
+        Raises:
+            StoreError: when it cannot, or when the disk has no room.
+        """
+        probe = self.root / f".probe-{uuid4().hex}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"lehi")
+            probe.unlink()
+        except OSError as error:
+            hint = "choose another folder with --runs DIR or LEHI_RUNS"
+            raise StoreError(f"cannot write runs to {self.root}: {error.strerror}", hint) from error
+        free = shutil.disk_usage(self.root).free
+        if free < FREE_BYTES:
+            room = f"only {free / 2**20:.1f} MiB are free"
+            raise StoreError(f"cannot write runs to {self.root}: {room}", "free some space, or choose another folder")
+
+    def find(self, run_id: str) -> StoredRun | None:
+        """The run of that id, or None when there is none that can be read."""
+        folder = self.root / run_id
+        return self._read(folder) if folder.is_dir() else None
+
+    def runs(self) -> list[StoredRun]:
+        """Every readable run, in the order they were started; what cannot be read is named in `notices`."""
+        if not self.root.is_dir():
+            raise StoreError(
+                f"no runs in {self.root}", "make some with lehi compare, or name their folder with --runs DIR"
+            )
+        folders = (entry for entry in os.scandir(self.root) if entry.is_dir() and not entry.name.startswith("."))
+        runs = [run for run in (self._read(Path(folder.path)) for folder in folders) if run is not None]
+        return sorted(runs, key=lambda run: (run.started, run.run_id))
+
+    def _read(self, folder: Path) -> StoredRun | None:
+        path = folder / "run.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return _stored(content, folder)
+        except FileNotFoundError:
+            # Between the making of the folder and of its run.json there is a moment; only an old one is worth a word.
+            if _age(folder) > STALE_SECONDS:
+                self.notices.append(Notice(f"skipped {folder}: it has no run.json"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            hint = "delete the folder to run it again"
+            self.notices.append(Notice(f"skipped {path}: damaged ({type(error).__name__}: {error})", hint))
+        return None
+
+    def metrics(self, run: StoredRun) -> Metrics:
+        """All metric rows of a run; a damaged shard is named in `notices` and the rest returned."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        tables = []
+        for shard in sorted(run.folder.glob("metrics-*.parquet")):
+            try:
+                tables.append(pq.read_table(shard, use_threads=False, partitioning=None))
+            except (OSError, pa.ArrowException) as error:
+                first = str(error).splitlines()[0]
+                self.notices.append(Notice(f"skipped {shard}: damaged ({first})", "delete its folder to run it again"))
+        return Metrics(pa.concat_tables(tables, promote_options="default").to_pydict() if tables else {})
+
+    def claim(self, run: RunSpec, environment: Mapping[str, Any]) -> Recorder | None:
+        """Take on a run: a recorder for it, or None when it is done or another living process is at it.
+
+        Raises:
+            StoreError: when its folder cannot be made.
+        """
+        folder = self.root / run.run_id
+        if folder.exists() and not self._clear(folder):
+            return None
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot write {folder}: {error.strerror}") from error
+        return Recorder(folder, run, environment)
+
+    def mark_killed(self, run: RunSpec, message: str) -> None:
+        """Give a run whose process died the status it could not write itself."""
+        path = self.root / run.run_id / "run.json"
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            recorder = self.claim(run, {})
+            state = recorder.state if recorder else {}
+        killed = {"status": "killed", "error": {"type": "Killed", "message": message}, "outcome": {}}
+        write_json(path, {**state, **killed})
+
+    def discard(self, run_id: str) -> None:
+        """Remove a run that is done, so that it is trained again; one that is being trained stays."""
+        run = self.find(run_id)
+        if run is not None and run.status != "running":
+            self._retire(run.folder)
+
+    def _clear(self, folder: Path) -> bool:
+        """Move a folder whose run did not finish out of the way; False when it finished or is being worked on."""
+        return is_abandoned(folder) and self._retire(folder)
+
+    def _retire(self, folder: Path) -> bool:
+        """Rename a folder, then delete it: readers see all of it or nothing."""
+        retired = self.root / f".retired-{uuid4().hex}"
+        try:
+            folder.rename(retired)  # atomic: of several processes that see it abandoned one succeeds
+        except OSError:
+            return False
+        shutil.rmtree(retired, ignore_errors=True)
+        return True
+
+
+class Metrics:
+    """The metric rows of one run, by column."""
+
+    def __init__(self, columns: Mapping[str, list[Any]]):
+        self._columns = columns
+
+    def curve(self, split: str, column: str, x: str = "step") -> tuple[list[float], list[float]]:
+        """`x` and `column` over the rows of a split, rows without a value left out."""
+        if column not in self._columns:
+            return [], []
+        rows = zip(self._columns["split"], self._columns[x], self._columns[column], strict=True)
+        points = [(at, value) for which, at, value in rows if which == split and value is not None]
+        return [at for at, _ in points], [value for _, value in points]
+
+    def names(self) -> list[str]:
+        """The metrics beside the loss."""
+        return [name for name in self._columns if name not in COLUMNS]
+
+
+class Recorder:
+    """Writes one run: rows into shards, its state into `run.json`."""
+
+    def __init__(self, folder: Path, run: RunSpec, environment: Mapping[str, Any]):
+        self._folder = folder
+        self._shards = 0
+        self._rows: list[dict[str, Any]] = []
+        lr = run.optimizer.options.get("lr")
+        self._fixed = {
+            "run_id": run.run_id, "task": run.task.name, "optimizer": run.optimizer.name, "label": run.label,
+            "lr": lr if isinstance(lr, float) else None, "seed": run.seed,
+        }  # fmt: skip
+        self.state: dict[str, Any] = {
+            "schema": SCHEMA,
+            "run_id": run.run_id,
+            "label": run.label,
+            "status": "running",
+            "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "owner": {"host": socket.gethostname(), "pid": os.getpid()},
+            "environment": environment,
+            "spec": run.identity(),
+        }
+        self._write_state()
+
+    def add(self, row: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Keep one row; shards are written as they fill."""
+        self._rows.append({**self._fixed, **row, **metrics})
+        if len(self._rows) >= SHARD_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows kept so far as one shard, and show that the run is alive."""
+        if self._rows:
+            import pyarrow.parquet as pq
+
+            path = self._folder / f"metrics-{self._shards:04d}.parquet"
+            with _replacing(path) as temporary:
+                pq.write_table(_table(self._rows), temporary, compression="zstd")
+            self._shards += 1
+            self._rows = []
+        os.utime(self._folder / "run.json")
+
+    def finish(self, status: str, outcome: Mapping[str, Any], error: Mapping[str, str]) -> None:
+        """Write what is left and the run's final state."""
+        self.flush()
+        finished = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.state |= {"status": status, "finished": finished, "outcome": outcome, "error": error}
+        self._write_state()
+
+    def _write_state(self) -> None:
+        write_json(self._folder / "run.json", self.state)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a JSON file in one go."""
+    with _replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False, default=dict), encoding="utf-8")
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether nobody will finish this run: it failed, or its process is gone, or its `run.json` is beyond reading."""
+    try:
+        state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if state["status"] in DONE:
+            return False
+        if state["status"] != "running":
+            return True
+        host, pid = state["owner"]["host"], int(state["owner"]["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _age(folder) > 1.0
+    if host != socket.gethostname():
+        return _age(folder / "run.json") > STALE_SECONDS
+    return not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+class _replacing:  # noqa: N801  (reads as a verb where it is used)
+    """A temporary path beside `path` that takes its place when the block succeeds."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}-{uuid4().hex}")
+
+    def __enter__(self) -> Path:
+        return self._temporary
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            os.replace(self._temporary, self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _stored(content: Mapping[str, Any], folder: Path) -> StoredRun:
+    spec = content["spec"]
+    return StoredRun(
+        run_id=content["run_id"],
+        task=spec["task"]["name"],
+        optimizer=spec["optimizer"]["name"],
+        label=content["label"],
+        options=spec["optimizer"]["options"],
+        seed=spec["seed"],
+        status=_status(content, folder),
+        spec=spec,
+        environment=content["environment"],
+        outcome=content.get("outcome") or {},
+        error=content.get("error") or {},
+        started=content["started"],
+        folder=folder,
+    )
+
+
+def _status(content: Mapping[str, Any], folder: Path) -> str:
+    """The status as written; a run that says it is running but whose process is gone was killed."""
+    status = content["status"]
+    if status not in STATUSES:
+        raise ValueError(f"unknown status {status!r}")
+    return "killed" if status == "running" and is_abandoned(folder) else str(status)
+
+
+def _table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows as one wide table: fixed columns first, then every metric that occurs; numbers that are not finite stay."""
+    import pyarrow as pa
+
+    rows = list(rows)
+    metrics = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+    fields = [(name, _column_type(name)) for name in (*COLUMNS, *metrics)]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+
+
+def _column_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name in TEXT_COLUMNS:
+        return pa.dictionary(pa.int32(), pa.string())
+    return pa.int64() if name in COUNT_COLUMNS else pa.float64()

@@ -1,0 +1,278 @@
+"""One `RunSpec` in, its metrics out: the only training loop there is.
+
+Everything random comes from a stream named by seed and purpose, so at one seed every optimizer starts from the same
+weights and sees the same batches in the same order, and draws from a stream of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lehi_cli.curvature import make_loss
+from lehi_cli.data.dataset import Dataset, checksum
+from lehi_cli.data.loading import load_dataset
+from lehi_cli.metrics import METRICS
+from lehi_cli.records import Outcome, Pulse, Row
+from lehi_cli.registry import optimizers
+from lehi_cli.registry.plugins import resolve
+from lehi_cli.specs import Budget, RunSpec
+from lehi_cli.steps import STEPS, Evaluation, Meter
+
+LOGS_PER_EVALUATION = 5
+EVALUATION_BATCH = 2048
+PULSE_SECONDS = 0.1
+
+
+def stream(seed: int, purpose: str) -> int:
+    """Seed of the random stream for one purpose, in [0, 2^63)."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()) >> 1
+
+
+class Clock:
+    """What has been spent of the budget; stands still until the first `resume`."""
+
+    def __init__(self, budget: Budget, rows: int, batch_size: int):
+        self.meter = Meter()
+        self.steps = 0
+        self.samples = 0
+        self.banked = 0.0
+        self._since: float | None = None
+        self._rows = rows
+        self._budget = budget
+        steps_per_epoch = math.ceil(rows / batch_size)
+        self._total_steps = max(1, round(budget.amount * (steps_per_epoch if budget.kind == "epochs" else 1)))
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training split."""
+        return self.samples / self._rows
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far; what passes between `pause` and `resume` does not count."""
+        return self.banked if self._since is None else self.banked + (time.perf_counter() - self._since)
+
+    def pause(self, device: str) -> float:
+        """Stop the time, once the device has done what it was asked for; returns the training time so far."""
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        self.banked, self._since = self.seconds, None
+        return self.banked
+
+    def resume(self) -> None:
+        """Let the time run again."""
+        self._since = time.perf_counter()
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the budget spent, at most 1."""
+        if self._budget.kind == "passes":
+            spent = self.meter.thirds / (3 * self._budget.amount)
+        elif self._budget.kind == "seconds":
+            spent = self.seconds / self._budget.amount
+        else:
+            spent = self.steps / self._total_steps
+        return min(spent, 1.0)
+
+
+class Ticks:
+    """Evenly spaced points in a budget: `due` answers once for each that progress has reached."""
+
+    def __init__(self, count: int):
+        self._count = count
+        self._done = 0
+
+    def due(self, progress: float) -> bool:
+        """Whether a point lies at or before `progress` that was not answered for yet."""
+        reached = math.floor(progress * self._count + 1e-9)
+        fresh = reached > self._done
+        self._done = max(self._done, reached)
+        return fresh
+
+
+def train(run: RunSpec, device: str, emit: Callable[[Row], None], pulse: Callable[[Pulse], None]) -> Outcome:
+    """Train `run` on `device`, handing each logged point to `emit` and progress to `pulse`.
+
+    The loss is read from the device once per logged point, and once per pulse. A loss that is not finite ends the run
+    as `diverged`; the test split is touched only at the end of a run that did not.
+
+    Raises:
+        LehiError: when data, model or optimizer cannot be built; anything the code of the task raises passes through.
+    """
+    training = Training(run, device)
+    logs, evaluations = Ticks(run.task.evaluations * LOGS_PER_EVALUATION), Ticks(run.task.evaluations)
+    clock, pulsed, healthy = training.clock, 0.0, True
+    emit(training.evaluate("val"))
+    for inputs, targets in training.batches():
+        loss = training.step(inputs, targets)
+        progress = clock.progress
+        if logs.due(progress):
+            emit(point := training.log())
+            healthy = math.isfinite(point.loss)
+        if healthy and evaluations.due(progress):
+            emit(point := training.evaluate("val"))
+            healthy = math.isfinite(point.loss)
+        if clock.seconds - pulsed >= PULSE_SECONDS or progress >= 1:
+            pulsed = clock.seconds
+            pulse(Pulse(progress, clock.steps, loss.item(), pulsed))
+        if progress >= 1 or not healthy:
+            break
+    clock.pause(device)
+    if healthy:
+        emit(training.evaluate("test"))
+    return training.outcome("ok" if healthy else "diverged")
+
+
+class Training:
+    """A run under way: data, model, loss and optimizer, and what was spent on them."""
+
+    def __init__(self, run: RunSpec, device: str):
+        task = run.task
+        if task.threads is not None:
+            torch.set_num_threads(task.threads)
+        self._run = run
+        self._device = device
+        self._data = load_dataset(task)
+        self._splits = {name: split.to(device) for name, split in self._data.splits.items()}
+        self._model = _build_model(run, self._data, device)
+        self._init_checksum = _checksum(*self._model.state_dict().values())
+        self._loss = make_loss(task.loss)
+        self._optimizer, self._step = _build_optimizer(run, self._model)
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._precision = _precision(run.precision, device)
+        self._sum = torch.zeros((), device=device)
+        self._count = 0
+        self.clock = Clock(task.budget, len(self._splits["train"]), task.batch_size)
+        torch.manual_seed(stream(run.seed, "train"))  # dropout, and whatever else the model draws while it trains
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled mini-batches of the training split, epoch after epoch, without end."""
+        split, seed = self._splits["train"], self._run.seed
+        for epoch in itertools.count():
+            order = _order(len(split), seed, epoch).to(self._device)
+            for rows in order.split(self._run.task.batch_size):
+                yield split.inputs[rows], split.targets[rows]
+
+    def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """One optimizer step at the scheduled learning rate; returns the loss before it, still on the device."""
+        factor = self._run.task.schedule.factor(self.clock.progress)
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        evaluation = Evaluation(self._model, self._loss, inputs, targets, self.clock.meter, self._precision)
+        loss = self._step(self._optimizer, evaluation)
+        self._sum += loss
+        self._count += 1
+        self.clock.steps += 1
+        self.clock.samples += len(inputs)
+        return loss
+
+    def log(self) -> Row:
+        """The mean training loss over the steps since the last call."""
+        mean = (self._sum / self._count).item()
+        self._sum.zero_()
+        self._count = 0
+        return self._row("train", self.clock.seconds, mean, {})
+
+    @torch.no_grad()
+    def evaluate(self, name: str) -> Row:
+        """Loss and metrics over a whole split, in evaluation mode, while the clock stands still."""
+        seconds = self.clock.pause(self._device)
+        split, metrics = self._splits[name], self._run.task.metrics
+        sums = torch.zeros(1 + len(metrics), device=self._device)
+        weight = torch.zeros((), device=self._device)
+        self._model.eval()
+        for inputs, targets in zip(
+            split.inputs.split(EVALUATION_BATCH), split.targets.split(EVALUATION_BATCH), strict=True
+        ):
+            with self._precision():
+                outputs = self._model(inputs)
+            values = [self._loss(outputs, targets), *(METRICS[metric](outputs, targets) for metric in metrics)]
+            share = self._loss.predictions(outputs, targets)
+            sums += share * torch.stack([value.float() for value in values])
+            weight += share
+        self._model.train()
+        loss, *rest = (sums / weight).tolist()
+        row = self._row(name, seconds, loss, dict(zip(metrics, rest, strict=True)))
+        self.clock.resume()
+        return row
+
+    def _row(self, split: str, seconds: float, loss: float, metrics: dict[str, float]) -> Row:
+        clock = self.clock
+        lr = self._optimizer.param_groups[0]["lr"]
+        return Row(split, clock.epoch, clock.steps, clock.samples, clock.meter.passes, seconds, loss, lr, metrics)
+
+    def outcome(self, status: str) -> Outcome:
+        """What the run came to."""
+        return Outcome(
+            status=status,
+            steps=self.clock.steps,
+            passes=self.clock.meter.passes,
+            seconds=self.clock.banked,
+            parameters=sum(parameter.numel() for parameter in self._model.parameters()),
+            state_bytes=_state_bytes(self._optimizer),
+            init_checksum=self._init_checksum,
+            order_checksum=_checksum(_order(len(self._splits["train"]), self._run.seed, epoch=0)),
+            data_checksum=self._data.checksum,
+            floor=dict(self._data.floor),
+        )
+
+
+def _order(rows: int, seed: int, epoch: int) -> Tensor:
+    """Order of the training rows in one epoch: a stream per epoch, so that any epoch can be had without the others."""
+    generator = torch.Generator().manual_seed(stream(seed, f"order/{epoch}"))
+    return torch.randperm(rows, generator=generator)
+
+
+def _build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
+    """The task's model with weights from the seed's own stream, drawn on the CPU so that every device starts alike."""
+    options = dict(run.task.model)
+    build = resolve(options.pop("kind"), run.task.origin)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(run.seed, "init"))
+        model: nn.Module = build(data, **options)
+    return model.to(device)
+
+
+def _build_optimizer(run: RunSpec, model: nn.Module) -> tuple[Optimizer, Callable[[Optimizer, Evaluation], Tensor]]:
+    """The optimizer and the function that drives it."""
+    record = optimizers.find(optimizers.load(), run.optimizer_origin or run.optimizer.name)
+    options = {**run.optimizer.options, **record.fixed}
+    if record.kind == "curvature":
+        options |= {"loss": run.task.loss, "seed": stream(run.seed, "optimizer")}
+    factory = resolve(record.factory, record.origin)
+    subject = model if record.takes == "model" else model.parameters()
+    return factory(subject, **options), STEPS[record.kind]
+
+
+def _precision(name: str, device: str) -> Callable[[], AbstractContextManager[object]]:
+    if name == "fp32":
+        return nullcontext
+    return partial(torch.autocast, device.partition(":")[0], dtype=torch.bfloat16)
+
+
+def _checksum(*tensors: Tensor) -> str:
+    return checksum(tensor.detach().cpu().numpy() for tensor in tensors)
+
+
+def _state_bytes(optimizer: Optimizer) -> int:
+    """Memory the optimizer keeps between steps, in bytes; scalars such as step counters included."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(optimizer.state_dict()["state"]))
+
+
+def _tensors(state: object) -> Iterator[Tensor]:
+    """The tensors in nested dictionaries and lists."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, Mapping | list | tuple):
+        for part in state.values() if isinstance(state, Mapping) else state:
+            yield from _tensors(part)
