@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -43,12 +44,13 @@ def root(
     """Read what comes before the verb; both options act elsewhere, `--debug` in `main`."""
 
 
-def main() -> None:
-    """Run the command line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on `arguments`, by default those of the process; ends in `SystemExit`."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app()
+        app(arguments, prog_name="lehi")
     except LehiError as error:
-        if "--debug" in sys.argv:
+        if "--debug" in arguments:
             raise
         typer.echo(f"error: {error.message}", err=True)
         if error.hint:

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -80,11 +81,10 @@ class Store:
         Raises:
             StoreError: when it cannot, or when the disk has no room.
         """
-        probe = self.root / f".probe-{uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"lehi")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.root) as probe:
+                probe.write(b"lehi")
         except OSError as error:
             hint = "choose another folder with --runs DIR or LEHI_RUNS"
             raise StoreError(f"cannot write runs to {self.root}: {error.strerror}", hint) from error

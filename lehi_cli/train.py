@@ -24,7 +24,7 @@ from lehi_cli.data.loading import load_dataset
 from lehi_cli.metrics import METRICS
 from lehi_cli.records import Outcome, Pulse, Row
 from lehi_cli.registry import optimizers
-from lehi_cli.registry.plugins import resolve
+from lehi_cli.registry.plugins import call, resolve
 from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.steps import STEPS, Evaluation, Meter
 
@@ -239,7 +239,7 @@ def _build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
     build = resolve(options.pop("kind"), run.task.origin)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(run.seed, "init"))
-        model: nn.Module = build(data, **options)
+        model: nn.Module = call(build, data, **options)
     return model.to(device)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lehi_cli.errors import LehiError, Notice, PluginError
+from lehi_cli.errors import LehiError, Notice, PluginError, UsageError, did_you_mean
 
 PLUGIN_FOLDERS = "LEHI_PLUGINS"
 
@@ -68,7 +69,7 @@ def load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(f"{path} fails to load: {type(error).__name__}: {error}") from error
     return module
@@ -93,6 +94,23 @@ def resolve(reference: str, origin: str = "") -> Any:
     except AttributeError:
         where = module_name or origin
         raise PluginError(f"{where} has no {name!r}", "check the name after the colon") from None
+
+
+def call(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """`function(*arguments, **options)`, refusing options it does not have.
+
+    Raises:
+        UsageError: naming the option, with the nearest match and the list.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    known = [parameter.name for parameter in parameters][len(arguments) :]
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    for option in options:
+        if option not in known and not open_ended:
+            name = getattr(function, "__name__", str(function))
+            listed = f"options of {name}: {', '.join(known) or 'none'}"
+            raise UsageError(f"{name} has no option {option!r}{did_you_mean(option, known)}", listed)
+    return function(*arguments, **options)
 
 
 def source_hash(reference: str, origin: str = "") -> str:

@@ -1,0 +1,194 @@
+"""Tasks as they are written, overridden and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lehi_cli.errors import LehiError, UsageError
+from lehi_cli.registry import tasks
+from lehi_cli.registry.tasks import TaskRecord
+from lehi_cli.specs import Budget, Schedule
+
+GOOD = {
+    "name": "mine",
+    "summary": "a task",
+    "data": {"source": "digits"},
+    "model": {"kind": "mlp", "hidden": [8]},
+    "variants": {"model": {"linear": {"kind": "linear"}}},
+    "loss": "cross_entropy",
+    "batch_size": 32,
+    "budget": {"epochs": 2},
+}
+
+
+def test_built_in_tasks_are_whole() -> None:
+    catalog = tasks.load()
+    assert set(catalog.records) == {"breast_cancer", "diabetes", "digits", "markov", "quadratic"}
+    for record in catalog:
+        spec = record.spec()
+        assert spec.name == Path(spec.origin).stem
+        assert spec.summary
+        assert spec.target
+        assert spec.threads == 1
+        for variant in spec.variants.get("model", {}):
+            assert record.spec([f"model={variant}"]).identity() != spec.identity()
+
+
+def test_defaults_are_filled_in() -> None:
+    spec = TaskRecord(GOOD, "").spec()
+    assert spec.metrics == ()
+    assert spec.evaluations == 20
+    assert spec.schedule == Schedule("constant")
+    assert spec.data["source"] == "lehi_cli.data.embedded:digits"
+    assert set(spec.code) == {"lehi_cli.data.embedded:digits", "lehi_cli.models.mlp:mlp"}
+
+
+def test_overrides_reach_every_key() -> None:
+    overrides = [
+        "batch_size=7", "model.hidden=256/256", "model.activation=tanh", "budget.epochs=3", "schedule=cosine",
+        "schedule.warmup=0.1", "loss=mse",
+    ]  # fmt: skip
+    spec = TaskRecord(GOOD, "").spec(overrides)
+    assert (spec.batch_size, spec.budget, spec.loss) == (7, Budget("epochs", 3), "mse")
+    assert spec.model["hidden"] == (256, 256)
+    assert spec.model["activation"] == "tanh"
+    assert spec.schedule == Schedule("cosine", 0.1)
+    assert TaskRecord(GOOD, "").spec(["model=linear"]).model == {"kind": "lehi_cli.models.mlp:linear"}
+    assert GOOD["model"] == {"kind": "mlp", "hidden": [8]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": "red"}, "has no 'colour'"),
+        ({"losss": "mse"}, "did you mean 'loss'"),
+        ({"loss": "hinge"}, "unknown loss 'hinge'"),
+        ({"loss": ["mse"]}, "unknown loss"),
+        ({"metrics": ["speed"]}, "unknown metric 'speed'"),
+        ({"metrics": "accuracy"}, "is not a list"),
+        ({"data": {"source": "digit"}}, "did you mean 'digits'"),
+        ({"data": "digits"}, "is not a mapping"),
+        ({"data": {}}, "data has no 'source'"),
+        ({"data": {"source": "no.such.module:f"}}, "no module named 'no.such.module'"),
+        ({"model": {"kind": "mpl"}}, "did you mean 'mlp'"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": "32"}, "batch_size='32'"),
+        ({"batch_size": True}, "batch_size=True"),
+        ({"budget": {}}, "exactly one of"),
+        ({"budget": {"epochs": 1, "steps": 2}}, "exactly one of"),
+        ({"budget": {"days": 1}}, "unknown budget 'days'"),
+        ({"budget": {"epochs": "1"}}, "must be above zero"),
+        ({"schedule": {"kind": "steps"}}, "unknown schedule 'steps'"),
+        ({"schedule": {"shape": "linear"}}, "unexpected keyword argument 'shape'"),
+        ({"evaluations": 0}, "evaluations=0"),
+        ({"threads": -1}, "threads=-1"),
+        ({"summary": None}, "summary=None is not a text"),
+    ],
+)
+def test_bad_keys_and_values_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as refusal:
+        TaskRecord({**GOOD, **change}, "").spec()
+    assert "mine" in refusal.value.message or "module" in refusal.value.message
+
+
+@pytest.mark.parametrize("key", tasks.REQUIRED)
+def test_required_keys_are_required(key: str) -> None:
+    with pytest.raises(UsageError, match=f"no {key!r}"):
+        TaskRecord({k: v for k, v in GOOD.items() if k != key}, "somewhere.yaml").spec()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batch_size", "malformed override"),
+        ("=3", "malformed override"),
+        ("batchsize=3", "did you mean 'batch_size'"),
+        ("name=other", "has no 'name'"),
+        ("model=resnet", "no variant 'resnet'"),
+        ("model=linaer", "did you mean 'linear'"),
+        ("data=mnist", "no variant 'mnist'"),
+        ("schedule=step", "no variant 'step'"),
+        ("batch_size.x=3", "has no 'batch_size.x'"),
+        ("budget.steps=3", "exactly one of"),
+    ],
+)
+def test_bad_overrides_are_named(override: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        TaskRecord(GOOD, "").spec([override])
+
+
+YAML = """
+name: {name}
+summary: from a file
+data: {{source: digits}}
+model: {{kind: linear}}
+loss: cross_entropy
+batch_size: 64
+budget: {{steps: 3}}
+"""
+
+PYTHON = """
+from dataclasses import dataclass  # needs its module in sys.modules
+from torch import nn
+
+@dataclass
+class Width:
+    value: int = 4
+
+def make_model(dataset, width=Width().value):
+    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, dataset.outputs))
+
+TASK = {
+    "name": "in_python", "summary": "from a file", "data": {"source": "digits"}, "model": {"kind": ":make_model"},
+    "loss": "cross_entropy", "batch_size": 64, "budget": {"steps": 3},
+}
+"""
+
+
+def test_tasks_come_from_paths(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(YAML.format(name="in_yaml"))
+    (tmp_path / "b.py").write_text(PYTHON)
+    assert tasks.find(tasks.load(), str(tmp_path / "a.yaml")).spec().name == "in_yaml"
+    first = tasks.find(tasks.load(), "b.py").spec()
+    assert first.name == "in_python"
+    (tmp_path / "b.py").write_text(PYTHON.replace("= 4", "= 5"))
+    assert tasks.find(tasks.load(), "b.py").spec().identity() != first.identity()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.yaml", None, "no task file"),
+        ("a.yaml", "a: [", "cannot be read"),
+        ("a.yaml", "- 1", "holds no keys"),
+        ("a.py", "1/0", "ZeroDivisionError"),
+        ("a.py", "x = 1", "defines no TASK"),
+        ("a.py", "raise SystemExit('boom')", "boom"),
+    ],
+)
+def test_broken_files_are_named(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(LehiError, match=message):
+        tasks.find(tasks.load(), name)
+
+
+def test_a_failing_plugin_is_named_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "good.yaml").write_text(YAML.format(name="good"))
+    (tmp_path / "bad.py").write_text("raise RuntimeError('no luck')")
+    (tmp_path / "incomplete.yaml").write_text("name: incomplete\n")
+    (tmp_path / "taken.yaml").write_text(YAML.format(name="digits"))
+    monkeypatch.setenv("LEHI_PLUGINS", str(tmp_path))
+    tasks.load.cache_clear()
+    catalog = tasks.load()
+    assert catalog.get("good").spec().summary == "from a file"
+    messages = " ".join(notice.message for notice in catalog.notices)
+    assert "bad.py" in messages
+    assert "no luck" in messages
+    assert "incomplete.yaml" in messages
+    assert "already registered by lehi" in messages
+    with pytest.raises(UsageError, match="unknown task 'bad'") as refusal:
+        catalog.get("bad")
+    assert "no luck" in refusal.value.hint

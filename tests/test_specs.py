@@ -1,0 +1,197 @@
+"""The grammar people write, and the identity of a run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from lehi_cli.errors import UsageError
+from lehi_cli.plan import Request, plan
+from lehi_cli.specs import (
+    Budget,
+    OptimSpec,
+    RunSpec,
+    Schedule,
+    format_value,
+    parse_optimizers,
+    parse_seeds,
+    parse_value,
+    parse_values,
+)
+
+VALUES = [
+    ("3", 3),
+    ("3e-4", 3e-4),
+    ("-0.5", -0.5),
+    ("true", True),
+    ("False", False),
+    ("none", None),
+    ("rademacher", "rademacher"),
+    ("0.9/0.95", (0.9, 0.95)),
+    ("none/1e-3", (None, 1e-3)),
+    ("data/my_file.csv", "data/my_file.csv"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), VALUES)
+def test_values_are_read(text: str, value: object) -> None:
+    read = parse_value(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(("text", "value"), [row for row in VALUES if row[0] != "False"])
+def test_written_values_are_read_back(text: str, value: object) -> None:
+    assert parse_value(format_value(parse_value(text))) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1e-5..1e-1/log5", (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)),
+        ("0.5..2/lin4", (0.5, 1.0, 1.5, 2.0)),
+        ("-1..1/lin3", (-1.0, 0.0, 1.0)),
+        ("adam", ("adam",)),
+        ("../file.txt", ("../file.txt",)),
+    ],
+)
+def test_ranges_are_expanded(text: str, values: tuple[object, ...]) -> None:
+    assert parse_values(text) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1..2", "malformed range"),
+        ("1..2/log", "malformed range"),
+        ("1..2/cubic4", "malformed range"),
+        ("a..b/lin3", "ends must be numbers"),
+        ("2..1/lin3", "empty or reversed"),
+        ("1..1/lin3", "empty or reversed"),
+        ("0..1/log3", "above zero"),
+        ("-1..1/log3", "above zero"),
+        ("1..2/lin1", "at least 2"),
+        ("nan..2/lin3", "not a finite number"),
+    ],
+)
+def test_malformed_ranges_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_values(text)
+
+
+def test_optimizers_are_read_with_options_labels_and_ranges() -> None:
+    assert parse_optimizers("lehi, adam:lr=3e-4:label=slow,adamw:betas=0.9/0.95") == [
+        OptimSpec("lehi"),
+        OptimSpec("adam", {"lr": 3e-4}, "slow"),
+        OptimSpec("adamw", {"betas": (0.9, 0.95)}),
+    ]
+    several = parse_optimizers("adam:lr=1e-3..1e-2/log2:label=a")
+    assert [(spec.options["lr"], spec.label) for spec in several] == [(1e-3, "a:lr=0.001"), (1e-2, "a:lr=0.01")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "malformed optimizer"),
+        ("adam,,sgd", "malformed optimizer"),
+        (":lr=1", "malformed optimizer"),
+        ("adam:lr", "malformed option"),
+        ("adam:lr=", "malformed option"),
+        ("adam:=1", "malformed option"),
+        ("adam:lr=1:lr=2", "given twice"),
+        ("adam:label=a:label=b", "given twice"),
+        ("adam,adam", "given twice"),
+        ("adam:label=x,sgd:label=x", "given twice"),
+        ("adam:lr=inf", "not a finite number"),
+    ],
+)
+def test_malformed_optimizers_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_optimizers(text)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", (0, 1, 2)), ("7,", (7,)), ("3, 1", (3, 1))])
+def test_seeds_are_a_count_or_a_list(text: str, seeds: tuple[int, ...]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["0", "", "-1", "1,-2", "a", "1.5", "1,1", ","])
+def test_malformed_seeds_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="seed"):
+        parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount"),
+    [("epochs", 0), ("steps", -1), ("steps", 1.5), ("passes", math.nan), ("days", 1), ("steps", True)],
+)
+def test_impossible_budgets_are_refused(kind: str, amount: float) -> None:
+    with pytest.raises(UsageError, match="budget"):
+        Budget(kind, amount)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        (Schedule("constant"), {0: 1, 0.5: 1, 1: 1}),
+        (Schedule("linear"), {0: 1, 0.25: 0.75, 1: 0}),
+        (Schedule("cosine"), {0: 1, 0.5: 0.5, 1: 0}),
+        (Schedule("linear", warmup=0.2), {0: 0, 0.1: 0.5, 0.2: 1, 0.6: 0.5, 1: 0, 2: 0}),
+    ],
+)
+def test_schedules_follow_their_formula(schedule: Schedule, factors: dict[float, float]) -> None:
+    assert {at: schedule.factor(at) for at in factors} == pytest.approx(factors)
+
+
+@pytest.mark.parametrize("arguments", [("step", 0.0), ("linear", 1.0), ("linear", -0.1), ("linear", "a")])
+def test_impossible_schedules_are_refused(arguments: tuple[str, float]) -> None:
+    with pytest.raises(UsageError, match="schedule"):
+        Schedule(*arguments)
+
+
+def one_run(optimizer: str = "adam", task: str = "digits", seed: int = 0, **changes: object) -> RunSpec:
+    return plan(Request([task], parse_optimizers(optimizer), [seed], **changes))[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        one_run("adam:lr=0.002"),
+        one_run("adamw:weight_decay=0"),
+        one_run(seed=1),
+        one_run(task="breast_cancer"),
+        one_run(precision="bf16"),
+        one_run(budget=Budget("epochs", 31)),
+        one_run(overrides=["batch_size=32"]),
+        one_run(overrides=["model.hidden=64/64"]),
+        one_run(overrides=["schedule=linear"]),
+    ],
+    ids=lambda run: run.label,
+)
+def test_what_decides_the_numbers_decides_the_id(other: RunSpec) -> None:
+    assert other.run_id != one_run().run_id
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        one_run("adam:lr=1e-3"),
+        one_run("adam:lr=0.001:betas=0.9/0.999"),
+        one_run("adam:label=mine"),
+        one_run(overrides=["threads=2"]),
+        one_run(overrides=["target.val_loss=0.5"]),
+        one_run(budget=Budget("epochs", 30)),
+    ],
+    ids=str,
+)
+def test_what_decides_no_number_leaves_the_id_alone(same: RunSpec) -> None:
+    assert same.run_id == one_run().run_id
+
+
+def test_edited_code_is_another_run() -> None:
+    run = one_run()
+    edited = replace(run, task=replace(run.task, code=dict.fromkeys(run.task.code, "0")))
+    assert edited.run_id != run.run_id
+    assert replace(run, optimizer_code="0").run_id != run.run_id

@@ -1,0 +1,242 @@
+"""Runs on disk: claimed once, replaced atomically, and read back whatever happened to them."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from cases import runs_of
+
+from lehi_cli.errors import StoreError
+from lehi_cli.specs import RunSpec
+from lehi_cli.store import COLUMNS, Recorder, Store, is_abandoned, write_json
+
+ROW = {
+    "split": "val",
+    "epoch": 0.5,
+    "step": 3,
+    "samples": 96,
+    "passes": 5.0,
+    "seconds": 0.1,
+    "loss": 0.7,
+    "lr_now": 0.1,
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def run() -> RunSpec:
+    return runs_of("adam")[0]
+
+
+def begin(store: Store, run: RunSpec) -> Recorder:
+    recorder = store.claim(run, {"device": "cpu"})
+    assert recorder is not None
+    return recorder
+
+
+def test_a_run_is_read_back_as_it_was_written(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    found = store.find(run.run_id)
+    assert found is not None
+    assert found.status == "running"
+    recorder.add(ROW, {"accuracy": 0.9})
+    recorder.flush()
+    recorder.add({**ROW, "split": "train", "step": 6, "loss": math.nan}, {})
+    recorder.finish("ok", {"steps": 6}, {})
+    found = store.find(run.run_id)
+    assert found is not None
+    assert (found.status, found.task, found.label, found.seed) == ("ok", "digits", "adam", 0)
+    assert found.options["lr"] == 1e-3
+    assert found.outcome == {"steps": 6}
+    assert found.budget == "25 steps"
+    metrics = store.metrics(found)
+    assert metrics.curve("val", "accuracy") == ([3], [0.9])
+    assert metrics.names() == ["accuracy"]
+    at, losses = metrics.curve("train", "loss")
+    assert at == [6]
+    assert math.isnan(losses[0])
+    assert metrics.curve("val", "nothing") == ([], [])
+    assert not store.notices
+
+
+def test_shards_are_wide_typed_and_dictionary_encoded(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    recorder.add(ROW, {"accuracy": 0.9})
+    recorder.finish("ok", {}, {})
+    (shard,) = (store.root / run.run_id).glob("metrics-*.parquet")
+    table = pq.read_table(shard, partitioning=None)
+    assert table.column_names == [*COLUMNS, "accuracy"]
+    assert str(table.schema.field("label").type).startswith("dictionary")
+    assert table.schema.field("step").type == "int64"
+    assert table.to_pylist()[0]["run_id"] == run.run_id
+
+
+def test_nothing_but_whole_files_is_left(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    recorder.add(ROW, {})
+    recorder.finish("ok", {}, {})
+    names = sorted(path.name for path in (store.root / run.run_id).iterdir())
+    assert names == ["metrics-0000.parquet", "run.json"]
+    with pytest.raises(TypeError):
+        write_json(store.root / "other.json", {"bad": object()})
+    assert not list(store.root.glob("*other*"))
+
+
+def test_what_is_done_or_under_way_is_not_claimed_again(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    assert store.claim(run, {}) is None
+    recorder.finish("ok", {}, {})
+    assert store.claim(run, {}) is None
+
+
+@pytest.mark.parametrize("status", ["error", "interrupted", "killed", "oom", "timeout"])
+def test_what_failed_starts_afresh(store: Store, run: RunSpec, status: str) -> None:
+    recorder = begin(store, run)
+    recorder.add(ROW, {})
+    recorder.finish(status, {}, {"type": "E", "message": "m"})
+    begin(store, run)
+    assert [path.name for path in (store.root / run.run_id).iterdir()] == ["run.json"]
+    assert not list(store.root.glob(".retired-*"))
+
+
+def test_a_run_whose_process_died_was_killed(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    recorder.state["owner"]["pid"] = gone.pid
+    write_json(store.root / run.run_id / "run.json", recorder.state)
+    found = store.find(run.run_id)
+    assert found is not None
+    assert found.status == "killed"
+    begin(store, run)
+
+
+def test_a_run_on_another_host_is_left_alone_while_it_shows_life(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    recorder.state["owner"] = {"host": "elsewhere", "pid": 1}
+    path = store.root / run.run_id / "run.json"
+    write_json(path, recorder.state)
+    assert not is_abandoned(path.parent)
+    os.utime(path, (0, 0))
+    assert is_abandoned(path.parent)
+
+
+def _claims(root: Path, run: RunSpec) -> bool:
+    return Store(root).claim(run, {}) is not None
+
+
+def test_of_many_processes_one_gets_the_run(store: Store, run: RunSpec) -> None:
+    begin(store, run).finish("error", {}, {})
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("forkserver")) as pool:
+        claims = list(pool.map(_claims, [store.root] * 16, [run] * 16))
+    assert claims.count(True) >= 1
+    # A later claimant may find the winner's process gone; at any one time there is one owner.
+    assert store.find(run.run_id) is not None
+
+
+DAMAGE = {
+    "empty": b"",
+    "cut": b'{"schema": 1, "run_id": "x", ',
+    "not an object": b"[1, 2]",
+    "keys missing": b"{}",
+    "no text": b"\xff\xfe\x00",
+    "unknown status": None,
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_run_json_is_named_and_skipped(store: Store, kind: str) -> None:
+    bad, good = runs_of("adam,sgd")
+    for run in (bad, good):
+        begin(store, run).finish("ok", {}, {})
+    path = store.root / bad.run_id / "run.json"
+    content = DAMAGE[kind] or json.dumps(json.loads(path.read_text()) | {"status": "fine"}).encode()
+    path.write_bytes(content)
+    assert [run.run_id for run in store.runs()] == [good.run_id]
+    (notice,) = store.notices
+    assert bad.run_id in notice.message
+    assert "damaged" in notice.message
+
+
+def test_a_damaged_shard_is_named_and_the_rest_read(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    for step in (1, 2):
+        recorder.add({**ROW, "step": step}, {})
+        recorder.flush()
+    recorder.finish("ok", {}, {})
+    (store.root / run.run_id / "metrics-0000.parquet").write_bytes(b"PAR1 and then nothing")
+    found = store.find(run.run_id)
+    assert found is not None
+    assert store.metrics(found).curve("val", "loss") == ([2], [0.7])
+    assert "metrics-0000.parquet: damaged" in store.notices[0].message
+
+
+def test_folders_that_are_no_runs_do_not_disturb(store: Store, run: RunSpec) -> None:
+    begin(store, run).finish("ok", {}, {})
+    (store.root / "notes").mkdir()
+    (store.root / ".hidden").mkdir()
+    (store.root / "file.txt").write_text("x")
+    assert len(store.runs()) == 1
+    os.utime(store.root / "notes", (0, 0))
+    store.runs()
+    assert "notes" in store.notices[0].message
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot write runs"):
+        Store(tmp_path / "file" / "runs").prepare()
+    with pytest.raises(StoreError, match="no runs in"):
+        Store(tmp_path / "nowhere").runs()
+
+
+@pytest.fixture
+def _no_room() -> Iterator[None]:
+    """Files of this process cannot grow, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("_no_room")
+def test_a_full_disk_is_refused_before_anything_is_written(store: Store) -> None:
+    with pytest.raises(StoreError, match="cannot write runs"):
+        store.prepare()
+    assert not list(store.root.glob("*"))
+
+
+def test_discarding_spares_what_is_under_way(store: Store) -> None:
+    done, running = runs_of("adam,sgd")
+    begin(store, done).finish("ok", {}, {})
+    begin(store, running)
+    for run in (done, running):
+        store.discard(run.run_id)
+    assert store.find(done.run_id) is None
+    assert store.find(running.run_id) is not None
+
+
+def test_killed_is_recorded_even_before_the_run_could_write(store: Store, run: RunSpec) -> None:
+    store.prepare()
+    store.mark_killed(run, "SIGKILL")
+    found = store.find(run.run_id)
+    assert found is not None
+    assert (found.status, found.error["message"]) == ("killed", "SIGKILL")
