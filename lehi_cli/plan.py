@@ -50,7 +50,9 @@ def plan(request: Request) -> list[RunSpec]:
     for name in request.tasks:
         task = _task(name, request)
         resolved = [_optimizer(spec, task) for spec in request.optimizers]
-        labels = _labels(request.optimizers)
+        labels = _labels(
+            [replace(typed, name=record.name) for typed, (record, _) in zip(request.optimizers, resolved, strict=True)]
+        )
         for seed in request.seeds:
             for (record, spec), label in zip(resolved, labels, strict=True):
                 spec = replace(spec, label=label)

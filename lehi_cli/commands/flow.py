@@ -58,7 +58,7 @@ def run_and_show(request: Request, settings: Settings, root: Path, view: View, d
         errors.print(
             f"{len(stored)} runs in {root} ({trained} trained, {reused} reused)", highlight=False, soft_wrap=True
         )
-        again = _report_command(request, root)
+        again = _report_command(runs, root)
         errors.print(f"show again: {again}", markup=False, highlight=False, soft_wrap=True)
     if interrupted:
         errors.print("interrupted; the same command goes on with what is missing", highlight=False)
@@ -114,9 +114,8 @@ def show_plan(console: Console, runs: Sequence[RunSpec], store: Store) -> None:
     console.print(f"{len(runs)} runs: {len(missing)} to train, {len(done)} stored", highlight=False)
 
 
-def _report_command(request: Request, root: Path) -> str:
-    command = ["lehi", "report", "--task", ",".join(tasks.find(tasks.load(), name).name for name in request.tasks)]
-    command += ["--optims", ",".join(dict.fromkeys(spec.label or spec.name for spec in request.optimizers))]
-    if root != DEFAULT_RUNS:
-        command += ["--runs", str(root)]
-    return shlex.join(command)
+def _report_command(runs: Sequence[RunSpec], root: Path) -> str:
+    names = ",".join(dict.fromkeys(run.task.name for run in runs))
+    optims = ",".join(dict.fromkeys(run.optimizer.name for run in runs))
+    command = ["lehi", "report", "--task", names, "--optims", optims]
+    return shlex.join(command if root == DEFAULT_RUNS else [*command, "--runs", str(root)])
