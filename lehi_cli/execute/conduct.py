@@ -35,7 +35,8 @@ class Settings:
 
 def split(runs: Sequence[RunSpec], store: Store) -> tuple[list[RunSpec], list[RunSpec]]:
     """The runs the store already has, and those that have to be trained."""
-    done, missing = [], []
+    done: list[RunSpec] = []
+    missing: list[RunSpec] = []
     for run in runs:
         stored = store.find(run.run_id)
         (done if stored is not None and stored.status in DONE else missing).append(run)
@@ -54,13 +55,13 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
     done, missing = ([], list(runs)) if settings.fresh else split(runs, store)
     if not missing:
         return len(done)
-    store.prepare()
     # Only now is torch needed: a plan that is answered from the store never pays for its import.
     from .environment import pick_device
     from .preflight import preflight
 
     device = pick_device(settings.device)
     preflight(missing, device)
+    store.prepare()
     if settings.fresh:
         for run in missing:
             store.discard(run.run_id)

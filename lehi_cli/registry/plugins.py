@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from operator import attrgetter
@@ -44,7 +44,7 @@ def discover(group: str) -> Iterator[Plugin]:
     for folder in filter(None, os.environ.get(PLUGIN_FOLDERS, "").split(os.pathsep)):
         for path in sorted(Path(folder).glob("*")):
             if path.suffix in {".yaml", ".yml", ".py"}:
-                yield Plugin(str(path), lambda path=path: path)
+                yield Plugin(str(path), partial(Path, path))
 
 
 def failure(plugin: Plugin, error: Exception) -> Notice:
@@ -130,11 +130,12 @@ def source_hash(reference: str, origin: str = "") -> str:
 def _locate(module_name: str) -> Path:
     """The file of a module, found part by part: `importlib.util.find_spec` would import the packages above it."""
     search: Sequence[str] | None = None
+    path = ""
     parts = module_name.split(".")
     for depth in range(1, len(parts) + 1):
         name = ".".join(parts[:depth])
         spec = importlib.util.find_spec(name) if depth == 1 else PathFinder.find_spec(name, search)
         if spec is None or spec.origin is None:
             raise PluginError(f"no module named {module_name!r}", "is it installed in this environment?")
-        search = spec.submodule_search_locations
-    return Path(spec.origin)
+        search, path = spec.submodule_search_locations, spec.origin
+    return Path(path)

@@ -150,7 +150,7 @@ def _check(content: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
     return value
 
 
-_TYPE_NAMES = {str: "text", list: "list", dict: "mapping of keys to values"}
+_TYPE_NAMES: dict[type, str] = {str: "text", list: "list", dict: "mapping of keys to values"}
 
 
 def _choice(value: Any, known: Sequence[str], what: str, where: str) -> str:

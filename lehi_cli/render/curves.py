@@ -17,9 +17,9 @@ from lehi_cli.results import Section
 HEIGHT = 16
 MIN_WIDTH, MAX_WIDTH = 40, 110
 LOG_RATIO = 10.0
-COLORS = ("blue+", "orange", "green+", "red+", "magenta+", "cyan+", "gray")
+COLORS = (33, 208, 40, 196, 171, 44, 178)  # of the 256 every terminal has; apart on light and on dark ground
 CHARACTERS = "●+xo*#@%"
-FLOOR_CHARACTER = "-"
+FLOOR = ("-", 244)
 
 Curve = tuple[str, list[float], list[float]]
 
@@ -35,6 +35,7 @@ def print_curves(console: Console, section: Section, x: str) -> None:
         drawing = draw(curves, f"{section.task}: {title}{how}", x, console.width, colored, floor)
         if drawing:
             console.print(Text.from_ansi(drawing), no_wrap=True, crop=False, soft_wrap=True)
+            console.print(_legend([label for label, xs, _ in curves if xs], floor is not None, colored))
             console.print()
 
 
@@ -47,33 +48,45 @@ def draw(curves: Sequence[Curve], title: str, x: str, width: int, colored: bool,
         return ""
     furthest = max(xs[-1] for _, xs, _ in curves)
     values = [value for _, _, ys in curves for value in ys]
-    lines = [
-        (curve, "hd" if colored else CHARACTERS[i % len(CHARACTERS)], COLORS[i % len(COLORS)])
-        for i, curve in enumerate(curves)
-    ]
+    lines = [(curve, *_look(i)) for i, curve in enumerate(curves)]
     if floor is not None:
         values.append(floor)
-        lines.insert(0, (("floor", [0.0, furthest], [floor, floor]), FLOOR_CHARACTER, "gray"))
+        lines.insert(0, (("floor", [0.0, furthest], [floor, floor]), *FLOOR))
     scale, y_ticks = _y_axis(values)
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     x_ticks = nice_ticks(0.0, furthest, max(width // 16, 2))
 
+    plotext.terminal.limit(False, False)  # the width is the caller's, and a low terminal can scroll
     figure = plotext.figure
     figure.clear()
-    figure.theme("default" if colored else "colorless")
-    figure.canvas("default")
+    figure.theme("colorless")  # the curves bring their own colours; axes and text take the terminal's
     figure.plot_size(width, HEIGHT)
     figure.title(title)
     figure.label(x, "x", "lower")
-    figure.legend(x=width, ha="right")
+    figure.legend(False)  # plotext's own covers the curves, and vanishes when it is too tall
     figure.ruler("x", "lower").ticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
     figure.ruler("y", "left").ticks([scale(tick) for tick in y_ticks], [f"{tick:g}" for tick in y_ticks])
-    for (label, xs, ys), marker, paint in lines:
-        signal = figure.signal(xs, [scale(y) for y in ys], marker=plotext.marker(marker, paint) if colored else marker)
+    for (_, xs, ys), character, paint in lines:
+        marker = plotext.marker("hd", paint) if colored else character
+        signal = figure.signal(xs, [scale(y) for y in ys], marker=marker)
         signal.lines(True)
-        signal.label(label)
         figure.draw(signal)
     return str(figure.build().string(not colored)).rstrip("\n")
+
+
+def _look(i: int) -> tuple[str, int]:
+    """Character and colour of the i-th curve."""
+    return CHARACTERS[i % len(CHARACTERS)], COLORS[i % len(COLORS)]
+
+
+def _legend(labels: Sequence[str], floor: bool, colored: bool) -> Text:
+    """Which curve is whose, on a line of its own."""
+    looks = [(label, *_look(i)) for i, label in enumerate(labels)] + ([("floor", *FLOOR)] if floor else [])
+    text = Text("   ")
+    for label, character, paint in looks:
+        text.append("━━ " if colored else f"{character} ", style=f"color({paint})")
+        text.append(f"{label}   ")
+    return text
 
 
 def _y_axis(values: Sequence[float]) -> tuple[Callable[[float], float], list[float]]:

@@ -65,6 +65,10 @@ class Live:
             self._progress.console.print(finished_line(run, status, message), markup=False, highlight=False)
         self._show_overall()
 
+    def refresh(self) -> None:
+        """Draw now; otherwise the bars are drawn ten times a second."""
+        self._progress.refresh()
+
     def _show_overall(self) -> None:
         completed = self._done + sum(self._partial.values())
         self._progress.update(self._overall, completed=completed, note=f"{self._done} of {self._total} done")

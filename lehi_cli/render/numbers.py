@@ -13,8 +13,10 @@ def with_spread(value: Estimate) -> str:
     """`0.0821±0.0032`: the standard deviation to two digits, the mean to the same place; `0.08213` for one run."""
     if not math.isfinite(value.mean):
         return "-"
-    if not math.isfinite(value.sd) or value.sd == 0:
+    if not math.isfinite(value.sd):
         return compact(value.mean)
+    if value.sd <= 1e-12 * abs(value.mean):  # equal but for rounding in the mean
+        return f"{compact(value.mean)}±0"
     places = min(max(1 - math.floor(math.log10(value.sd)), 0), 6)
     return f"{value.mean:.{places}f}±{value.sd:.{places}f}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
@@ -21,7 +21,7 @@ def print_summary(console: Console, section: Section) -> None:
     console.print()
     print_table(console, summary_table(section))
     for note in notes(section):
-        console.print(note, markup=False, highlight=False)
+        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     console.print()
 
 
@@ -43,11 +43,23 @@ def summary_table(section: Section) -> Table:
     best = {column: section.best(*column) for column in quality}
     headings = [Column("optimizer", right=False), Column("n")]
     headings += [Column(f"{split} {name}") for split, name in quality]
-    headings += [Column("steps", PRICE), Column("passes", PRICE), Column("seconds", PRICE), Column("status", PRICE)]
+    headings += [
+        Column("lr", PRICE),
+        Column("steps", PRICE),
+        Column("passes", PRICE),
+        Column("seconds", PRICE),
+        Column("status", PRICE),
+    ]
     rows = []
     for series in section.ranked():
         cells = [_marked(series.final(*column), best[column] == series.label) for column in quality]
-        spent = [compact(series.spent("steps").mean), _tenth(series.spent("passes")), _seconds(series.spent("seconds"))]
+        lr = series.runs[0].options.get("lr")
+        spent = [compact(lr) if isinstance(lr, float) else "-"]
+        spent += [
+            compact(series.spent("steps").mean),
+            _tenth(series.spent("passes")),
+            _seconds(series.spent("seconds")),
+        ]
         rows.append([series.label, _count(series), *cells, *spent, _statuses(series)])
     spread = "mean±standard deviation over n seeds, " if len(section.seeds) > 1 else ""
     marked = "* best, " if any(best.values()) else ""
@@ -90,10 +102,9 @@ def notes(section: Section) -> list[str]:
     return [*lines, *_pairing(section)]
 
 
-def _first_line(error: dict[str, str] | object) -> str:
-    content = dict(error)  # type: ignore[call-overload]
-    first = str(content.get("message", "")).splitlines()[:1]
-    return f"{content.get('type', 'error')}: {first[0] if first else ''}"
+def _first_line(error: Mapping[str, str]) -> str:
+    first, *_ = [*error.get("message", "").splitlines(), ""]
+    return f"{error.get('type', 'error')}: {first}"
 
 
 def _pairing(section: Section) -> Sequence[str]:

@@ -37,10 +37,12 @@ def print_table(console: Console, table: Table) -> None:
     else:
         whole = _rich(table)
         fits = console.measure(whole).minimum <= console.width and _width(table) <= console.width
-        for part in [whole] if fits else [_rich(part) for part in _parts(table)]:
+        for i, part in enumerate([whole] if fits else [_rich(part) for part in _parts(table)]):
+            if i:
+                console.print()
             console.print(part)
     if table.caption:
-        console.print(table.caption, style="dim", markup=False, highlight=False)
+        console.print(table.caption, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def to_markdown(table: Table) -> str:

@@ -1,0 +1,34 @@
+"""What README's reference is generated from: `cog -r -P -I docs README.md` writes it, a test checks it."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner
+
+from lehi_cli.cli import app
+from lehi_cli.commands.optims import optimizers_table
+from lehi_cli.commands.tasks import tasks_table
+from lehi_cli.render.table import Table, to_markdown
+
+VERBS = ("compare", "train", "report", "tasks", "optims")
+
+
+def print_help() -> None:
+    """The help of every verb, as code blocks."""
+    for verb in VERBS:
+        output = CliRunner().invoke(app, [verb, "--help"], prog_name="lehi", env={"COLUMNS": "100"}).output
+        print(f"\n`lehi {verb}`\n\n```text\n{output.strip()}\n```")
+
+
+def print_table(table: Table) -> None:
+    """A table in Markdown, with its caption."""
+    print(f"\n{to_markdown(table)}\n" + (f"\n{table.caption}\n" if table.caption else ""))
+
+
+def print_tasks() -> None:
+    """What `lehi tasks` lists."""
+    print_table(tasks_table())
+
+
+def print_optimizers() -> None:
+    """What `lehi optims` lists."""
+    print_table(optimizers_table())

@@ -1,0 +1,7 @@
+"""Optimizers of this project, usable in any training script: they need torch and nothing of the command line."""
+
+from lehi_cli.optim.lehi import LEHI
+from lehi_cli.optim.lehibrid import LEHIBRID
+from lehi_cli.optim.muon import MuonAdamW
+
+__all__ = ["LEHI", "LEHIBRID", "MuonAdamW"]

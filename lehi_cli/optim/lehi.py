@@ -1,0 +1,143 @@
+"""LEHI: Adam with the squared gradient replaced by a sample of the Gauss-Newton diagonal.
+
+Adam divides the averaged gradient by sqrt(average of g^2). LEHI divides it by sqrt(average of h^2), where h = J^T v
+comes from a second backward pass through the same forward pass and E[h^2] = diag(GGN)/B. docs/lehi.md derives it.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lehi_cli.curvature import Loss
+from lehi_cli.curvature.custom import FactorFunction
+from lehi_cli.optim.curvature_optimizer import CurvatureOptimizer
+
+
+class LEHI(CurvatureOptimizer):
+    """Low-order explicit Hessian imitation.
+
+    With g the gradient and h the curvature sample of a step (shapes of the parameter), elementwise:
+
+        m <- b1 m + (1 - b1) g             mh = m / (1 - b1^step)
+        v <- b2 v + (1 - b2) h^2           vh = v / (1 - b2^refreshes)
+        w <- (1 - lr weight_decay) w - lr clip( mh / (vh + damping mean(vh) + eps)^power )
+
+    At power 1, vh is replaced by B vh, the estimate of the GGN's diagonal. Between refreshes v stays as it is.
+
+    Args:
+        params: parameters, named parameters, or parameter groups. A group may set its own lr, betas, eps,
+            weight_decay, power, clip and damping.
+        lr: learning rate, in parameter units per unit of the preconditioned step (about 1 per coordinate at power 1/2).
+        betas: decay of the averages of g and of h^2.
+        eps: added to the second moment, *inside* the power.
+        weight_decay: decoupled: parameters shrink by the factor 1 - lr * weight_decay per step.
+        loss: `"cross_entropy"`, `"bce"`, `"mse"`; an `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or `nn.MSELoss`; a
+            `lehi_cli.curvature.Loss`; or any callable, together with a callable `factor`.
+        factor: `"rademacher"`, `"true_vs_rest"`, `"diagonal"`, `"sampled"` (see `Loss.factor`), or a callable
+            `factor(outputs, targets, generator) -> v` (see `CustomLoss`).
+        sample_signs: multiply the factors that are not random by themselves by random signs. Off only to see why.
+        power: 1/2 (Adam's scale) or 1 (Newton's scale: uses B vh, the GGN diagonal itself, and wants `clip`).
+        clip: bound on every entry of the step before lr; None is no bound.
+        damping: adds damping * mean(vh), per tensor, inside the power.
+        curvature_every: steps between two refreshes of h.
+        curvature_warmup: number of first steps that all refresh.
+        foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
+        seed: of the optimizer's own random numbers; torch's global ones are never touched.
+
+    Raises:
+        ValueError: for an option that is unknown or out of range, in the constructor or in a group.
+        TypeError: for a loss without a known factor; for complex parameters.
+
+    Source: Zhu et al., "Low-Order Explicit Hessian Imitation Method for Large-Scale Supervised Machine Learning",
+    arXiv 2605.06945, as reconstructed in docs/lehi.md.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        loss: str | nn.Module | Loss | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
+        factor: str | FactorFunction = "rademacher",
+        sample_signs: bool = True,
+        power: float = 0.5,
+        clip: float | None = None,
+        damping: float = 0.0,
+        curvature_every: int = 1,
+        curvature_warmup: int = 0,
+        foreach: bool | None = None,
+        seed: int = 0,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "power": power,
+            "clip": clip,
+            "damping": damping,
+        }
+        super().__init__(
+            params,
+            defaults,
+            loss=loss,
+            factor=factor,
+            sample_signs=sample_signs,
+            curvature_every=curvature_every,
+            curvature_warmup=curvature_warmup,
+            foreach=foreach,
+            seed=seed,
+        )
+
+    def _update(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor],
+        samples: list[Tensor] | None,
+        states: list[dict[str, Any]],
+    ) -> None:
+        beta1, beta2 = group["betas"]
+        momenta = [state["momentum"] for state in states]
+        curvatures = [state["curvature"] for state in states]
+        average = _multi_tensor_lehi if self._use_foreach(params) else _single_tensor_lehi
+        average(grads, samples, momenta, curvatures, beta1=beta1, beta2=beta2)
+        self._descend(group, params, states, curvatures, self._curvature_scales(group, states))
+
+
+def _single_tensor_lehi(
+    grads: list[Tensor],
+    samples: list[Tensor] | None,
+    momenta: list[Tensor],
+    curvatures: list[Tensor],
+    *,
+    beta1: float,
+    beta2: float,
+) -> None:
+    """Move the averages of g and, at a refresh, of h^2, in place."""
+    for grad, momentum in zip(grads, momenta, strict=True):
+        momentum.lerp_(grad, 1 - beta1)
+    if samples is not None:
+        for sample, curvature in zip(samples, curvatures, strict=True):
+            curvature.mul_(beta2).addcmul_(sample, sample, value=1 - beta2)
+
+
+def _multi_tensor_lehi(
+    grads: list[Tensor],
+    samples: list[Tensor] | None,
+    momenta: list[Tensor],
+    curvatures: list[Tensor],
+    *,
+    beta1: float,
+    beta2: float,
+) -> None:
+    """`_single_tensor_lehi` with one kernel per operation for all parameters: bitwise the same on a CPU."""
+    torch._foreach_lerp_(momenta, grads, 1 - beta1)
+    if samples is not None:
+        torch._foreach_mul_(curvatures, beta2)
+        torch._foreach_addcmul_(curvatures, samples, samples, 1 - beta2)

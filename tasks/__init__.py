@@ -1,0 +1,1 @@
+"""Built-in task definitions: one YAML file each."""

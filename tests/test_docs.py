@@ -1,0 +1,67 @@
+"""README says what is so: its reference is current, its examples run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import cogapp
+import duckdb
+import pytest
+from conftest import Result
+
+from lehi_cli.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_reference_is_current(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "README.md"
+    copy.write_text(README, encoding="utf-8")
+    code = cogapp.Cog().main(["cog", "--check", "--diff", "-P", "-I", str(ROOT / "docs"), str(copy)])
+    assert code == 0, f"run: cog -r -P -I docs README.md\n{capsys.readouterr().out}"
+
+
+def test_every_command_is_documented() -> None:
+    names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    for name in names:
+        assert f"`lehi {name}`" in README
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0])
+def test_python_examples_run(code: str) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_the_tasks_and_optimizers_shown_can_be_used(lehi: Callable[..., Result], tmp_path: Path) -> None:
+    task = next(code for code in blocks("python") if "TASK" in code)
+    optimizer = next(code for code in blocks("python") if "OPTIMIZERS" in code)
+    (tmp_path / "my_task.py").write_text(task)
+    (tmp_path / "my_optimizer.py").write_text(optimizer)
+    result = lehi("compare", "--task", "my_task.py", "--optims", "my_optimizer.py,adam", "--smoke")
+    assert result.code == 0, result.err
+    assert "mine" in result.out
+
+
+def test_duckdb_answers_the_query_shown(lehi: Callable[..., Result]) -> None:
+    for task in ("digits", "diabetes"):  # whose metrics have different columns
+        lehi("compare", "--task", task, "--optims", "lehi,adam", "--seeds", "2", "--steps", "30")
+    (query,) = blocks("sql")
+    rows = duckdb.sql(query).fetchall()
+    assert {(label, seeds) for label, seeds, _, _ in rows} == {("lehi", 2), ("adam", 2)}
+    assert all(0 < loss < 3 for _, _, loss, _ in rows)
+    assert {label: passes for label, _, _, passes in rows} == pytest.approx({"lehi": 50, "adam": 30})
+
+
+@pytest.mark.slow
+def test_the_main_job_of_the_readme_runs(lehi: Callable[..., Result]) -> None:
+    (line,) = re.findall(r"&& \.venv/bin/lehi (.*)$", README, re.MULTILINE)
+    result = lehi(*line.split())
+    assert result.code == 0
+    assert "6 runs in runs (6 trained, 0 reused)" in result.err
