@@ -34,6 +34,9 @@ class Recording:
     def finished(self, run: RunSpec, status: str, message: str) -> None:
         self.events.append(("finished", run.run_id, (status, message)))
 
+    def waiting(self, count: int) -> None:
+        self.events.append(("waiting", "", count))
+
     def ended(self) -> Mapping[str, tuple[str, str]]:
         """How each run ended."""
         return {run_id: what for kind, run_id, what in self.events if kind == "finished"}  # type: ignore[misc]

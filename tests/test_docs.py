@@ -64,4 +64,4 @@ def test_the_main_job_of_the_readme_runs(lehi: Callable[..., Result]) -> None:
     (line,) = re.findall(r"&& \.venv/bin/lehi (.*)$", README, re.MULTILINE)
     result = lehi(*line.split())
     assert result.code == 0
-    assert "6 runs in runs (6 trained, 0 reused)" in result.err
+    assert "6 runs in runs (6 new, 0 reused)" in result.err

@@ -7,51 +7,19 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UsageError
-from lehi_cli.execute.conduct import EXECUTORS, Settings
-from lehi_cli.plan import Request
-from lehi_cli.specs import parse_optimizers, parse_seeds
+from lehi_cli.specs import parse_optimizers
 
-from . import options as o
-from .flow import DEFAULT_RUNS, View, run_and_show
+from .flow import run_and_show
+from .options import RunOptions, takes_run_options
 
-Optims = Annotated[
-    str, typer.Option("--optims", help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")
-]
+Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
+Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
 
 
-def compare(
-    task: o.Tasks,
-    optims: Optims = "lehi,adam",
-    seeds: o.Seeds = "3",
-    overrides: o.Overrides = None,
-    epochs: o.Epochs = None,
-    steps: o.Steps = None,
-    passes: o.Passes = None,
-    seconds: o.Seconds = None,
-    device: o.Device = "auto",
-    precision: o.Precision = "fp32",
-    jobs: o.Jobs = 1,
-    executor: o.Executor = "auto",
-    runs: o.Runs = DEFAULT_RUNS,
-    x: o.Axis = "passes",
-    smoke: o.Smoke = False,
-    dry_run: o.DryRun = False,
-    no_cache: o.NoCache = False,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
-) -> None:
+@takes_run_options
+def compare(options: RunOptions, optims: Optims = "lehi,adam", seeds: Seeds = "3") -> None:
     """Compare optimizers on the same task, from the same weights, on the same batches."""
     specs = parse_optimizers(optims)
     if len(specs) < 2:
         raise UsageError("compare needs at least two optimizers", "lehi train runs a single one")
-    request = Request(
-        tasks=task.split(","),
-        optimizers=specs,
-        seeds=(0,) if smoke else parse_seeds(seeds),
-        overrides=overrides or (),
-        budget=o.one_budget(epochs, steps, passes, seconds),
-        precision=precision,
-        smoke=smoke,
-    )
-    settings = Settings(device, o.choice(executor, EXECUTORS, "--executor"), jobs, no_cache)
-    run_and_show(request, settings, runs, View(o.choice(x, o.AXES, "--x"), quiet, json), dry_run)
+    run_and_show(options.request(specs, seeds), options)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from lehi_cli.errors import Exit, Notice
-from lehi_cli.execute.conduct import Settings, conduct, differences, split
+from lehi_cli.execute.conduct import conduct, differences, split
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.curves import print_curves
@@ -23,7 +23,7 @@ from lehi_cli.results import Section, arrange
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
-DEFAULT_RUNS = Path("runs")
+from .options import AXES, DEFAULT_RUNS, RunOptions, choice
 
 
 @dataclass(frozen=True)
@@ -31,40 +31,42 @@ class View:
     """How to show results."""
 
     x: str = "passes"
-    quiet: bool = False
     json: bool = False
 
 
-def run_and_show(request: Request, settings: Settings, root: Path, view: View, dry: bool) -> None:
+def run_and_show(request: Request, options: RunOptions) -> None:
     """Plan, train what is missing, show everything, and exit with what the runs came to."""
-    runs = plan(request)
-    store = Store(root)
-    errors = Console(stderr=True)
+    settings, view = options.settings(), View(choice(options.x, AXES, "--x"), options.json)
+    runs, store, errors = plan(request), Store(options.runs), Console(stderr=True)
     say(errors, [*tasks.load().notices, *optimizers.load().notices])
-    if dry:
+    if options.dry_run:
         show_plan(Console(), runs, store)
         return
-    done, missing = split(runs, store)
-    with watcher(errors, len(runs) if settings.fresh else len(missing), view.quiet) as watch:
+    done, missing = ([], runs) if settings.fresh else split(runs, store)
+    interrupted = False
+    with watcher(errors, len(missing), options.quiet) as watch:
         try:
-            reused, interrupted = conduct(runs, store, settings, watch), False
+            conduct(runs, store, settings, watch)
         except KeyboardInterrupt:
-            reused, interrupted = len(done), True
+            interrupted = True
     stored = [found for found in map(store.find, (run.run_id for run in runs)) if found is not None]
-    labels = {run.run_id: run.label for run in runs}
-    show(store, stored, view, labels)
-    if not view.quiet and not view.json:
-        trained = len(stored) - reused
-        errors.print(
-            f"{len(stored)} runs in {root} ({trained} trained, {reused} reused)", highlight=False, soft_wrap=True
-        )
-        again = _report_command(runs, root)
-        errors.print(f"show again: {again}", markup=False, highlight=False, soft_wrap=True)
+    show(store, stored, view, {run.run_id: run.label for run in runs})
+    if not options.quiet and not options.json:
+        _say_where(errors, runs, stored, len(done), options.runs)
     if interrupted:
         errors.print("interrupted; the same command goes on with what is missing", highlight=False)
         raise typer.Exit(Exit.INTERRUPTED)
     if any(run.status in FAILED for run in stored):
         raise typer.Exit(Exit.RUN_FAILED)
+
+
+def _say_where(console: Console, runs: Sequence[RunSpec], stored: Sequence[StoredRun], reused: int, root: Path) -> None:
+    """Where the results lie, and the command that shows them again."""
+    counted = "1 run" if len(stored) == 1 else f"{len(stored)} runs"
+    lines = [f"{counted} in {root} ({len(stored) - reused} new, {reused} reused)"]
+    lines += [f"show again: {_report_command(runs, root)}"]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(store: Store, runs: Sequence[StoredRun], view: View, labels: dict[str, str] | None = None) -> None:

@@ -1,49 +1,113 @@
-"""Options that several verbs share, each declared once."""
+"""Options that several verbs share, each declared once.
+
+The verbs that train take all of `RunOptions`: a command decorated with `takes_run_options` gets them as one value, and
+typer sees them as options of their own.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from lehi_cli.errors import UsageError
-from lehi_cli.specs import Budget
-
-Tasks = Annotated[str, typer.Option("--task", help="Task or comma list of tasks: names from `lehi tasks`, or paths.")]
-Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change the task: key=value, repeatable.")]
-Epochs = Annotated[float | None, typer.Option(help="Budget in passes over the training split.")]
-Steps = Annotated[int | None, typer.Option(help="Budget in optimizer steps.")]
-Passes = Annotated[float | None, typer.Option(help="Budget in gradient equivalents: the same compute for all.")]
-Seconds = Annotated[float | None, typer.Option(help="Budget in seconds of training.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Precision = Annotated[str, typer.Option(help="fp32, or bf16 for the forward pass under autocast.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")]
-Executor = Annotated[str, typer.Option(help="auto, serial or pool.")]
-Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="A few steps with one seed: proves that everything runs.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Train again what the run folder already has.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no hints.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and curves.")]
-Axis = Annotated[str, typer.Option("--x", help="What curves are drawn against: passes, steps or seconds.")]
+from lehi_cli.execute.conduct import EXECUTORS, Settings
+from lehi_cli.plan import Request
+from lehi_cli.specs import Budget, OptimSpec, parse_seeds
 
 AXES = ("passes", "steps", "seconds")
+DEFAULT_RUNS = Path("runs")
+
+Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
+Axis = Annotated[str, typer.Option("--x", help="What curves are drawn against: passes, steps or seconds.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and curves.")]
 
 
-def one_budget(epochs: float | None, steps: int | None, passes: float | None, seconds: float | None) -> Budget | None:
-    """The one budget that was given, or None.
+@dataclass(frozen=True)
+class RunOptions:
+    """What is trained for how long, where, and how it is shown."""
 
-    Raises:
-        UsageError: when two were given.
-    """
-    given = {"epochs": epochs, "steps": steps, "passes": passes, "seconds": seconds}
-    chosen = [(kind, amount) for kind, amount in given.items() if amount is not None]
-    if len(chosen) > 1:
-        flags = " and ".join(f"--{kind}" for kind, _ in chosen)
-        raise UsageError(f"{flags} are two budgets", "give one of --epochs, --steps, --passes, --seconds")
-    return Budget(*chosen[0]) if chosen else None
+    task: Annotated[str, typer.Option(help="Task or comma list of tasks: names from `lehi tasks`, or paths.")]
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Change the task: key=value, repeatable.")] = None
+    epochs: Annotated[float | None, typer.Option(help="Budget in passes over the training split.")] = None
+    steps: Annotated[int | None, typer.Option(help="Budget in optimizer steps.")] = None
+    passes: Annotated[float | None, typer.Option(help="Budget in gradient equivalents: the same compute for all.")] = (
+        None
+    )
+    seconds: Annotated[float | None, typer.Option(help="Budget in seconds of training.")] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 for the forward pass under autocast.")] = "fp32"
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1
+    executor: Annotated[str, typer.Option(help="auto, serial or pool.")] = "auto"
+    runs: Runs = DEFAULT_RUNS
+    x: Axis = "passes"
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps with one seed: proves that everything runs.")] = (
+        False
+    )
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Train again what the run folder already has.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no hints.")] = False
+    json: Json = False
+
+    def request(self, optimizers: list[OptimSpec], seeds: str) -> Request:
+        """The request these options make."""
+        return Request(
+            tasks=self.task.split(","),
+            optimizers=optimizers,
+            seeds=(0,) if self.smoke else parse_seeds(seeds),
+            overrides=self.overrides or (),
+            budget=self._budget(),
+            precision=self.precision,
+            smoke=self.smoke,
+        )
+
+    def settings(self) -> Settings:
+        """How to carry it out."""
+        return Settings(self.device, choice(self.executor, EXECUTORS, "--executor"), self.jobs, self.no_cache)
+
+    def _budget(self) -> Budget | None:
+        """The one budget that was given, or None.
+
+        Raises:
+            UsageError: when two were given.
+        """
+        chosen = [(kind, getattr(self, kind)) for kind in Budget.KINDS if getattr(self, kind) is not None]
+        if len(chosen) > 1:
+            flags = " and ".join(f"--{kind}" for kind, _ in chosen)
+            raise UsageError(f"{flags} are two budgets", "give one of --epochs, --steps, --passes, --seconds")
+        return Budget(*chosen[0]) if chosen else None
+
+
+def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command with a parameter `options: RunOptions` each field of it as a parameter of its own."""
+    names = {item.name for item in fields(RunOptions)}
+
+    @wraps(command)
+    def flat(**values: Any) -> None:
+        options = RunOptions(**{name: value for name, value in values.items() if name in names})
+        command(options=options, **{name: value for name, value in values.items() if name not in names})
+
+    hints = get_type_hints(command, include_extras=True) | get_type_hints(RunOptions, include_extras=True)
+    own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
+    spread = [
+        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item.default))
+        for item in fields(RunOptions)
+    ]
+    first, *rest = spread  # the task comes first in the help, then what the command adds
+    kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    parameters = [parameter.replace(annotation=hints[parameter.name]) for parameter in (first, *kept, *rest)]
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat
+
+
+def _default(value: Any) -> Any:
+    return inspect.Parameter.empty if value is MISSING else value
 
 
 def choice(value: str, allowed: tuple[str, ...], flag: str) -> str:

@@ -10,8 +10,8 @@ from lehi_cli.errors import UsageError
 from lehi_cli.specs import parse_seeds
 from lehi_cli.store import Store, StoredRun
 
-from . import options as o
-from .flow import DEFAULT_RUNS, View, show
+from .flow import View, show
+from .options import AXES, DEFAULT_RUNS, Axis, Json, Runs, choice
 
 TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list.")]
 OptimFilter = Annotated[
@@ -26,12 +26,12 @@ def report(
     optims: OptimFilter = None,
     seeds: SeedFilter = None,
     status: StatusFilter = None,
-    runs: o.Runs = DEFAULT_RUNS,
-    x: o.Axis = "passes",
-    json: o.Json = False,
+    runs: Runs = DEFAULT_RUNS,
+    x: Axis = "passes",
+    json: Json = False,
 ) -> None:
     """Show stored runs again: runs of one task and budget side by side."""
-    view = View(o.choice(x, o.AXES, "--x"), json=json)
+    view = View(choice(x, AXES, "--x"), json=json)
     store = Store(runs)
     stored = store.runs()
     wanted = [run for run in stored if _matches(run, task, optims, seeds, status)]

@@ -43,8 +43,8 @@ def split(runs: Sequence[RunSpec], store: Store) -> tuple[list[RunSpec], list[Ru
     return done, missing
 
 
-def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Watcher) -> int:
-    """Train what is missing; returns how many runs were reused.
+def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Watcher) -> None:
+    """Train what the store does not have, or everything when the settings say so.
 
     Raises:
         UsageError: when the device is not there, or a task or an optimizer cannot be built as it was asked for;
@@ -52,9 +52,9 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
         StoreError: when the store cannot be written to.
         KeyboardInterrupt: after what was running was stored as interrupted.
     """
-    done, missing = ([], list(runs)) if settings.fresh else split(runs, store)
+    missing = list(runs) if settings.fresh else split(runs, store)[1]
     if not missing:
-        return len(done)
+        return
     # Only now is torch needed: a plan that is answered from the store never pays for its import.
     from .environment import pick_device
     from .preflight import preflight
@@ -67,7 +67,6 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
             store.discard(run.run_id)
     _train(missing, device, store, settings, watch)
     _await_others(missing, device, store, settings, watch)
-    return len(done)
 
 
 def _train(runs: Sequence[RunSpec], device: str, store: Store, settings: Settings, watch: Watcher) -> None:
@@ -83,6 +82,8 @@ def _train(runs: Sequence[RunSpec], device: str, store: Store, settings: Setting
 
 def _await_others(runs: Sequence[RunSpec], device: str, store: Store, settings: Settings, watch: Watcher) -> None:
     """Wait for runs that another process was at; take over those it leaves unfinished."""
+    if others := [run for run in runs if _is_unfinished(run, store)]:
+        watch.waiting(len(others))
     while others := [run for run in runs if _is_unfinished(run, store)]:
         time.sleep(WAIT_SECONDS)
         _train([run for run in others if not _is_running(run, store)], device, store, settings, watch)

@@ -11,6 +11,7 @@ import signal
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -121,18 +122,22 @@ def _work(pipe: Connection[Any, Any], device: str, root: Path) -> None:
     from .worker import execute
 
     signal.signal(signal.SIGTERM, _interrupt)
+
+    def tell(kind: str, content: object = None) -> None:
+        try:
+            pipe.send((kind, content))
+        except OSError:  # the parent is gone: store what is running as interrupted
+            raise KeyboardInterrupt from None
+
     store = Store(root)
     try:
         while True:
             run = pipe.recv()
-            ended = execute(
-                run, device, store, lambda: pipe.send(("started", None)), lambda pulse: pipe.send(("pulse", pulse))
-            )
-            pipe.send(("ended", ended))
+            tell("ended", execute(run, device, store, partial(tell, "started"), partial(tell, "pulse")))
     except (EOFError, KeyboardInterrupt):
         return
     except LehiError as error:
-        pipe.send(("failed", error))
+        tell("failed", error)
 
 
 def _interrupt(number: int, _: object) -> None:

@@ -19,3 +19,6 @@ class Watcher(Protocol):
 
     def finished(self, run: RunSpec, status: str, message: str) -> None:
         """`run` ended; `message` says what went wrong, if anything did."""
+
+    def waiting(self, count: int) -> None:
+        """`count` runs are being trained by another process; their results are waited for."""

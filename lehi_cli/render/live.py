@@ -65,6 +65,10 @@ class Live:
             self._progress.console.print(finished_line(run, status, message), markup=False, highlight=False)
         self._show_overall()
 
+    def waiting(self, count: int) -> None:
+        """Say that others are waited for."""
+        self._progress.console.print(waiting_line(count), highlight=False)
+
     def refresh(self) -> None:
         """Draw now; otherwise the bars are drawn ten times a second."""
         self._progress.refresh()
@@ -100,9 +104,16 @@ class Lines:
         line = f"[{self._done}/{self._total}] {finished_line(run, status, message)}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def waiting(self, count: int) -> None:
+        """Say that others are waited for."""
+        self._console.print(waiting_line(count), highlight=False)
+
 
 class Quiet(Lines):
     """Says nothing at all."""
+
+    def waiting(self, count: int) -> None:
+        """Nothing is said."""
 
     def finished(self, run: RunSpec, status: str, message: str) -> None:
         """Nothing is said."""
@@ -113,6 +124,11 @@ def finished_line(run: RunSpec, status: str, message: str) -> str:
     return f"{run.task.name} {run.label} seed {run.seed}: {status}" + (
         f" ({message.splitlines()[0]})" if message else ""
     )
+
+
+def waiting_line(count: int) -> str:
+    """That another process is at some of the runs."""
+    return f"waiting for {count} of the runs, which another process is training"
 
 
 def watcher(console: Console, total: int, quiet: bool) -> Live | Lines:

@@ -25,12 +25,12 @@ def test_the_main_job(lehi: Lehi, tmp_path: Path) -> None:
         assert column in first.out
     assert "paired: same initial weights/data order at each seed" in first.out
     assert "digits: validation loss, mean of 2 seeds" in first.out
-    assert "4 runs in runs (4 trained, 0 reused)" in first.err
+    assert "4 runs in runs (4 new, 0 reused)" in first.err
     assert "show again: lehi report --task digits --optims lehi,adam" in first.err
     assert len(list((tmp_path / "runs").glob("*/metrics-*.parquet"))) == 4
     second = lehi(*QUICK)
     assert second.out == first.out
-    assert "4 runs in runs (0 trained, 4 reused)" in second.err
+    assert "4 runs in runs (0 new, 4 reused)" in second.err
 
 
 def test_piped_output_is_clean(lehi: Lehi) -> None:
@@ -42,12 +42,12 @@ def test_piped_output_is_clean(lehi: Lehi) -> None:
 
 def test_more_seeds_keep_the_runs_there_are(lehi: Lehi) -> None:
     lehi(*QUICK)
-    assert "6 runs in runs (2 trained, 4 reused)" in lehi(*QUICK[:-1], "3").err
+    assert "6 runs in runs (2 new, 4 reused)" in lehi(*QUICK[:-1], "3").err
 
 
 def test_no_cache_trains_again(lehi: Lehi) -> None:
     lehi(*QUICK)
-    assert "4 trained, 0 reused" in lehi(*QUICK, "--no-cache").err
+    assert "4 new, 0 reused" in lehi(*QUICK, "--no-cache").err
 
 
 def test_the_same_numbers_with_one_job_or_two(lehi: Lehi) -> None:
@@ -78,6 +78,18 @@ def test_several_tasks_and_labels(lehi: Lehi) -> None:
     assert result.code == 0
     for text in ("digits  5 steps", "diabetes  5 steps", "adam:lr=0.001", "adam:lr=0.01", "plain"):
         assert text in result.out
+
+
+def test_two_processes_share_the_work_in_one_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lehi_cli", *QUICK[:-1], "4"]
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"
+    ]
+    results = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], results
+    assert results[0][0] == results[1][0]
+    trained = [line for _, err in results for line in err.splitlines() if line.endswith(": ok")]
+    assert len(trained) == 8
 
 
 def test_a_dry_run_writes_nothing(lehi: Lehi, tmp_path: Path) -> None:
@@ -283,4 +295,4 @@ def test_an_optimizer_of_ones_own_by_path_and_by_name(
 
     optimizers.load.cache_clear()
     second = lehi("compare", "--task", "digits", "--optims", "signed:lr=0.2,adam", "--smoke")
-    assert "0 trained, 2 reused" in second.err
+    assert "0 new, 2 reused" in second.err
