@@ -6,11 +6,9 @@ import json
 import math
 import multiprocessing
 import os
-import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -206,22 +204,25 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "nowhere").runs()
 
 
-@pytest.fixture
-def _no_room() -> Iterator[None]:
-    """Files of this process cannot grow, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+NO_ROOM = """
+import resource, signal, sys
+from lehi_cli.cli import main
+
+# Files of this process cannot grow, as on a full disk.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+main(["compare", "--task", "digits", "--smoke"])
+"""
 
 
-@pytest.mark.usefixtures("_no_room")
-def test_a_full_disk_is_refused_before_anything_is_written(store: Store) -> None:
-    with pytest.raises(StoreError, match="cannot write runs"):
-        store.prepare()
-    assert not list(store.root.glob("*"))
+def test_a_full_disk_is_refused_before_anything_is_written(
+    python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = python("-c", NO_ROOM)
+    assert done.returncode == 2
+    assert "cannot write runs" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("*"))
 
 
 def test_discarding_spares_what_is_under_way(store: Store) -> None:
