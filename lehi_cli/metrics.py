@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -23,4 +24,9 @@ def mae(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).abs().mean()
 
 
+# After a whole split, from its mean loss: the mean of a batch's perplexities would be another number.
+DERIVED: dict[str, Callable[[float], float]] = {
+    "perplexity": lambda loss: math.exp(min(loss, 700.0)),
+    "rmse": math.sqrt,
+}
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": accuracy, "mae": mae}

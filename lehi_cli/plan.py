@@ -25,6 +25,7 @@ class Request:
         budget: in place of the tasks' own.
         precision: `fp32` or `bf16`.
         smoke: a few steps, to prove that everything runs.
+        fake: synthetic data in the shape of the real.
     """
 
     tasks: Sequence[str]
@@ -34,6 +35,7 @@ class Request:
     budget: Budget | None = None
     precision: str = "fp32"
     smoke: bool = False
+    fake: bool = False
 
 
 def plan(request: Request) -> list[RunSpec]:
@@ -63,6 +65,8 @@ def plan(request: Request) -> list[RunSpec]:
 
 def _task(name: str, request: Request) -> TaskSpec:
     spec = tasks.find(tasks.load(), name).spec(request.overrides)
+    if request.fake:
+        spec = replace(spec, data={**spec.data, "fake": True})
     if request.smoke:
         return replace(spec, budget=SMOKE, evaluations=1)
     return replace(spec, budget=request.budget) if request.budget else spec

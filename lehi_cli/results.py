@@ -61,6 +61,16 @@ class Section:
     series: list[Series] = field(default_factory=list)
 
     @property
+    def title(self) -> str:
+        """The task's name; data that is not real is named with it, wherever the name is shown."""
+        return f"{self.task} [FAKE DATA]" if self.is_fake else self.task
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether the runs were on synthetic data in place of the task's own."""
+        return self.runs[0].is_fake
+
+    @property
     def runs(self) -> list[StoredRun]:
         """All runs of the section."""
         return [run for series in self.series for run in series.runs]

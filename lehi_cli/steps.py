@@ -33,7 +33,11 @@ class Meter:
 
 
 class Evaluation:
-    """One mini-batch under the current weights, and the ways to evaluate and differentiate its loss."""
+    """One mini-batch under the current weights, and the ways to evaluate and differentiate its loss.
+
+    A recurrent model on one long sequence also has a state: every forward pass starts from the state the batch was met
+    with, however often the optimizer asks for one, and `next_state` is what the last of them left.
+    """
 
     def __init__(
         self,
@@ -43,19 +47,22 @@ class Evaluation:
         targets: Tensor,
         meter: Meter,
         precision: Callable[[], AbstractContextManager[object]],
+        state: object = None,
     ):
         self._model = model
         self._loss = loss
         self._inputs = inputs
         self._meter = meter
         self._precision = precision
+        self._state = state
+        self.next_state: object = None
         self.targets = targets
 
     def forward(self) -> Tensor:
         """Outputs of the model; counted, and every backward pass that starts from them will be."""
         self._meter.thirds += FORWARD
         with self._precision():
-            outputs: Tensor = self._model(self._inputs)
+            outputs, self.next_state = run_model(self._model, self._inputs, self._state)
         outputs.register_hook(self._count_backward)
         return outputs
 
@@ -65,6 +72,12 @@ class Evaluation:
     def loss(self, outputs: Tensor) -> Tensor:
         """The training loss of `outputs`, a scalar."""
         return self._loss(outputs, self.targets)
+
+
+def run_model(model: nn.Module, inputs: Tensor, state: object) -> tuple[Tensor, object]:
+    """Outputs and next state of a model; a model that returns a bare tensor has no state."""
+    result = model(inputs) if state is None else model(inputs, state)
+    return result if isinstance(result, tuple) else (result, None)
 
 
 def gradient_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:

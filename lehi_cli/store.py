@@ -35,11 +35,11 @@ STATUSES = ("planned", "running", *DONE, *FAILED)
 FREE_BYTES = 16 * 2**20
 SHARD_ROWS = 2000
 STALE_SECONDS = 600.0
-TEXT_COLUMNS = ("run_id", "task", "optimizer", "label", "split")
+TEXT_COLUMNS = ("run_id", "task", "data", "optimizer", "label", "split")
 COUNT_COLUMNS = ("seed", "step", "samples")
 NUMBER_COLUMNS = ("lr", "epoch", "passes", "seconds", "loss", "lr_now")
 COLUMNS = (
-    "run_id", "task", "optimizer", "label", "lr", "seed", "split",
+    "run_id", "task", "data", "optimizer", "label", "lr", "seed", "split",
     "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
 )  # fmt: skip
 
@@ -61,6 +61,11 @@ class StoredRun:
     error: Mapping[str, str]
     started: str
     folder: Path
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether its data was synthetic in place of the task's own."""
+        return bool(self.spec["task"]["data"].get("fake"))
 
     @property
     def budget(self) -> str:
@@ -213,7 +218,8 @@ class Recorder:
         self._rows: list[dict[str, Any]] = []
         lr = run.optimizer.options.get("lr")
         self._fixed = {
-            "run_id": run.run_id, "task": run.task.name, "optimizer": run.optimizer.name, "label": run.label,
+            "run_id": run.run_id, "task": run.task.name, "data": "fake" if run.task.data.get("fake") else "real",
+            "optimizer": run.optimizer.name, "label": run.label,
             "lr": lr if isinstance(lr, float) else None, "seed": run.seed,
         }  # fmt: skip
         self.state: dict[str, Any] = {

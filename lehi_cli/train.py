@@ -13,23 +13,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lehi_cli.curvature import make_loss
+from lehi_cli.data.batches import reader
 from lehi_cli.data.dataset import Dataset, checksum
 from lehi_cli.data.loading import load_dataset
-from lehi_cli.metrics import METRICS
+from lehi_cli.metrics import DERIVED, METRICS
 from lehi_cli.records import Outcome, Pulse, Row
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.plugins import call, resolve
 from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.steps import STEPS, Evaluation, Meter
+from lehi_cli.steps import STEPS, Evaluation, Meter, run_model
 
 LOGS_PER_EVALUATION = 5
-EVALUATION_BATCH = 2048
+EVALUATION_BATCH = 512
 PULSE_SECONDS = 0.1
 
 
@@ -41,21 +43,20 @@ def stream(seed: int, purpose: str) -> int:
 class Clock:
     """What has been spent of the budget; stands still until the first `resume`."""
 
-    def __init__(self, budget: Budget, rows: int, batch_size: int):
+    def __init__(self, budget: Budget, samples: int, steps_per_epoch: int):
         self.meter = Meter()
         self.steps = 0
         self.samples = 0
         self.banked = 0.0
         self._since: float | None = None
-        self._rows = rows
+        self._samples = samples
         self._budget = budget
-        steps_per_epoch = math.ceil(rows / batch_size)
         self._total_steps = max(1, round(budget.amount * (steps_per_epoch if budget.kind == "epochs" else 1)))
 
     @property
     def epoch(self) -> float:
         """Passes over the training split."""
-        return self.samples / self._rows
+        return self.samples / self._samples
 
     @property
     def seconds(self) -> float:
@@ -100,8 +101,10 @@ class Ticks:
         return fresh
 
 
-def train(run: RunSpec, device: str, emit: Callable[[Row], None], pulse: Callable[[Pulse], None]) -> Outcome:
-    """Train `run` on `device`, handing each logged point to `emit` and progress to `pulse`.
+def train(
+    run: RunSpec, device: str, folder: Path, emit: Callable[[Row], None], pulse: Callable[[Pulse], None]
+) -> Outcome:
+    """Train `run` on `device` with data from `folder`, handing each logged point to `emit` and progress to `pulse`.
 
     The loss is read from the device once per logged point, and once per pulse. A loss that is not finite ends the run
     as `diverged`; the test split is touched only at the end of a run that did not.
@@ -109,7 +112,7 @@ def train(run: RunSpec, device: str, emit: Callable[[Row], None], pulse: Callabl
     Raises:
         LehiError: when data, model or optimizer cannot be built; anything the code of the task raises passes through.
     """
-    training = Training(run, device)
+    training = Training(run, device, folder)
     logs, evaluations = Ticks(run.task.evaluations * LOGS_PER_EVALUATION), Ticks(run.task.evaluations)
     clock, pulsed, healthy = training.clock, 0.0, True
     emit(training.evaluate("val"))
@@ -136,13 +139,13 @@ def train(run: RunSpec, device: str, emit: Callable[[Row], None], pulse: Callabl
 class Training:
     """A run under way: data, model, loss and optimizer, and what was spent on them."""
 
-    def __init__(self, run: RunSpec, device: str):
+    def __init__(self, run: RunSpec, device: str, folder: Path):
         task = run.task
         if task.threads is not None:
             torch.set_num_threads(task.threads)
         self._run = run
         self._device = device
-        self._data = load_dataset(task)
+        self._data = load_dataset(task, folder)
         self._splits = {name: split.to(device) for name, split in self._data.splits.items()}
         self._model = _build_model(run, self._data, device)
         self._init_checksum = _checksum(*self._model.state_dict().values())
@@ -150,26 +153,35 @@ class Training:
         self._optimizer, self._step = _build_optimizer(run, self._model)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._precision = _precision(run.precision, device)
+        self._reader = reader(self._splits["train"], task.batch_size, self._data.window)
+        self._state: object = None
         self._sum = torch.zeros((), device=device)
         self._count = 0
-        self.clock = Clock(task.budget, len(self._splits["train"]), task.batch_size)
+        self.clock = Clock(task.budget, self._reader.samples, self._reader.steps)
         torch.manual_seed(stream(run.seed, "train"))  # dropout, and whatever else the model draws while it trains
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled mini-batches of the training split, epoch after epoch, without end."""
-        split, seed = self._splits["train"], self._run.seed
+        """Mini-batches of the training split, augmented, epoch after epoch, without end.
+
+        Each epoch has streams of its own for order and augmentation, so any epoch can be had without those before it.
+        """
+        seed, augment = self._run.seed, self._data.augment
         for epoch in itertools.count():
-            order = _order(len(split), seed, epoch).to(self._device)
-            for rows in order.split(self._run.task.batch_size):
-                yield split.inputs[rows], split.targets[rows]
+            self._state = None
+            generator = torch.Generator(self._device).manual_seed(stream(seed, f"augment/{epoch}"))
+            for inputs, targets in self._reader.shuffled(stream(seed, f"order/{epoch}")):
+                yield self._prepare(inputs if augment is None else augment(inputs, generator), targets)
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """One optimizer step at the scheduled learning rate; returns the loss before it, still on the device."""
         factor = self._run.task.schedule.factor(self.clock.progress)
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        evaluation = Evaluation(self._model, self._loss, inputs, targets, self.clock.meter, self._precision)
+        evaluation = Evaluation(
+            self._model, self._loss, inputs, targets, self.clock.meter, self._precision, self._state
+        )
         loss = self._step(self._optimizer, evaluation)
+        self._state = detached(evaluation.next_state)
         self._sum += loss
         self._count += 1
         self.clock.steps += 1
@@ -187,24 +199,34 @@ class Training:
     def evaluate(self, name: str) -> Row:
         """Loss and metrics over a whole split, in evaluation mode, while the clock stands still."""
         seconds = self.clock.pause(self._device)
-        split, metrics = self._splits[name], self._run.task.metrics
-        sums = torch.zeros(1 + len(metrics), device=self._device)
+        window, batch_size = self._data.window, self._run.task.batch_size
+        size = max(EVALUATION_BATCH, batch_size) if window is None else batch_size
+        measured = [metric for metric in self._run.task.metrics if metric in METRICS]
+        sums = torch.zeros(1 + len(measured), device=self._device)
         weight = torch.zeros((), device=self._device)
+        state: object = None
         self._model.eval()
-        for inputs, targets in zip(
-            split.inputs.split(EVALUATION_BATCH), split.targets.split(EVALUATION_BATCH), strict=True
-        ):
+        for batch in reader(self._splits[name], size, window).in_order():
+            inputs, targets = self._prepare(*batch)
             with self._precision():
-                outputs = self._model(inputs)
-            values = [self._loss(outputs, targets), *(METRICS[metric](outputs, targets) for metric in metrics)]
+                outputs, state = run_model(self._model, inputs, state)
+            values = [self._loss(outputs, targets), *(METRICS[metric](outputs, targets) for metric in measured)]
             share = self._loss.predictions(outputs, targets)
             sums += share * torch.stack([value.float() for value in values])
             weight += share
         self._model.train()
         loss, *rest = (sums / weight).tolist()
-        row = self._row(name, seconds, loss, dict(zip(metrics, rest, strict=True)))
+        metrics = dict(zip(measured, rest, strict=True))
+        metrics |= {name: DERIVED[name](loss) for name in self._run.task.metrics if name in DERIVED}
+        row = self._row(name, seconds, loss, metrics)
         self.clock.resume()
         return row
+
+    def _prepare(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch as stored -> as model and loss take it; class indices are widened to what the losses want."""
+        if self._data.prepare is not None:
+            inputs, targets = self._data.prepare(inputs, targets)
+        return inputs, targets if targets.is_floating_point() else targets.long()
 
     def _row(self, split: str, seconds: float, loss: float, metrics: dict[str, float]) -> Row:
         clock = self.clock
@@ -221,16 +243,10 @@ class Training:
             parameters=sum(parameter.numel() for parameter in self._model.parameters()),
             state_bytes=_state_bytes(self._optimizer),
             init_checksum=self._init_checksum,
-            order_checksum=_checksum(_order(len(self._splits["train"]), self._run.seed, epoch=0)),
+            order_checksum=_checksum(self._reader.order(stream(self._run.seed, "order/0"))),
             data_checksum=self._data.checksum,
             floor=dict(self._data.floor),
         )
-
-
-def _order(rows: int, seed: int, epoch: int) -> Tensor:
-    """Order of the training rows in one epoch: a stream per epoch, so that any epoch can be had without the others."""
-    generator = torch.Generator().manual_seed(stream(seed, f"order/{epoch}"))
-    return torch.randperm(rows, generator=generator)
 
 
 def _build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
@@ -252,6 +268,13 @@ def _build_optimizer(run: RunSpec, model: nn.Module) -> tuple[Optimizer, Callabl
     factory = resolve(record.factory, record.origin)
     subject = model if record.takes == "model" else model.parameters()
     return factory(subject, **options), STEPS[record.kind]
+
+
+def detached(state: object) -> object:
+    """A recurrent state cut off from the graph that made it: truncated backpropagation through time."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    return type(state)(map(detached, state)) if isinstance(state, tuple | list) else state
 
 
 def _precision(name: str, device: str) -> Callable[[], AbstractContextManager[object]]:

@@ -21,7 +21,7 @@ ALL = "lehi,lehibrid,adam,momentum,muon,lbfgs:max_iter=2"
 def rows_of(run: RunSpec) -> tuple[list[Row], Outcome, list[Pulse]]:
     rows: list[Row] = []
     pulses: list[Pulse] = []
-    outcome = train(run, "cpu", rows.append, pulses.append)
+    outcome = train(run, "cpu", Path(), rows.append, pulses.append)
     return rows, outcome, pulses
 
 
@@ -42,7 +42,7 @@ def test_every_optimizer_meets_the_same_weights_and_batches() -> None:
 def test_what_an_optimizer_draws_does_not_move_the_data() -> None:
     seen = []
     for run in runs_of("lehi,adam"):
-        training = Training(run, "cpu")
+        training = Training(run, "cpu", Path())
         batches = []
         for (inputs, targets), _ in zip(training.batches(), range(30), strict=False):
             training.step(inputs, targets)
@@ -143,7 +143,7 @@ def test_bf16_changes_the_arithmetic_only() -> None:
 def test_altered_data_is_refused() -> None:
     (run,) = runs_of(overrides=["data.checksum=0123456789abcdef"])
     with pytest.raises(DataError, match=r"has checksum .*, the task declares 0123456789abcdef"):
-        Training(run, "cpu")
+        Training(run, "cpu", Path())
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_altered_data_is_refused() -> None:
 def test_unknown_options_of_models_and_data_are_named(override: str, message: str) -> None:
     (run,) = runs_of(overrides=[override])
     with pytest.raises(UsageError, match=message):
-        Training(run, "cpu")
+        Training(run, "cpu", Path())
 
 
 def test_ticks_are_answered_once() -> None:
@@ -163,7 +163,7 @@ def test_ticks_are_answered_once() -> None:
 
 
 def test_the_clock_stands_still_while_paused() -> None:
-    clock = Clock(Budget("steps", 1), 10, 5)
+    clock = Clock(Budget("steps", 1), 10, 2)
     assert clock.seconds == 0
     clock.resume()
     paused = clock.pause("cpu")
@@ -199,7 +199,7 @@ def test_dropout_and_batch_norm_repeat_and_see_one_forward_pass(tmp_path: Path) 
     (tmp_path / "noisy.py").write_text(MODEL)
     for run in runs_of("lehi,adam", task="noisy.py"):
         assert numbers(rows_of(run)[0]) == numbers(rows_of(run)[0])
-    training = Training(run, "cpu")
+    training = Training(run, "cpu", Path())
     inputs, targets = next(training.batches())
     training.step(inputs, targets)
     assert training._model.net[1].num_batches_tracked == 1

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
 from lehi_cli.execute.conduct import EXECUTORS, Settings
 from lehi_cli.plan import Request
@@ -24,6 +25,7 @@ AXES = ("passes", "steps", "seconds")
 DEFAULT_RUNS = Path("runs")
 
 Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE)]
 Axis = Annotated[str, typer.Option("--x", help="What curves are drawn against: passes, steps or seconds.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and curves.")]
 
@@ -45,6 +47,10 @@ class RunOptions:
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1
     executor: Annotated[str, typer.Option(help="auto, serial or pool.")] = "auto"
     runs: Runs = DEFAULT_RUNS
+    data_dir: DataDir = None
+    fake_data: Annotated[
+        bool, typer.Option("--fake-data", help="Synthetic data of the same shape; marked in all that is shown.")
+    ] = False
     x: Axis = "passes"
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps with one seed: proves that everything runs.")] = (
         False
@@ -64,11 +70,14 @@ class RunOptions:
             budget=self._budget(),
             precision=self.precision,
             smoke=self.smoke,
+            fake=self.fake_data,
         )
 
     def settings(self) -> Settings:
         """How to carry it out."""
-        return Settings(self.device, choice(self.executor, EXECUTORS, "--executor"), self.jobs, self.no_cache)
+        return Settings(
+            self.device, choice(self.executor, EXECUTORS, "--executor"), self.jobs, self.no_cache, self.data_dir
+        )
 
     def _budget(self) -> Budget | None:
         """The one budget that was given, or None.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
+
+Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Source = TypeVar("Source", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,37 @@ class Split:
 class Dataset:
     """Training, validation and test split, and what a model must know to fit them.
 
+    Data is kept as compact as it came (pixels in uint8, symbols in int16); `prepare` makes a batch of it what the model
+    takes, on the device, so nothing is done sample by sample.
+
     Attributes:
         splits: `train`, `val` and `test`.
         outputs: width q of the model's output: classes, symbols or regression targets.
         checksum: identity of the raw data before any preprocessing, see `checksum`.
         floor: lowest expected loss per split, where theory gives it; empty otherwise.
+        prepare: inputs and targets of a batch as stored -> as the model and the loss take them, for every split.
+        augment: stored inputs [B, ...] of a training batch -> changed at random, from the generator and nothing else.
+        window: for splits that are one long sequence, inputs [L] and targets [L]: symbols per step of a batch. The
+            batch is then that many parallel readers of the sequence, and the model gets its state back at each step.
     """
 
     splits: Mapping[str, Split]
     outputs: int
     checksum: str
     floor: Mapping[str, float] = field(default_factory=dict)
+    prepare: Prepare | None = None
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    window: int | None = None
+
+
+def faked_by(fake: Callable[..., Dataset]) -> Callable[[Source], Source]:
+    """Decorator of a source: `fake(**options)` makes data of the same shape, learnable, without any file."""
+
+    def mark(source: Source) -> Source:
+        source.fake = fake  # type: ignore[attr-defined]
+        return source
+
+    return mark
 
 
 def checksum(arrays: Iterable[np.ndarray]) -> str:

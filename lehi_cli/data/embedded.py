@@ -14,9 +14,11 @@ from importlib import resources
 import numpy as np
 import torch
 
-from lehi_cli.data.dataset import Dataset, Split, checksum
+from lehi_cli.data import fake
+from lehi_cli.data.dataset import Dataset, Split, checksum, faked_by
 
 
+@faked_by(fake.table(64, classes=10))
 def digits() -> Dataset:
     """Handwritten digits of 8 × 8 pixels: inputs in [0, 1] [N, 64], targets 0..9 [N]; N = 1797."""
     # scikit-learn takes most of a second to import: only a run that needs it pays
@@ -28,6 +30,7 @@ def digits() -> Dataset:
     return _dataset(pixels / np.float32(16), labels, rows, outputs=10, raw=(pixels, labels))
 
 
+@faked_by(fake.table(30, binary=True))
 def breast_cancer() -> Dataset:
     """Tumours measured on microscope images: standardised inputs [N, 30], targets 1 = benign [N, 1]; N = 569."""
     from sklearn.datasets import load_breast_cancer
@@ -40,6 +43,7 @@ def breast_cancer() -> Dataset:
     return _dataset(inputs, targets, rows, outputs=1, raw=(features, labels))
 
 
+@faked_by(fake.table(10))
 def diabetes() -> Dataset:
     """Disease progression after one year: standardised inputs [N, 10] and targets [N, 1]; N = 442.
 

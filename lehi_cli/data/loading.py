@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from lehi_cli.errors import DataError
+from lehi_cli.errors import DataError, UsageError
 from lehi_cli.registry.plugins import call, resolve
 from lehi_cli.specs import TaskSpec, canonical_json
 
-if TYPE_CHECKING:
-    from .dataset import Dataset
+from .dataset import Dataset
 
 
-def load_dataset(task: TaskSpec) -> Dataset:
+def load_dataset(task: TaskSpec, folder: Path) -> Dataset:
     """The task's dataset, on the CPU.
 
+    Args:
+        task: what to load; its source gets the options beside `source`, and `folder` when it takes one.
+        folder: where files lie.
+
     Raises:
-        DataError: when its raw data is not what the task's checksum declares.
+        DataError: when files are missing or damaged, or the raw data is not what the task's checksum declares.
+        UsageError: when an option is unknown, or fake data was asked for and the source has none.
     """
-    data = _load(canonical_json(task.data), task.origin)
+    data = _load(canonical_json(task.data), task.origin, folder)
     declared = task.data.get("checksum")
-    if declared is not None and data.checksum != declared:
+    if declared is not None and not task.data.get("fake") and data.checksum != declared:
         raise DataError(
             f"task {task.name!r}: its data has checksum {data.checksum}, the task declares {declared}",
             "results on other data are not comparable: remove the checksum from the task to use this data on purpose",
@@ -31,9 +36,18 @@ def load_dataset(task: TaskSpec) -> Dataset:
 
 
 @lru_cache(maxsize=8)
-def _load(data: str, origin: str) -> Dataset:
+def _load(data: str, origin: str, folder: Path) -> Dataset:
     options = json.loads(data)
     source = resolve(options.pop("source"), origin)
     options.pop("checksum", None)
-    dataset: Dataset = call(source, **options)
+    dataset: Dataset
+    if options.pop("fake", False):
+        fake = getattr(source, "fake", None)
+        if fake is None:
+            raise UsageError(f"{source.__name__} has no fake data", "run it without --fake-data")
+        dataset = fake(**options)
+    elif "folder" in inspect.signature(source).parameters:
+        dataset = call(source, folder, **options)
+    else:
+        dataset = call(source, **options)
     return dataset

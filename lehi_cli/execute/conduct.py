@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import Notice
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import DONE, Store
 
+from .place import Place
 from .watch import Watcher
 
 EXECUTORS = ("auto", "serial", "pool")
@@ -25,12 +28,14 @@ class Settings:
         executor: `serial`, `pool`, or `auto`: a pool when there is more than one job.
         jobs: runs at a time.
         fresh: train again what the store already has.
+        data: folder of the data sets; None for `LEHI_DATA` or the user's cache folder.
     """
 
     device: str = "auto"
     executor: str = "auto"
     jobs: int = 1
     fresh: bool = False
+    data: Path | None = None
 
 
 def split(runs: Sequence[RunSpec], store: Store) -> tuple[list[RunSpec], list[RunSpec]]:
@@ -59,34 +64,34 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
     from .environment import pick_device
     from .preflight import preflight
 
-    device = pick_device(settings.device)
-    preflight(missing, device)
+    place = Place(pick_device(settings.device), data_folder(settings.data))
+    preflight(missing, place)
     store.prepare()
     if settings.fresh:
         for run in missing:
             store.discard(run.run_id)
-    _train(missing, device, store, settings, watch)
-    _await_others(missing, device, store, settings, watch)
+    _train(missing, place, store, settings, watch)
+    _await_others(missing, place, store, settings, watch)
 
 
-def _train(runs: Sequence[RunSpec], device: str, store: Store, settings: Settings, watch: Watcher) -> None:
+def _train(runs: Sequence[RunSpec], place: Place, store: Store, settings: Settings, watch: Watcher) -> None:
     if settings.executor == "pool" or (settings.executor == "auto" and min(settings.jobs, len(runs)) > 1):
         from .pool import run_pool
 
-        run_pool(runs, device, store, watch, settings.jobs)
+        run_pool(runs, place, store, watch, settings.jobs)
     else:
         from .serial import run_serial
 
-        run_serial(runs, device, store, watch)
+        run_serial(runs, place, store, watch)
 
 
-def _await_others(runs: Sequence[RunSpec], device: str, store: Store, settings: Settings, watch: Watcher) -> None:
+def _await_others(runs: Sequence[RunSpec], place: Place, store: Store, settings: Settings, watch: Watcher) -> None:
     """Wait for runs that another process was at; take over those it leaves unfinished."""
     if others := [run for run in runs if _is_unfinished(run, store)]:
         watch.waiting(len(others))
     while others := [run for run in runs if _is_unfinished(run, store)]:
         time.sleep(WAIT_SECONDS)
-        _train([run for run in others if not _is_running(run, store)], device, store, settings, watch)
+        _train([run for run in others if not _is_running(run, store)], place, store, settings, watch)
 
 
 def _is_running(run: RunSpec, store: Store) -> bool:

@@ -21,6 +21,7 @@ from lehi_cli.errors import LehiError
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
 
+from .place import Place
 from .watch import Watcher
 
 # A forked process would inherit torch's thread pools in a state they do not survive.
@@ -28,7 +29,7 @@ _CONTEXT = multiprocessing.get_context("spawn")
 STOP_SECONDS = 10.0
 
 
-def run_pool(runs: Sequence[RunSpec], device: str, store: Store, watch: Watcher, jobs: int) -> None:
+def run_pool(runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher, jobs: int) -> None:
     """Train each of `runs` that nobody else is at, `jobs` at a time.
 
     Raises:
@@ -36,7 +37,7 @@ def run_pool(runs: Sequence[RunSpec], device: str, store: Store, watch: Watcher,
         KeyboardInterrupt: after the workers stored what they were at as interrupted.
     """
     waiting = deque(runs)
-    workers = [_Worker(device, store.root) for _ in range(min(jobs, len(runs)))]
+    workers = [_Worker(place, store.root) for _ in range(min(jobs, len(runs)))]
     try:
         for worker in workers:
             worker.next(waiting)
@@ -82,7 +83,7 @@ def _exit_reason(code: int | None) -> str:
 class _Worker:
     """A process, the pipe to it, and the run it is at."""
 
-    device: str
+    place: Place
     root: Path
     run: RunSpec | None = None
     pipe: Connection[Any, Any] = field(init=False)
@@ -93,7 +94,7 @@ class _Worker:
 
     def restart(self) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_work, args=(theirs, self.device, self.root), daemon=True)
+        self.process = _CONTEXT.Process(target=_work, args=(theirs, self.place, self.root), daemon=True)
         # Ctrl-C reaches every process of the terminal. Workers are born deaf to it, and told by `stop` instead.
         heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -117,7 +118,7 @@ class _Worker:
         self.process.join()
 
 
-def _work(pipe: Connection[Any, Any], device: str, root: Path) -> None:
+def _work(pipe: Connection[Any, Any], place: Place, root: Path) -> None:
     """Body of a worker: train what comes down the pipe until it closes."""
     from .worker import execute
 
@@ -133,7 +134,7 @@ def _work(pipe: Connection[Any, Any], device: str, root: Path) -> None:
     try:
         while True:
             run = pipe.recv()
-            tell("ended", execute(run, device, store, partial(tell, "started"), partial(tell, "pulse")))
+            tell("ended", execute(run, place, store, partial(tell, "started"), partial(tell, "pulse")))
     except (EOFError, KeyboardInterrupt):
         return
     except LehiError as error:

@@ -8,9 +8,11 @@ from lehi_cli.errors import UsageError
 from lehi_cli.specs import RunSpec, canonical_json
 from lehi_cli.train import Training
 
+from .place import Place
 
-def preflight(runs: Sequence[RunSpec], device: str) -> None:
-    """Build each distinct pair of task and optimizer on `device`; trains nothing.
+
+def preflight(runs: Sequence[RunSpec], place: Place) -> None:
+    """Build each distinct pair of task and optimizer there; trains nothing.
 
     Raises:
         UsageError: when an argument is refused, with the words of whoever refused it. Any other failure is left for
@@ -19,7 +21,7 @@ def preflight(runs: Sequence[RunSpec], device: str) -> None:
     pairs = {canonical_json([run.task.identity(), run.optimizer.name, run.optimizer.options]): run for run in runs}
     for run in pairs.values():
         try:
-            Training(run, device)
+            Training(run, place.device, place.data)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{run.task.name} with {run.label} cannot be built: {error}") from error
         except UsageError:

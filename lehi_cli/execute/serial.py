@@ -8,13 +8,14 @@ from functools import partial
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
 
+from .place import Place
 from .watch import Watcher
 from .worker import execute
 
 
-def run_serial(runs: Sequence[RunSpec], device: str, store: Store, watch: Watcher) -> None:
+def run_serial(runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
     """Train each of `runs` that nobody else is at."""
     for run in runs:
-        ended = execute(run, device, store, partial(watch.started, run), partial(watch.pulse, run))
+        ended = execute(run, place, store, partial(watch.started, run), partial(watch.pulse, run))
         if ended is not None:
             watch.finished(run, *ended)

@@ -15,10 +15,11 @@ from lehi_cli.store import Recorder, Store
 from lehi_cli.train import train
 
 from .environment import environment
+from .place import Place
 
 
 def execute(
-    run: RunSpec, device: str, store: Store, started: Callable[[], None], pulse: Callable[[Pulse], None]
+    run: RunSpec, place: Place, store: Store, started: Callable[[], None], pulse: Callable[[Pulse], None]
 ) -> tuple[str, str] | None:
     """Train one run into the store.
 
@@ -32,16 +33,16 @@ def execute(
     if run.task.threads is not None:
         torch.set_num_threads(run.task.threads)
     try:
-        recorder = store.claim(run, environment(device))
+        recorder = store.claim(run, environment(place.device))
         if recorder is None:
             return None
         started()
-        return _record(run, device, recorder, pulse)
+        return _record(run, place, recorder, pulse)
     except OSError as error:
         raise StoreError(f"cannot write run {run.run_id} to {store.root}: {error.strerror}") from error
 
 
-def _record(run: RunSpec, device: str, recorder: Recorder, pulse: Callable[[Pulse], None]) -> tuple[str, str]:
+def _record(run: RunSpec, place: Place, recorder: Recorder, pulse: Callable[[Pulse], None]) -> tuple[str, str]:
     trouble: list[OSError] = []
 
     def emit(row: Row) -> None:
@@ -57,7 +58,7 @@ def _record(run: RunSpec, device: str, recorder: Recorder, pulse: Callable[[Puls
         return status, f"{type(error).__name__}: {error}"
 
     try:
-        outcome = asdict(train(run, device, emit, pulse))
+        outcome = asdict(train(run, place.device, place.data, emit, pulse))
     except KeyboardInterrupt as error:
         finish("interrupted", error)
         raise

@@ -27,7 +27,7 @@ from .catalog import Catalog
 T = TypeVar("T")
 GROUP = "lehi.tasks"
 LOSSES = ("cross_entropy", "bce", "mse")
-METRICS = ("accuracy", "mae")
+METRICS = ("accuracy", "mae", "perplexity", "rmse")
 REQUIRED = ("name", "summary", "data", "model", "loss", "batch_size", "budget")
 DEFAULTS: Mapping[str, Any] = {
     "metrics": [],

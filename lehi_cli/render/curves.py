@@ -32,7 +32,7 @@ def print_curves(console: Console, section: Section, x: str) -> None:
         floor = section.floor if split == "val" else None
         how = f", mean of {len(section.seeds)} seeds" if len(section.seeds) > 1 else ""
         colored = console.color_system is not None
-        drawing = draw(curves, f"{section.task}: {title}{how}", x, console.width, colored, floor)
+        drawing = draw(curves, f"{section.title}: {title}{how}", x, console.width, colored, floor)
         if drawing:
             console.print(Text.from_ansi(drawing), no_wrap=True, crop=False, soft_wrap=True)
             console.print(_legend([label for label, xs, _ in curves if xs], floor is not None, colored))

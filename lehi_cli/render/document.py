@@ -1,7 +1,7 @@
 """Results as one JSON document, for programs.
 
-Schema 1: `{"schema": 1, "sections": [{"task", "budget", "batch_size", "seeds", "floor", "series": [{"label",
-"optimizer", "options", "final": {"val_loss": {"mean", "sd", "n"}, ...}, "spent": {"steps", "passes", "seconds"},
+Schema 1: `{"schema": 1, "sections": [{"task", "fake_data", "budget", "batch_size", "seeds", "floor", "series":
+[{"label", "optimizer", "options", "final": {"val_loss": {"mean", "sd", "n"}, ...}, "spent": {"steps", "passes", "seconds"},
 "runs": [{"run_id", "seed", "status", "error", "environment"}]}]}]}`. A number that is not finite is null.
 """
 
@@ -28,6 +28,7 @@ def _section(section: Section) -> dict[str, Any]:
     task = section.runs[0].spec["task"]
     return {
         "task": section.task,
+        "fake_data": section.is_fake,
         "budget": task["budget"],
         "batch_size": task["batch_size"],
         "seeds": section.seeds,

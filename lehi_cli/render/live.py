@@ -121,7 +121,8 @@ class Quiet(Lines):
 
 def finished_line(run: RunSpec, status: str, message: str) -> str:
     """How a run ended, in one line."""
-    return f"{run.task.name} {run.label} seed {run.seed}: {status}" + (
+    fake = " [FAKE DATA]" if run.task.data.get("fake") else ""
+    return f"{run.task.name}{fake} {run.label} seed {run.seed}: {status}" + (
         f" ({message.splitlines()[0]})" if message else ""
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
 from lehi_cli.results import Section, Series
 from lehi_cli.stats import Estimate
@@ -17,7 +18,7 @@ QUALITY, PRICE = 0, 1
 
 def print_summary(console: Console, section: Section) -> None:
     """Heading, table and notes of one section."""
-    console.print(f"[bold]{section.task}[/]  {_subtitle(section)}", highlight=False)
+    console.print(f"[bold]{escape(section.title)}[/]  {_subtitle(section)}", highlight=False)
     console.print()
     print_table(console, summary_table(section))
     for note in notes(section):

@@ -12,11 +12,13 @@ from cases import Recording, runs_of
 from lehi_cli.errors import StoreError, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, differences, split
 from lehi_cli.execute.environment import pick_device
+from lehi_cli.execute.place import Place
 from lehi_cli.execute.pool import run_pool
 from lehi_cli.execute.serial import run_serial
 from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.store import Store
 
+HERE = Place("cpu", Path())
 MIXED = [*runs_of("lehi,lehibrid,adam,muon", seeds=2), *runs_of("lehi,adam", task="markov", budget=Budget("steps", 5))]
 
 
@@ -33,28 +35,28 @@ def numbers(store: Store, runs: Sequence[RunSpec]) -> dict[str, list[dict[str, o
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("serial"))
-    run_serial(MIXED, "cpu", store, Recording())
+    run_serial(MIXED, HERE, store, Recording())
     return store
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_a_pool_gives_the_numbers_of_a_serial_run(serial: Store, tmp_path: Path, jobs: int) -> None:
     store, watch = Store(tmp_path), Recording()
-    run_pool(MIXED, "cpu", store, watch, jobs)
+    run_pool(MIXED, HERE, store, watch, jobs)
     assert set(watch.ended().values()) == {("ok", "")}
     assert numbers(store, MIXED) == numbers(serial, MIXED)
 
 
 def test_a_second_serial_run_gives_the_numbers_of_the_first(serial: Store, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    run_serial(MIXED, "cpu", store, Recording())
+    run_serial(MIXED, HERE, store, Recording())
     assert numbers(store, MIXED) == numbers(serial, MIXED)
 
 
 def test_runs_are_watched_from_start_to_end(tmp_path: Path) -> None:
     (run,) = runs_of("adam")
     watch = Recording()
-    run_serial([run], "cpu", Store(tmp_path), watch)
+    run_serial([run], HERE, Store(tmp_path), watch)
     kinds = [kind for kind, _, _ in watch.events]
     assert kinds[0] == "started"
     assert kinds[-1] == "finished"
@@ -118,7 +120,7 @@ def test_a_killed_worker_takes_only_its_own_run_with_it(broken: str, tmp_path: P
     bad = runs_of("adam", task=broken, overrides=["model.fail=kill"])
     good = runs_of("sgd,adam", task=broken, seeds=2)
     store, watch = Store(tmp_path / "runs"), Recording()
-    run_pool([*bad, *good], "cpu", store, watch, jobs=2)
+    run_pool([*bad, *good], HERE, store, watch, jobs=2)
     assert watch.ended()[bad[0].run_id][0] == "killed"
     stored = store.find(bad[0].run_id)
     assert stored is not None
@@ -164,7 +166,7 @@ def test_a_store_that_fails_stops_the_work(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
     for execute in (run_serial, lambda *arguments: run_pool(*arguments, 1)):
         with pytest.raises(StoreError, match="cannot write"):
-            execute(runs_of("adam"), "cpu", Store(tmp_path / "runs"), Recording())
+            execute(runs_of("adam"), HERE, Store(tmp_path / "runs"), Recording())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,18 @@
+"""Where data sets lie on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+DATA_VARIABLE = "LEHI_DATA"
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """The folder of downloaded data sets: as given, or `LEHI_DATA`, or in the user's cache folder."""
+    if given is not None:
+        return given
+    variable = os.environ.get(DATA_VARIABLE)
+    return Path(variable) if variable else Path(platformdirs.user_cache_dir("lehi")) / "data"
