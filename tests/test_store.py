@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -135,17 +133,43 @@ def test_a_run_on_another_host_is_left_alone_while_it_shows_life(store: Store, r
     assert is_abandoned(path.parent)
 
 
-def _claims(root: Path, run: RunSpec) -> bool:
-    return Store(root).claim(run, {}) is not None
+CLAIM = """
+import sys
+from lehi_cli.plan import Request, plan
+from lehi_cli.specs import Budget, parse_optimizers
+from lehi_cli.store import Store
+from pathlib import Path
+
+(run,) = plan(Request(["digits"], parse_optimizers("adam"), [0], budget=Budget("steps", 25)))
+print("ready", flush=True)
+sys.stdin.readline()
+print(Store(Path("runs")).claim(run, {}) is not None, flush=True)
+sys.stdin.readline()  # an owner that left would leave the run to be taken over
+"""
 
 
-def test_of_many_processes_one_gets_the_run(store: Store, run: RunSpec) -> None:
+def test_of_many_processes_one_gets_the_run(store: Store, run: RunSpec, tmp_path: Path) -> None:
     begin(store, run).finish("error", {}, {})
-    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        claims = list(pool.map(_claims, [store.root] * 16, [run] * 16))
-    assert claims.count(True) >= 1
-    # A later claimant may find the winner's process gone; at any one time there is one owner.
-    assert store.find(run.run_id) is not None
+    pipe = subprocess.PIPE
+    claimants = [
+        subprocess.Popen([sys.executable, "-c", CLAIM], cwd=tmp_path, stdin=pipe, stdout=pipe, text=True)
+        for _ in range(6)
+    ]
+
+    def tell_all() -> list[str]:
+        for claimant in claimants:
+            assert claimant.stdin is not None
+            claimant.stdin.write("\n")
+            claimant.stdin.flush()
+        return heard()
+
+    def heard() -> list[str]:
+        return [claimant.stdout.readline().strip() for claimant in claimants if claimant.stdout is not None]
+
+    assert heard() == ["ready"] * 6
+    assert sorted(tell_all()) == ["False"] * 5 + ["True"]
+    for claimant in claimants:
+        claimant.communicate()
 
 
 DAMAGE = {
