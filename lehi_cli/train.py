@@ -145,15 +145,15 @@ class Training:
             torch.set_num_threads(task.threads)
         self._run = run
         self._device = device
-        self._data = load_dataset(task, folder)
-        self._splits = {name: split.to(device) for name, split in self._data.splits.items()}
-        self._model = _build_model(run, self._data, device)
-        self._init_checksum = _checksum(*self._model.state_dict().values())
-        self._loss = make_loss(task.loss)
-        self._optimizer, self._step = _build_optimizer(run, self._model)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self.data = load_dataset(task, folder)
+        self._splits = {name: split.to(device) for name, split in self.data.splits.items()}
+        self.model = _build_model(run, self.data, device)
+        self._init_checksum = _checksum(*self.model.state_dict().values())
+        self.loss = make_loss(task.loss)
+        self.optimizer, self._drive = _build_optimizer(run, self.model)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._precision = _precision(run.precision, device)
-        self._reader = reader(self._splits["train"], task.batch_size, self._data.window)
+        self._reader = reader(self._splits["train"], task.batch_size, self.data.window)
         self._state: object = None
         self._sum = torch.zeros((), device=device)
         self._count = 0
@@ -165,7 +165,7 @@ class Training:
 
         Each epoch has streams of its own for order and augmentation, so any epoch can be had without those before it.
         """
-        seed, augment = self._run.seed, self._data.augment
+        seed, augment = self._run.seed, self.data.augment
         for epoch in itertools.count():
             self._state = None
             generator = torch.Generator(self._device).manual_seed(stream(seed, f"augment/{epoch}"))
@@ -175,12 +175,10 @@ class Training:
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """One optimizer step at the scheduled learning rate; returns the loss before it, still on the device."""
         factor = self._run.task.schedule.factor(self.clock.progress)
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        evaluation = Evaluation(
-            self._model, self._loss, inputs, targets, self.clock.meter, self._precision, self._state
-        )
-        loss = self._step(self._optimizer, evaluation)
+        evaluation = Evaluation(self.model, self.loss, inputs, targets, self.clock.meter, self._precision, self._state)
+        loss = self._drive(self.optimizer, evaluation)
         self._state = detached(evaluation.next_state)
         self._sum += loss
         self._count += 1
@@ -199,22 +197,22 @@ class Training:
     def evaluate(self, name: str) -> Row:
         """Loss and metrics over a whole split, in evaluation mode, while the clock stands still."""
         seconds = self.clock.pause(self._device)
-        window, batch_size = self._data.window, self._run.task.batch_size
+        window, batch_size = self.data.window, self._run.task.batch_size
         size = max(EVALUATION_BATCH, batch_size) if window is None else batch_size
         measured = [metric for metric in self._run.task.metrics if metric in METRICS]
         sums = torch.zeros(1 + len(measured), device=self._device)
         weight = torch.zeros((), device=self._device)
         state: object = None
-        self._model.eval()
+        self.model.eval()
         for batch in reader(self._splits[name], size, window).in_order():
             inputs, targets = self._prepare(*batch)
             with self._precision():
-                outputs, state = run_model(self._model, inputs, state)
-            values = [self._loss(outputs, targets), *(METRICS[metric](outputs, targets) for metric in measured)]
-            share = self._loss.predictions(outputs, targets)
+                outputs, state = run_model(self.model, inputs, state)
+            values = [self.loss(outputs, targets), *(METRICS[metric](outputs, targets) for metric in measured)]
+            share = self.loss.predictions(outputs, targets)
             sums += share * torch.stack([value.float() for value in values])
             weight += share
-        self._model.train()
+        self.model.train()
         loss, *rest = (sums / weight).tolist()
         metrics = dict(zip(measured, rest, strict=True))
         metrics |= {name: DERIVED[name](loss) for name in self._run.task.metrics if name in DERIVED}
@@ -224,13 +222,13 @@ class Training:
 
     def _prepare(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as stored -> as model and loss take it; class indices are widened to what the losses want."""
-        if self._data.prepare is not None:
-            inputs, targets = self._data.prepare(inputs, targets)
+        if self.data.prepare is not None:
+            inputs, targets = self.data.prepare(inputs, targets)
         return inputs, targets if targets.is_floating_point() else targets.long()
 
     def _row(self, split: str, seconds: float, loss: float, metrics: dict[str, float]) -> Row:
         clock = self.clock
-        lr = self._optimizer.param_groups[0]["lr"]
+        lr = self.optimizer.param_groups[0]["lr"]
         return Row(split, clock.epoch, clock.steps, clock.samples, clock.meter.passes, seconds, loss, lr, metrics)
 
     def outcome(self, status: str) -> Outcome:
@@ -240,12 +238,12 @@ class Training:
             steps=self.clock.steps,
             passes=self.clock.meter.passes,
             seconds=self.clock.banked,
-            parameters=sum(parameter.numel() for parameter in self._model.parameters()),
-            state_bytes=_state_bytes(self._optimizer),
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            state_bytes=_state_bytes(self.optimizer),
             init_checksum=self._init_checksum,
             order_checksum=_checksum(self._reader.order(stream(self._run.seed, "order/0"))),
-            data_checksum=self._data.checksum,
-            floor=dict(self._data.floor),
+            data_checksum=self.data.checksum,
+            floor=dict(self.data.floor),
         )
 
 

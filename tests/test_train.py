@@ -202,4 +202,4 @@ def test_dropout_and_batch_norm_repeat_and_see_one_forward_pass(tmp_path: Path) 
     training = Training(run, "cpu", Path())
     inputs, targets = next(training.batches())
     training.step(inputs, targets)
-    assert training._model.net[1].num_batches_tracked == 1
+    assert training.model.net[1].num_batches_tracked == 1

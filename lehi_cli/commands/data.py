@@ -1,0 +1,60 @@
+"""`lehi data`: the data sets there are to fetch, and where they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+
+from lehi_cli.data import catalog
+from lehi_cli.data.fetch import fetch
+from lehi_cli.data.folder import data_folder
+from lehi_cli.render.table import Column, Table, print_table
+
+from .options import DataDir
+
+app = typer.Typer(invoke_without_command=True, help="List data sets; `lehi data fetch NAME` downloads one.")
+
+Name = Annotated[str, typer.Argument(help="A data set's name, from the list.")]
+
+
+@app.callback()
+def data(context: typer.Context, data_dir: DataDir = None) -> None:
+    """List data sets."""
+    if context.invoked_subcommand is None:
+        list_data(data_dir)
+
+
+@app.command("list")
+def list_data(data_dir: DataDir = None) -> None:
+    """List data sets: size, whether they are there, and their terms."""
+    print_table(Console(), data_table(data_folder(data_dir)))
+
+
+@app.command("fetch")
+def fetch_data(name: Name, data_dir: DataDir = None) -> None:
+    """Download a data set; goes on where an earlier download was cut off."""
+    corpus, folder = catalog.find(name), data_folder(data_dir)
+    fetched = fetch(corpus, folder, Console(stderr=True))
+    typer.echo(f"{name}: {len(fetched)} of {len(corpus.files)} files fetched to {folder / corpus.place}", err=True)
+
+
+@app.command()
+def path(
+    name: Annotated[str | None, typer.Argument(help="A data set's name; the data folder without it.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the folder a data set belongs in."""
+    folder = data_folder(data_dir)
+    typer.echo(folder / catalog.find(name).place if name else folder)
+
+
+def data_table(folder: Path) -> Table:
+    """Every data set that can be fetched, and its state in `folder`."""
+    columns = [Column("data set", right=False), Column("what", right=False), Column("size")]
+    columns += [Column(heading, right=False) for heading in ("there", "terms")]
+    rows = [[c.name, c.what, decimal(c.size), c.state(folder), c.terms] for c in catalog.CORPORA.values()]
+    return Table(columns, rows, f"there: in {folder}")

@@ -1,0 +1,234 @@
+"""What every task must do before its results mean anything: the checks behind `lehi tasks check`.
+
+Each check trains a few steps at most and returns what it found, or raises `NonconformityError` with what is wrong. They
+run on any task, a user's own included, with fake data where the real is not at hand.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lehi_cli.data.dataset import Split
+from lehi_cli.plan import Request, plan
+from lehi_cli.specs import Budget, RunSpec, TaskSpec, parse_optimizers
+from lehi_cli.steps import STEPS, Evaluation, Meter, run_model
+from lehi_cli.train import Training
+
+FEW_STEPS = 3
+OVERFIT_ROWS, OVERFIT_STEPS, OVERFIT_SHARE = 8, 60, 0.7
+FACTOR_DRAWS, FACTOR_TOLERANCE = 4000, 0.15
+SHARED_ROWS = 0.01
+STREAM_CHUNK = 64
+TIMED_STEPS = 5
+
+
+class NonconformityError(Exception):
+    """What a task does wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    passed: bool
+    detail: str
+
+
+def check_task(task: str, device: str, folder: Path, fake: bool) -> Iterator[Finding]:
+    """Run every check on a task, one after the other.
+
+    A check that fails, for whatever reason, does not stop the next.
+    """
+    lehi, adam = plan(Request([task], parse_optimizers("lehi,adam"), [0], budget=Budget("steps", 10), fake=fake))
+    subject = Subject(lehi, adam, device, folder)
+    for name, check in CHECKS.items():
+        try:
+            yield Finding(name, True, check(subject))
+        except NonconformityError as wrong:
+            yield Finding(name, False, str(wrong))
+        except Exception as error:  # whatever the task's own code raises is a finding
+            yield Finding(name, False, f"{type(error).__name__}: {error}")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The task under two optimizers, and where it is trained."""
+
+    lehi: RunSpec
+    adam: RunSpec
+    device: str
+    folder: Path
+
+    @property
+    def task(self) -> TaskSpec:
+        """The task itself."""
+        return self.adam.task
+
+    def training(self, run: RunSpec | None = None) -> Training:
+        """The run, by default Adam's, ready for its first step."""
+        return Training(run or self.adam, self.device, self.folder)
+
+
+def shapes(subject: Subject) -> str:
+    """The model takes a batch, the loss takes its outputs, and both are finite."""
+    training = subject.training()
+    inputs, targets = next(training.batches())
+    outputs, _ = run_model(training.model, inputs, None)
+    loss = training.loss(outputs, targets)
+    _require(bool(outputs.isfinite().all()), "the model's outputs are not all finite at the start")
+    _require(bool(loss.isfinite()), f"the loss is {loss.item()} at the start")
+    return f"inputs {list(inputs.shape)}, outputs {list(outputs.shape)}, loss {loss.item():.4g}"
+
+
+def gradients(subject: Subject) -> str:
+    """The loss depends on every parameter."""
+    training = subject.training()
+    inputs, targets = next(training.batches())
+    outputs, _ = run_model(training.model, inputs, None)
+    training.loss(outputs, targets).backward()
+    named = list(training.model.named_parameters())
+    without = [name for name, p in named if p.requires_grad and (p.grad is None or not bool(p.grad.any()))]
+    _require(not without, f"no gradient reaches {', '.join(without)}")
+    return f"{len(named)} tensors, {sum(p.numel() for _, p in named)} parameters"
+
+
+def determinism(subject: Subject) -> str:
+    """Two runs at one seed are the same, bit for bit on a CPU."""
+    first, second = (_losses(subject.training(subject.lehi)) for _ in range(2))
+    _require(first == second, f"two runs at one seed differ: losses {first} and {second}")
+    return f"{FEW_STEPS} steps repeat exactly"
+
+
+def evaluation(subject: Subject) -> str:
+    """Evaluating changes nothing that training sees, and gives the same result twice."""
+    training = subject.training()
+    first, second = training.evaluate("val"), training.evaluate("val")
+    _require(first.loss == second.loss, f"two evaluations differ: {first.loss} and {second.loss}")
+    _require(_losses(training) == _losses(subject.training()), "evaluating first changes the training after it")
+    values = ", ".join(f"{name} {value:.4g}" for name, value in first.metrics.items())
+    return f"val loss {first.loss:.4g}" + (f", {values}" if values else "")
+
+
+def overfitting(subject: Subject) -> str:
+    """A few samples can be learnt by heart, or nearly."""
+    small = replace(subject.adam, task=replace(subject.task, batch_size=OVERFIT_ROWS))
+    starts, ends = [], []
+    for rate in (1e-2, 1e-3):
+        training = subject.training(small)
+        inputs, targets = next(training.batches())
+        optimizer = torch.optim.Adam(training.model.parameters(), lr=rate)
+        losses = []
+        for _ in range(OVERFIT_STEPS):
+            step = Evaluation(training.model, training.loss, inputs, targets, Meter(), nullcontext)
+            losses.append(STEPS["gradient"](optimizer, step).item())
+        starts.append(losses[0])
+        ends.append(min((loss for loss in losses if math.isfinite(loss)), default=math.inf))
+    start, end = starts[0], min(ends)
+    _require(
+        end < OVERFIT_SHARE * start,
+        f"{OVERFIT_STEPS} steps of Adam on {OVERFIT_ROWS} samples bring the loss from {start:.4g} to {end:.4g} only",
+    )
+    return f"loss {start:.4g} -> {end:.4g} on {OVERFIT_ROWS} samples"
+
+
+def splits(subject: Subject) -> str:
+    """No more than a chance few rows of `val` or `test` are in `train`."""
+    data = subject.training().data
+    rows = {name: _fingerprints(split, data.window is not None) for name, split in data.splits.items()}
+    _require(set(rows) == {"train", "val", "test"}, f"splits are {', '.join(rows)}, not train, val, test")
+    for name in ("val", "test"):
+        shared = sum(row in rows["train"] for row in rows[name])
+        share = shared / len(rows[name])
+        _require(share <= SHARED_ROWS, f"{shared} of {len(rows[name])} rows of {name} are in train too")
+    return ", ".join(f"{name} {len(split)}" for name, split in data.splits.items())
+
+
+def passes(subject: Subject) -> str:
+    """A step of Adam costs one pass, a step of LEHI 5/3, as counted."""
+    counted = {}
+    for run, expected in ((subject.adam, 3), (subject.lehi, 5)):
+        training = subject.training(run)
+        training.step(*next(training.batches()))
+        thirds = training.clock.meter.thirds
+        _require(thirds == expected, f"a step of {run.label} counts {thirds}/3 passes, not {expected}/3")
+        counted[run.label] = thirds
+    return ", ".join(f"{label} {thirds}/3" for label, thirds in counted.items())
+
+
+def factor(subject: Subject) -> str:
+    """The loss's Hessian factor has the loss's Hessian as its second moment: u^T H u = D E[(v.u)^2]."""
+    small = replace(subject.adam, task=replace(subject.task, batch_size=2))
+    training = subject.training(small)
+    inputs, targets = next(training.batches())
+    with torch.no_grad():
+        outputs, _ = run_model(training.model, inputs, None)
+    generator = torch.Generator(outputs.device).manual_seed(0)
+    along = torch.randn(outputs.shape, generator=generator, device=outputs.device)
+    exact = (along * training.loss.hessian_product(outputs, targets, along)).sum()
+    draws = [(training.loss.factor(outputs, targets, generator=generator) * along).sum() for _ in range(FACTOR_DRAWS)]
+    sampled = training.loss.predictions(outputs, targets) * torch.stack(draws).square().mean()
+    off = abs(sampled / exact - 1).item() if exact else math.inf
+    _require(off < FACTOR_TOLERANCE, f"sampled curvature {sampled.item():.4g} against exact {exact.item():.4g}")
+    return f"sampled / exact curvature {(sampled / exact).item():.3f} ({FACTOR_DRAWS} draws)"
+
+
+def cost(subject: Subject) -> str:
+    """Not a check but a price: time of a step."""
+    times = {run.label: _milliseconds(subject.training(run)) for run in (subject.adam, subject.lehi)}
+    return ", ".join(f"{label} {time:.3g} ms" for label, time in times.items()) + " per step"
+
+
+CHECKS: dict[str, Callable[[Subject], str]] = {
+    "shapes and finite loss": shapes,
+    "gradient reaches every parameter": gradients,
+    "deterministic at a seed": determinism,
+    "evaluation leaves training alone": evaluation,
+    "overfits a few samples": overfitting,
+    "splits are disjoint": splits,
+    "passes are counted": passes,
+    "curvature factor fits the loss": factor,
+    "cost of a step": cost,
+}
+
+
+def _require(holds: bool, wrong: str) -> None:
+    if not holds:
+        raise NonconformityError(wrong)
+
+
+def _losses(training: Training) -> list[float]:
+    return [training.step(*batch).item() for batch in islice(training.batches(), FEW_STEPS)]
+
+
+def _milliseconds(training: Training) -> float:
+    """Median time of a step, after one that does not count."""
+    times = []
+    for inputs, targets in islice(training.batches(), TIMED_STEPS + 1):
+        start = time.perf_counter()
+        training.step(inputs, targets).item()
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[TIMED_STEPS // 2] * 1e3
+
+
+def _fingerprints(split: Split, is_stream: bool) -> set[bytes]:
+    """Each row's inputs and targets as bytes; a long sequence in chunks."""
+    inputs, targets = split.inputs, split.targets
+    if is_stream:
+        inputs, targets = (_chunks(whole) for whole in (inputs, targets))
+    return {
+        own.numpy().tobytes() + other.numpy().tobytes() for own, other in zip(inputs.cpu(), targets.cpu(), strict=True)
+    }
+
+
+def _chunks(sequence: Tensor) -> Tensor:
+    return sequence[: len(sequence) // STREAM_CHUNK * STREAM_CHUNK].view(-1, STREAM_CHUNK)
