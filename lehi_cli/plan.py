@@ -48,9 +48,11 @@ def plan(request: Request) -> list[RunSpec]:
     """
     if request.precision not in RunSpec.PRECISIONS:
         raise UsageError(f"unknown precision {request.precision!r}", f"one of {', '.join(RunSpec.PRECISIONS)}")
-    runs = []
+    runs: list[RunSpec] = []
     for name in request.tasks:
         task = _task(name, request)
+        if any(task.name == run.task.name for run in runs):
+            raise UsageError(f"task {task.name!r} is given twice", "its runs would be counted twice")
         resolved = [_optimizer(spec, task) for spec in request.optimizers]
         labels = _labels(
             [replace(typed, name=record.name) for typed, (record, _) in zip(request.optimizers, resolved, strict=True)]

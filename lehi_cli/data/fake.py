@@ -40,7 +40,7 @@ def images(
 
 
 def table(features: int, classes: int | None = None, binary: bool = False) -> Callable[..., Dataset]:
-    """float32 rows [N, features]; targets a noisy linear function of them [N, 1], its sign as 0 or 1, or a class [N]."""
+    """float32 rows [N, features]; targets a noisy linear function [N, 1], its sign as 0 or 1, or a class [N]."""
 
     def make(**_: object) -> Dataset:
         random = np.random.RandomState(0)

@@ -62,15 +62,18 @@ def _record(run: RunSpec, place: Place, recorder: Recorder, pulse: Callable[[Pul
     except KeyboardInterrupt as error:
         finish("interrupted", error)
         raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        return finish("oom", error)
     except Exception as error:  # whatever a task's or an optimizer's code may raise is that run's result
         if trouble:
             raise
-        return finish("error", error)
+        return finish("oom" if _is_out_of_memory(error) else "error", error)
     status = outcome.pop("status")
     recorder.finish(status, outcome, {})
     return status, ""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; torch's CPU allocator says so in words only."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _describe(error: BaseException) -> Mapping[str, str]:

@@ -1,8 +1,12 @@
 """Results as one JSON document, for programs.
 
-Schema 1: `{"schema": 1, "sections": [{"task", "fake_data", "budget", "batch_size", "seeds", "floor", "series":
-[{"label", "optimizer", "options", "final": {"val_loss": {"mean", "sd", "n"}, ...}, "spent": {"steps", "passes", "seconds"},
-"runs": [{"run_id", "seed", "status", "error", "environment"}]}]}]}`. A number that is not finite is null.
+Schema 1:
+
+    {"schema": 1, "sections": [{"task", "fake_data", "budget", "batch_size", "seeds", "floor", "series": [{
+        "label", "optimizer", "options", "final": {"val_loss": {"mean", "sd", "n"}, ...},
+        "spent": {"steps", "passes", "seconds"}, "runs": [{"run_id", "seed", "status", "error", "environment"}]}]}]}
+
+A number that is not finite is null.
 """
 
 from __future__ import annotations

@@ -228,6 +228,7 @@ BAD = [
     (("compare", "--task", "digits", "--set", "data.checksum=0"), "has checksum"),
     (("compare", "--task", "digits", "--runs", "/dev/null/runs"), "cannot write runs"),
     (("compare", "--task", "missing.yaml"), "no task file missing.yaml"),
+    (("compare", "--task", "digits,digits"), "task 'digits' is given twice"),
     (("compare", "--task", "digits", "--optims", "missing.py,adam"), "missing.py is not a Python file"),
     (("report", "--runs", "nowhere"), "no runs in nowhere"),
     (("tasks", "show", "digit"), "did you mean 'digits'"),

@@ -121,5 +121,12 @@ def test_optimizers_are_listed_and_shown(lehi: Lehi) -> None:
         assert text in shown.out
 
 
+@pytest.mark.usefixtures("stored")
+def test_a_terminal_without_unicode_gets_question_marks(python: Python) -> None:
+    done = python("-m", "lehi_cli", "report", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "val loss" in done.stdout
+
+
 def test_the_version_is_printed(lehi: Lehi) -> None:
     assert lehi("--version").out.startswith("lehi 0.")
