@@ -34,14 +34,16 @@ def optims(name: Annotated[str | None, typer.Argument(help="One optimizer: its o
 
 def optimizers_table() -> Table:
     """Every optimizer with its price."""
-    columns = [Column(name, right=False) for name in ("optimizer", "summary", "passes per step", "state", "source")]
+    names = ("optimizer", "summary", "passes per step", "state", "source")
+    columns = [Column(name, right=False, wraps=name != "optimizer") for name in names]
     rows = [[r.name, r.summary, r.passes, r.state, r.source] for r in optimizers.load()]
     return Table(columns, rows, "state in copies of the parameters")
 
 
 def options_table(record: OptimizerRecord) -> Table:
     """The options of one optimizer."""
-    columns = [Column(name, right=False) for name in ("option", "default", "allowed", "meaning")]
+    prose = ("allowed", "meaning")
+    columns = [Column(name, right=False, wraps=name in prose) for name in ("option", "default", "allowed", "meaning")]
     rows = [[option.name, option.shown_default, _allowed(option), option.help] for option in record.options]
     return Table(columns, rows)
 

@@ -33,7 +33,9 @@ def list_tasks(context: typer.Context) -> None:
 
 def tasks_table() -> Table:
     """Every task with what it trains and for how long."""
-    columns = [Column(name, right=False) for name in ("task", "summary", "loss", "model", "budget")]
+    prose = ("summary", "model")
+    names = ("task", "summary", "loss", "model", "budget")
+    columns = [Column(name, right=False, wraps=name in prose) for name in names]
     rows = []
     for record in registry.load():
         spec = record.spec()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -11,14 +11,24 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from tabulate import tabulate
 
+GAP = 3  # between two columns, as drawn
+
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, and the part of the table it moves with when the whole does not fit."""
+    """A column.
+
+    Attributes:
+        heading: what it is called.
+        part: columns of one part stay together when the whole table is too wide.
+        right: set to the right, as numbers are.
+        wraps: prose that may run over several lines; any other cell is shown whole or not at all.
+    """
 
     heading: str
     part: int = 0
     right: bool = True
+    wraps: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,16 +41,15 @@ class Table:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Write a table: ruled and in colour on a terminal, split in parts where it is too wide, Markdown when piped."""
+    """Write a table: ruled and in colour on a terminal, in parts where it is too wide, Markdown when piped."""
     if not console.is_terminal:
         console.print(to_markdown(table), markup=False, highlight=False, soft_wrap=True)
     else:
-        whole = _rich(table)
-        fits = console.measure(whole).minimum <= console.width and _width(table) <= console.width
-        for i, part in enumerate([whole] if fits else [_rich(part) for part in _parts(table)]):
+        whole = _width(table, range(len(table.columns))) <= console.width
+        for i, part in enumerate([table] if whole else _parts(table, console.width)):
             if i:
                 console.print()
-            console.print(part)
+            console.print(_rich(part))
     if table.caption:
         console.print(table.caption, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
@@ -52,26 +61,43 @@ def to_markdown(table: Table) -> str:
     return tabulate(table.rows, headings, tablefmt="github", colalign=align, disable_numparse=True)
 
 
-def _width(table: Table) -> int:
-    """Columns of text the table takes when no cell is wrapped."""
-    cells = [[column.heading for column in table.columns], *table.rows]
-    return sum(max(len(row[i]) for row in cells) + 2 for i in range(len(table.columns)))
+def _cell_width(table: Table, column: int) -> int:
+    """What a column needs at least: its longest cell, or for prose its longest word."""
+    cells = [table.columns[column].heading, *(row[column] for row in table.rows)]
+    if table.columns[column].wraps:
+        cells = [word for cell in cells for word in cell.split()]
+    return max(map(len, cells))
 
 
-def _parts(table: Table) -> list[Table]:
-    """The table as one narrower table per part, each with the first column in front."""
-    parts = []
-    for part in sorted({column.part for column in table.columns[1:]}):
-        keep = [0, *(i for i, column in enumerate(table.columns) if i and column.part == part)]
-        rows = [[row[i] for i in keep] for row in table.rows]
-        parts.append(Table([table.columns[i] for i in keep], rows))
-    return parts
+def _width(table: Table, columns: Iterable[int]) -> int:
+    widths = [_cell_width(table, column) for column in columns]
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _parts(table: Table, width: int) -> list[Table]:
+    """Narrower tables, each with the first column in front: as many as it takes, parts kept together if they fit."""
+    groups: list[list[int]] = []
+    for i in range(1, len(table.columns)):
+        together = bool(groups) and table.columns[groups[-1][-1]].part == table.columns[i].part
+        if together and _width(table, [0, *groups[-1], i]) <= width:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return [
+        Table([table.columns[i] for i in (0, *group)], [[row[i] for i in (0, *group)] for row in table.rows])
+        for group in groups
+    ]
 
 
 def _rich(table: Table) -> RichTable:
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    for column in table.columns:
-        drawn.add_column(column.heading, justify="right" if column.right else "left", no_wrap=not column.right)
+    for i, column in enumerate(table.columns):
+        drawn.add_column(
+            column.heading,
+            justify="right" if column.right else "left",
+            no_wrap=not column.wraps,
+            min_width=_cell_width(table, i),
+        )
     for row in table.rows:
         drawn.add_row(*(Text(cell, style="bold green" if cell.endswith("*") else "") for cell in row))
     return drawn
