@@ -165,6 +165,11 @@ def test_a_run_that_raises_gives_exit_code_1_and_is_shown(lehi: Lehi, tmp_path: 
     assert "RuntimeError: no more" in again.out
 
 
+def _hear_interrupts() -> None:
+    """Undo what a shell does to its background jobs: they, and all they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interrupt_stores_what_was_running(tmp_path: Path, jobs: str) -> None:
     fifo = tmp_path / "fifo"
@@ -180,10 +185,14 @@ def test_an_interrupt_stores_what_was_running(tmp_path: Path, jobs: str) -> None
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_interrupts,
     )
-    fifo.open().close()  # returns when a run has come so far as to open the other end
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        fifo.open().close()  # returns when a run has come so far as to open the other end
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "interrupted" in out
     assert "the same command goes on" in err
