@@ -153,11 +153,11 @@ class Training:
         self.optimizer, self._drive = _build_optimizer(run, self.model)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._precision = _precision(run.precision, device)
-        self._reader = reader(self._splits["train"], task.batch_size, self.data.window)
+        self.reader = reader(self._splits["train"], task.batch_size, self.data.window)
         self._state: object = None
         self._sum = torch.zeros((), device=device)
         self._count = 0
-        self.clock = Clock(task.budget, self._reader.samples, self._reader.steps)
+        self.clock = Clock(task.budget, self.reader.samples, self.reader.steps)
         torch.manual_seed(stream(run.seed, "train"))  # dropout, and whatever else the model draws while it trains
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -169,7 +169,7 @@ class Training:
         for epoch in itertools.count():
             self._state = None
             generator = torch.Generator(self._device).manual_seed(stream(seed, f"augment/{epoch}"))
-            for inputs, targets in self._reader.shuffled(stream(seed, f"order/{epoch}")):
+            for inputs, targets in self.reader.shuffled(stream(seed, f"order/{epoch}")):
                 yield self._prepare(inputs if augment is None else augment(inputs, generator), targets)
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ class Training:
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             state_bytes=_state_bytes(self.optimizer),
             init_checksum=self._init_checksum,
-            order_checksum=_checksum(self._reader.order(stream(self._run.seed, "order/0"))),
+            order_checksum=_checksum(self.reader.order(stream(self._run.seed, "order/0"))),
             data_checksum=self.data.checksum,
             floor=dict(self.data.floor),
         )

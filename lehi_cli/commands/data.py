@@ -39,7 +39,8 @@ def fetch_data(name: Name, data_dir: DataDir = None) -> None:
     """Download a data set; goes on where an earlier download was cut off."""
     corpus, folder = catalog.find(name), data_folder(data_dir)
     fetched = fetch(corpus, folder, Console(stderr=True))
-    typer.echo(f"{name}: {len(fetched)} of {len(corpus.files)} files fetched to {folder / corpus.place}", err=True)
+    done = f"{len(fetched)} of {len(corpus.files)} files fetched" if fetched else "already there"
+    typer.echo(f"{name}: {done}, in {folder / corpus.place}", err=True)
 
 
 @app.command()
@@ -54,7 +55,7 @@ def path(
 
 def data_table(folder: Path) -> Table:
     """Every data set that can be fetched, and its state in `folder`."""
-    columns = [Column("data set", right=False), Column("what", right=False), Column("size")]
-    columns += [Column(heading, right=False) for heading in ("there", "terms")]
+    columns = [Column("data set", right=False), Column("what", right=False, wraps=True), Column("size")]
+    columns += [Column("there", right=False), Column("terms", right=False, wraps=True)]
     rows = [[c.name, c.what, decimal(c.size), c.state(folder), c.terms] for c in catalog.CORPORA.values()]
     return Table(columns, rows, f"there: in {folder}")
