@@ -11,7 +11,7 @@ import typer
 
 import lehi_cli
 
-from .commands import compare, optims, report, tasks, train
+from .commands import compare, data, optims, report, tasks, train
 from .errors import LehiError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(data.app, name="data")
 app.command("optims")(optims.optims)
 
 

@@ -49,7 +49,9 @@ def check_task(task: str, device: str, folder: Path, fake: bool) -> Iterator[Fin
 
     A check that fails, for whatever reason, does not stop the next.
     """
-    lehi, adam = plan(Request([task], parse_optimizers("lehi,adam"), [0], budget=Budget("steps", 10), fake=fake))
+    lehi, adam = plan(
+        Request([task], parse_optimizers("lehi,adam"), [0], budget=Budget("steps", 10), fake=fake, data=folder)
+    )
     subject = Subject(lehi, adam, device, folder)
     for name, check in CHECKS.items():
         try:

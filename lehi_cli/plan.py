@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from .data.fingerprint import fingerprint
+from .data.folder import data_folder
 from .errors import UsageError
 from .registry import optimizers, tasks
 from .registry.optimizers import OptimizerRecord
@@ -26,6 +29,7 @@ class Request:
         precision: `fp32` or `bf16`.
         smoke: a few steps, to prove that everything runs.
         fake: synthetic data in the shape of the real.
+        data: folder of the data sets; None for `LEHI_DATA` or the user's cache folder.
     """
 
     tasks: Sequence[str]
@@ -36,6 +40,7 @@ class Request:
     precision: str = "fp32"
     smoke: bool = False
     fake: bool = False
+    data: Path | None = None
 
 
 def plan(request: Request) -> list[RunSpec]:
@@ -69,6 +74,9 @@ def _task(name: str, request: Request) -> TaskSpec:
     spec = tasks.find(tasks.load(), name).spec(request.overrides)
     if request.fake:
         spec = replace(spec, data={**spec.data, "fake": True})
+    elif isinstance(path := spec.data.get("path"), str):
+        content = fingerprint(data_folder(request.data) / path)
+        spec = replace(spec, data={**spec.data, "fingerprint": content})
     if request.smoke:
         return replace(spec, budget=SMOKE, evaluations=1)
     return replace(spec, budget=request.budget) if request.budget else spec

@@ -31,7 +31,8 @@ from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.steps import STEPS, Evaluation, Meter, run_model
 
 LOGS_PER_EVALUATION = 5
-EVALUATION_BATCH = 512
+EVALUATION_ROWS = 512
+EVALUATION_OUTPUTS = 2**25  # numbers in one batch of outputs: 128 MiB in fp32
 PULSE_SECONDS = 0.1
 
 
@@ -197,14 +198,12 @@ class Training:
     def evaluate(self, name: str) -> Row:
         """Loss and metrics over a whole split, in evaluation mode, while the clock stands still."""
         seconds = self.clock.pause(self._device)
-        window, batch_size = self.data.window, self._run.task.batch_size
-        size = max(EVALUATION_BATCH, batch_size) if window is None else batch_size
         measured = [metric for metric in self._run.task.metrics if metric in METRICS]
         sums = torch.zeros(1 + len(measured), device=self._device)
         weight = torch.zeros((), device=self._device)
         state: object = None
         self.model.eval()
-        for batch in reader(self._splits[name], size, window).in_order():
+        for batch in reader(self._splits[name], self._evaluation_size(), self.data.window).in_order():
             inputs, targets = self._prepare(*batch)
             with self._precision():
                 outputs, state = run_model(self.model, inputs, state)
@@ -219,6 +218,13 @@ class Training:
         row = self._row(name, seconds, loss, metrics)
         self.clock.resume()
         return row
+
+    def _evaluation_size(self) -> int:
+        """Rows per evaluation batch: many, but not so many that a large vocabulary fills the memory."""
+        if self.data.window is not None:
+            return self._run.task.batch_size
+        outputs = self._splits["train"].targets[0].numel() * self.data.outputs
+        return min(EVALUATION_ROWS, max(EVALUATION_OUTPUTS // outputs, 1))
 
     def _prepare(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as stored -> as model and loss take it; class indices are widened to what the losses want."""

@@ -71,6 +71,7 @@ class RunOptions:
             precision=self.precision,
             smoke=self.smoke,
             fake=self.fake_data,
+            data=self.data_dir,
         )
 
     def settings(self) -> Settings:

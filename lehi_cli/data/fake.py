@@ -62,7 +62,7 @@ def text(symbols: int, length: int, as_stream: bool = False) -> Callable[..., Da
     """A sequence that counts upwards with now and then a jump: windows [N, length], or one sequence [L] per split."""
 
     def make(**options: object) -> Dataset:
-        width = options.get("length", length)
+        width = options.get("window" if as_stream else "length", length)
         width = width if isinstance(width, int) else length
         random = np.random.RandomState(0)
         splits: dict[str, Split] = {}

@@ -39,7 +39,8 @@ def load_dataset(task: TaskSpec, folder: Path) -> Dataset:
 def _load(data: str, origin: str, folder: Path) -> Dataset:
     options = json.loads(data)
     source = resolve(options.pop("source"), origin)
-    options.pop("checksum", None)
+    for identity in ("checksum", "fingerprint"):  # not for the source: it reads whatever is there
+        options.pop(identity, None)
     dataset: Dataset
     if options.pop("fake", False):
         fake = getattr(source, "fake", None)

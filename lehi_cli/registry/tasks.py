@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +46,7 @@ class TaskRecord:
 
     content: Mapping[str, Any]
     origin: str
+    lines: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -59,15 +60,19 @@ class TaskRecord:
             UsageError: naming task, key and value.
         """
         content = deepcopy({**DEFAULTS, **self.content})
-        where = f"task {self.name!r}"
         for key in content:
-            _known(key, (*REQUIRED, *DEFAULTS), where)
+            _known(key, (*REQUIRED, *DEFAULTS), self._where(key))
         for override in overrides:
-            _apply(content, override, where)
+            _apply(content, override, f"task {self.name!r}")
         for key in REQUIRED:
             if key not in content:
-                raise UsageError(f"{where} has no {key!r}", f"a task needs {', '.join(REQUIRED)}")
-        return _build(content, self.origin, where)
+                raise UsageError(f"{self._where('')} has no {key!r}", f"a task needs {', '.join(REQUIRED)}")
+        return _build(content, self.origin, self._where)
+
+    def _where(self, key: str) -> str:
+        """The task, and the line of its file that `key` is on."""
+        line = f" ({Path(self.origin).name}, line {self.lines[key]})" if key in self.lines else ""
+        return f"task {self.name!r}{line}"
 
 
 def _known(key: str, known: Sequence[str], where: str) -> None:
@@ -105,25 +110,31 @@ def _variant(content: Mapping[str, Any], key: str, name: Any, where: str) -> Any
     raise UsageError(f"{where}: {key} has no variant {name!r}{did_you_mean(str(name), known)}", hint)
 
 
-def _build(content: Mapping[str, Any], origin: str, where: str) -> TaskSpec:
+Where = Callable[[str], str]
+
+
+def _build(content: Mapping[str, Any], origin: str, where: Where) -> TaskSpec:
     data = _section(content, "data", "source", SOURCES, where)
     model = _section(content, "model", "kind", MODELS, where)
     budget = content["budget"]
     if not isinstance(budget, Mapping) or len(budget) != 1:
-        raise UsageError(f"{where}: budget={budget!r}: give exactly one of {', '.join(Budget.KINDS)}")
-    code = {ref: plugins.source_hash(ref, origin) for ref in (data["source"], model["kind"])}
+        raise UsageError(f"{where('budget')}: budget={budget!r}: give exactly one of {', '.join(Budget.KINDS)}")
+    metrics = _check(content, "metrics", list, where)
     return TaskSpec(
         name=_check(content, "name", str, where),
         summary=_check(content, "summary", str, where),
         data=data,
         model=model,
-        loss=_choice(content["loss"], LOSSES, "loss", where),
-        metrics=tuple(_choice(metric, METRICS, "metric", where) for metric in _check(content, "metrics", list, where)),
+        loss=_choice(content["loss"], LOSSES, "loss", where("loss")),
+        metrics=tuple(_choice(metric, METRICS, "metric", where("metrics")) for metric in metrics),
         batch_size=_count(content, "batch_size", where),
-        budget=_with_place(where, lambda: Budget(*next(iter(budget.items())))),
-        schedule=_with_place(where, lambda: Schedule(**_check(content, "schedule", dict, where))),
+        budget=_with_place(where("budget"), lambda: Budget(*next(iter(budget.items())))),
+        schedule=_with_place(where("schedule"), lambda: Schedule(**_check(content, "schedule", dict, where))),
         evaluations=_count(content, "evaluations", where),
-        code=code,
+        code={
+            data["source"]: _with_place(where("data"), lambda: plugins.source_hash(data["source"], origin)),
+            model["kind"]: _with_place(where("model"), lambda: plugins.source_hash(model["kind"], origin)),
+        },
         threads=None if content["threads"] is None else _count(content, "threads", where),
         target=_check(content, "target", dict, where),
         optimizers=_check(content, "optimizers", dict, where),
@@ -132,21 +143,21 @@ def _build(content: Mapping[str, Any], origin: str, where: str) -> TaskSpec:
     )
 
 
-def _section(content: Mapping[str, Any], key: str, what: str, known: Mapping[str, str], where: str) -> dict[str, Any]:
+def _section(content: Mapping[str, Any], key: str, what: str, known: Mapping[str, str], where: Where) -> dict[str, Any]:
     """A mapping whose `what` names code: a known name becomes its import string; `module:name` and `:name` stay."""
     section = dict(_check(content, key, dict, where))
     name = section.get(what)
     if not isinstance(name, str):
-        raise UsageError(f"{where}: {key} has no {what!r}", f"one of {', '.join(known)}, or module:name")
+        raise UsageError(f"{where(key)}: {key} has no {what!r}", f"one of {', '.join(known)}, or module:name")
     if ":" not in name:
-        section[what] = known[_choice(name, tuple(known), f"{key} {what}", where)]
+        section[what] = known[_choice(name, tuple(known), f"{key} {what}", where(key))]
     return section
 
 
-def _check(content: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+def _check(content: Mapping[str, Any], key: str, kind: type, where: Where) -> Any:
     value = content[key]
     if not isinstance(value, kind):
-        raise UsageError(f"{where}: {key}={value!r} is not a {_TYPE_NAMES[kind]}")
+        raise UsageError(f"{where(key)}: {key}={value!r} is not a {_TYPE_NAMES[kind]}")
     return value
 
 
@@ -155,16 +166,15 @@ _TYPE_NAMES: dict[type, str] = {str: "text", list: "list", dict: "mapping of key
 
 def _choice(value: Any, known: Sequence[str], what: str, where: str) -> str:
     if value not in known:
-        raise UsageError(
-            f"{where}: unknown {what} {value!r}{did_you_mean(str(value), known)}", f"known: {', '.join(known)}"
-        )
+        hint = f"known: {', '.join(known)}"
+        raise UsageError(f"{where}: unknown {what} {value!r}{did_you_mean(str(value), known)}", hint)
     return str(value)
 
 
-def _count(content: Mapping[str, Any], key: str, where: str) -> int:
+def _count(content: Mapping[str, Any], key: str, where: Where) -> int:
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{where}: {key}={value!r}: must be a whole number above zero")
+        raise UsageError(f"{where(key)}: {key}={value!r}: must be a whole number above zero")
     return value
 
 
@@ -173,7 +183,7 @@ def _with_place(where: str, make: Callable[[], T]) -> T:
     try:
         return make()
     except UsageError as error:
-        raise UsageError(f"{where}: {error.message}", error.hint) from None
+        raise UsageError(f"{where}: {error.message.removeprefix(f'{where}: ')}", error.hint) from None
     except TypeError as error:
         raise UsageError(f"{where}: {error}") from None
 
@@ -232,9 +242,11 @@ def _from_file(path: Path) -> Iterator[TaskRecord]:
 
 def _from_yaml(path: Path) -> TaskRecord:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PluginError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or not isinstance(tree, yaml.MappingNode):
         raise PluginError(f"{path} holds no keys and values")
-    return TaskRecord(content, str(path))
+    lines = {key.value: key.start_mark.line + 1 for key, _ in tree.value}
+    return TaskRecord(content, str(path), lines)

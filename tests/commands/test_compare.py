@@ -92,6 +92,16 @@ def test_two_processes_share_the_work_in_one_store(tmp_path: Path) -> None:
     assert len(trained) == 8
 
 
+def test_an_edited_file_is_another_task(lehi: Lehi, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("a,b,target\n" + "".join(f"{i},{i * i % 7},{i % 5}\n" for i in range(60)))
+    command = ("compare", "--task", "csv", "--data-dir", str(tmp_path), "--smoke")
+    assert "2 new, 0 reused" in lehi(*command).err
+    assert "0 new, 2 reused" in lehi(*command).err
+    table.write_text(table.read_text() + "3,4,5\n")
+    assert "2 new, 0 reused" in lehi(*command).err
+
+
 def test_a_dry_run_writes_nothing(lehi: Lehi, tmp_path: Path) -> None:
     result = lehi(*QUICK, "--dry-run")
     assert result.code == 0

@@ -56,8 +56,11 @@ def build(name, data, options, seed=0):
     return getattr(import_module(module), function)(data, **options)
 
 
+ELSEWHERE = {"cnn", "resnet18", "resnet18_gn", "autoencoder", "lstm_classifier", "lstm", "llama"}  # files of their own
+
+
 def test_every_model_has_a_row():
-    assert {name for name, *_ in CASES} == set(MODELS)
+    assert {name for name, *_ in CASES} | ELSEWHERE == set(MODELS)
 
 
 @cases
