@@ -148,7 +148,8 @@ class Budget:
             raise UsageError(f"budget of {self.amount} steps: must be a whole number")
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.kind}"
+        singular = {"passes": "pass"}.get(self.kind, self.kind.removesuffix("s"))
+        return f"{self.amount:g} {singular if self.amount == 1 else self.kind}"
 
 
 @dataclass(frozen=True)

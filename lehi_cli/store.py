@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .errors import Notice, StoreError
-from .specs import RunSpec
+from .specs import Budget, RunSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,8 @@ class StoredRun:
     @property
     def budget(self) -> str:
         """The run's budget in words."""
-        return " ".join(f"{amount:g} {kind}" for kind, amount in self.spec["task"]["budget"].items())
+        ((kind, amount),) = self.spec["task"]["budget"].items()
+        return str(Budget(kind, amount))
 
 
 @dataclass

@@ -132,6 +132,11 @@ def test_impossible_budgets_are_refused(kind: str, amount: float) -> None:
         Budget(kind, amount)
 
 
+def test_budgets_read_as_people_say_them() -> None:
+    assert [str(Budget("epochs", 1)), str(Budget("passes", 2.5))] == ["1 epoch", "2.5 passes"]
+    assert str(Budget("passes", 1)) == "1 pass"
+
+
 @pytest.mark.parametrize(
     ("schedule", "factors"),
     [
