@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from lehi_cli.errors import Exit, Notice
+from lehi_cli.errors import DataError, Exit, Notice
 from lehi_cli.execute.conduct import conduct, differences, split
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
@@ -44,11 +44,17 @@ def run_and_show(request: Request, options: RunOptions) -> None:
         return
     done, missing = ([], runs) if settings.fresh else split(runs, store)
     interrupted = False
-    with watcher(errors, len(missing), options.quiet) as watch:
-        try:
+    try:
+        with watcher(errors, len(missing), options.quiet) as watch:
             conduct(runs, store, settings, watch)
-        except KeyboardInterrupt:
-            interrupted = True
+    except KeyboardInterrupt:
+        interrupted = True
+    except DataError as error:
+        if not request.smoke or request.fake:
+            raise
+        say(errors, [Notice(error.message, "the smoke run uses fake data instead")])
+        run_and_show(replace(request, fake=True), options)
+        return
     stored = [found for found in map(store.find, (run.run_id for run in runs)) if found is not None]
     show(store, stored, view, {run.run_id: run.label for run in runs})
     if not options.quiet and not options.json:

@@ -52,7 +52,7 @@ class RunOptions:
         bool, typer.Option("--fake-data", help="Synthetic data of the same shape; marked in all that is shown.")
     ] = False
     x: Axis = "passes"
-    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps with one seed: proves that everything runs.")] = (
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps, one seed, fake data where there is no real.")] = (
         False
     )
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False

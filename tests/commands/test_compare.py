@@ -118,6 +118,14 @@ def test_smoke_runs_every_task_in_a_few_steps(lehi: Lehi) -> None:
     assert result.err.count(": ok") == 15
 
 
+def test_smoke_makes_do_without_the_data(lehi: Lehi, tmp_path: Path) -> None:
+    result = lehi("compare", "--task", "mnist", "--smoke", "--data-dir", str(tmp_path / "nothing"))
+    assert result.code == 0
+    assert "uses fake data instead" in result.err
+    assert "mnist [FAKE DATA]  5 steps" in result.out
+    assert lehi("compare", "--task", "mnist", "--data-dir", str(tmp_path / "nothing")).code == 2
+
+
 def test_quiet_says_only_the_result(lehi: Lehi) -> None:
     result = lehi(*QUICK, "--quiet")
     assert result.err == ""
