@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lehi_cli.curvature import make_loss
-from lehi_cli.data.batches import reader
+from lehi_cli.data.batches import Readers, Rows, reader
 from lehi_cli.data.dataset import Dataset, checksum
 from lehi_cli.data.loading import load_dataset
 from lehi_cli.metrics import DERIVED, METRICS
@@ -155,6 +155,8 @@ class Training:
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._precision = _precision(run.precision, device)
         self.reader = reader(self._splits["train"], task.batch_size, self.data.window)
+        for name in ("val", "test"):
+            self._evaluation_batches(name)  # refuses a split that is too short, before anything is trained
         self._state: object = None
         self._sum = torch.zeros((), device=device)
         self._count = 0
@@ -203,7 +205,7 @@ class Training:
         weight = torch.zeros((), device=self._device)
         state: object = None
         self.model.eval()
-        for batch in reader(self._splits[name], self._evaluation_size(), self.data.window).in_order():
+        for batch in self._evaluation_batches(name).in_order():
             inputs, targets = self._prepare(*batch)
             with self._precision():
                 outputs, state = run_model(self.model, inputs, state)
@@ -218,6 +220,9 @@ class Training:
         row = self._row(name, seconds, loss, metrics)
         self.clock.resume()
         return row
+
+    def _evaluation_batches(self, name: str) -> Rows | Readers:
+        return reader(self._splits[name], self._evaluation_size(), self.data.window)
 
     def _evaluation_size(self) -> int:
         """Rows per evaluation batch: many, but not so many that a large vocabulary fills the memory."""

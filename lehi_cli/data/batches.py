@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lehi_cli.errors import DataError
+
 from .dataset import Split
 
 Batch = tuple[Tensor, Tensor]
@@ -56,11 +58,19 @@ class Readers:
 
     A batch is the next `window` symbols of each part. Successive batches continue each other, so a model can carry its
     state from one to the next. What is left over after the last whole part is not read.
+
+    Raises:
+        DataError: when the sequence is shorter than one symbol for each part.
     """
 
     split: Split
     size: int
     window: int
+
+    def __post_init__(self) -> None:
+        if self._length < 1:
+            found = f"a sequence of {len(self.split)} symbols cannot be read in {self.size} parts at once"
+            raise DataError(found, "use a smaller batch_size, or a longer text")
 
     @property
     def _length(self) -> int:

@@ -16,6 +16,7 @@ import torch
 
 from lehi_cli.data import fake
 from lehi_cli.data.dataset import Dataset, Split, checksum, faked_by
+from lehi_cli.data.tables import standardise
 
 
 @faked_by(fake.table(64, classes=10))
@@ -38,7 +39,7 @@ def breast_cancer() -> Dataset:
     features, labels = load_breast_cancer(return_X_y=True)
     features, labels = features.astype(np.float64), labels.astype(np.int64)
     rows = split_rows("breast_cancer", len(labels))
-    inputs = _standardised(features, rows["train"])
+    inputs = standardise(features, rows["train"])
     targets = labels[:, None].astype(np.float32)
     return _dataset(inputs, targets, rows, outputs=1, raw=(features, labels))
 
@@ -55,8 +56,8 @@ def diabetes() -> Dataset:
     # the table has four decimals at most; scikit-learn's versions read some of them an ulp apart
     features, progression = features.astype(np.float64).round(4), progression.astype(np.float64)
     rows = split_rows("diabetes", len(progression))
-    inputs = _standardised(features, rows["train"])
-    targets = _standardised(progression[:, None], rows["train"])
+    inputs = standardise(features, rows["train"])
+    targets = standardise(progression[:, None], rows["train"])
     return _dataset(inputs, targets, rows, outputs=1, raw=(features, progression))
 
 
@@ -66,12 +67,6 @@ def split_rows(name: str, total: int) -> dict[str, np.ndarray]:
     held_out = {split: np.array(stored[split], dtype=np.int64) for split in ("val", "test")}
     train = np.setdiff1d(np.arange(total, dtype=np.int64), np.concatenate(list(held_out.values())))
     return {"train": train, **held_out}
-
-
-def _standardised(columns: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """`columns` [N, d] with mean 0 and variance 1 over the rows `train`, as float32."""
-    mean, scale = columns[train].mean(axis=0), columns[train].std(axis=0)
-    return ((columns - mean) / scale).astype(np.float32)
 
 
 def _dataset(

@@ -256,6 +256,7 @@ BAD = [
     (("compare", "--task", "digits", "--runs", "/dev/null/runs"), "cannot write runs"),
     (("compare", "--task", "missing.yaml"), "no task file missing.yaml"),
     (("compare", "--task", "digits,digits"), "task 'digits' is given twice"),
+    (("compare", "--task", "ptb", "--fake-data", "--set", "batch_size=100000"), "cannot be read in 100000 parts"),
     (("compare", "--task", "digits", "--optims", "missing.py,adam"), "missing.py is not a Python file"),
     (("report", "--runs", "nowhere"), "no runs in nowhere"),
     (("tasks", "show", "digit"), "did you mean 'digits'"),
