@@ -18,7 +18,7 @@ class Row:
         seconds: training time, without evaluation.
         loss: mean loss.
         lr_now: learning rate of the step before.
-        metrics: further values by name; none for `train`.
+        metrics: further values by name; for `train`, what the optimizer says of itself.
     """
 
     split: str
@@ -47,7 +47,8 @@ class Outcome:
     """What a run came to.
 
     `init_checksum` and `order_checksum` identify the initial weights and the order of the data: they are equal for
-    every optimizer at one seed.
+    every optimizer at one seed. `fallbacks` counts the steps at which the optimizer had to do something else than its
+    rule says, by reason.
     """
 
     status: str
@@ -60,3 +61,4 @@ class Outcome:
     order_checksum: str
     data_checksum: str
     floor: dict[str, float]
+    fallbacks: dict[str, int] = field(default_factory=dict)

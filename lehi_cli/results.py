@@ -78,8 +78,8 @@ class Section:
     @cached_property
     def metric_names(self) -> list[str]:
         """The metrics beside the loss, as the task lists them."""
-        names = [name for series in self.series for metrics in series.metrics for name in metrics.names()]
-        return list(dict.fromkeys(names))
+        found = {name for series in self.series for metrics in series.metrics for name in metrics.names()}
+        return [name for name in self.spec["task"]["metrics"] if name in found]  # type: ignore[index]
 
     @property
     def columns(self) -> list[tuple[str, str]]:

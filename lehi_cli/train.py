@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -18,22 +19,26 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import update_bn
 
 from lehi_cli.curvature import make_loss
 from lehi_cli.data.batches import Readers, Rows, reader
 from lehi_cli.data.dataset import Dataset, checksum
 from lehi_cli.data.loading import load_dataset
+from lehi_cli.errors import UsageError
 from lehi_cli.metrics import DERIVED, METRICS
 from lehi_cli.records import Outcome, Pulse, Row
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.plugins import call, resolve
 from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.steps import STEPS, Evaluation, Meter, run_model
+from lehi_cli.streams import draw_apart, preserved_random
 
 LOGS_PER_EVALUATION = 5
 EVALUATION_ROWS = 512
 EVALUATION_OUTPUTS = 2**25  # numbers in one batch of outputs: 128 MiB in fp32
 PULSE_SECONDS = 0.1
+STATISTICS_BATCHES = 50
 
 
 def stream(seed: int, purpose: str) -> int:
@@ -53,6 +58,13 @@ class Clock:
         self._samples = samples
         self._budget = budget
         self._total_steps = max(1, round(budget.amount * (steps_per_epoch if budget.kind == "epochs" else 1)))
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps that the budget is good for at one gradient a step; None for a budget of seconds."""
+        if self._budget.kind == "seconds":
+            return None
+        return math.ceil(self._budget.amount) if self._budget.kind == "passes" else self._total_steps
 
     @property
     def epoch(self) -> float:
@@ -151,8 +163,6 @@ class Training:
         self.model = _build_model(run, self.data, device)
         self._init_checksum = _checksum(*self.model.state_dict().values())
         self.loss = make_loss(task.loss)
-        self.optimizer, self._drive = _build_optimizer(run, self.model)
-        self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._precision = _precision(run.precision, device)
         self.reader = reader(self._splits["train"], task.batch_size, self.data.window)
         for name in ("val", "test"):
@@ -161,6 +171,12 @@ class Training:
         self._sum = torch.zeros((), device=device)
         self._count = 0
         self.clock = Clock(task.budget, self.reader.samples, self.reader.steps)
+        self._record = optimizers.find(optimizers.load(), run.optimizer_origin or run.optimizer.name)
+        self.optimizer = _build_optimizer(run, self._record, self.model, self.clock.total_steps)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        if self._record.draws:
+            draw_apart(self.optimizer, stream(run.seed, "optimizer"), torch.device(device))
+        self._diagnostics: Counter[str] = Counter()
         torch.manual_seed(stream(run.seed, "train"))  # dropout, and whatever else the model draws while it trains
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -175,13 +191,35 @@ class Training:
             for inputs, targets in self.reader.shuffled(stream(seed, f"order/{epoch}")):
                 yield self._prepare(inputs if augment is None else augment(inputs, generator), targets)
 
+    def check_differentiable(self) -> None:
+        """Differentiate the model twice on two samples, when that is what the optimizer will do.
+
+        Raises:
+            UsageError: when a layer of the model can be differentiated only once, with torch's words for which.
+        """
+        if self._record.kind not in ("differentiable", "whole"):
+            return
+        inputs, targets = self._prepare(*next(self.reader.in_order()))
+        params = [p for p in self.model.parameters() if p.requires_grad]
+        with self._precision():
+            loss = self.loss(run_model(self.model, inputs[:2], None)[0], targets[:2])
+        grads = torch.autograd.grad(loss, params, create_graph=True, materialize_grads=True)
+        try:
+            torch.autograd.grad(grads, params, [torch.ones_like(p) for p in params], allow_unused=True)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"{self._run.label} differentiates twice, and a layer of {self._run.task.name} cannot: {reason}"
+            ) from error
+
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """One optimizer step at the scheduled learning rate; returns the loss before it, still on the device."""
         factor = self._run.task.schedule.factor(self.clock.progress)
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
         evaluation = Evaluation(self.model, self.loss, inputs, targets, self.clock.meter, self._precision, self._state)
-        loss = self._drive(self.optimizer, evaluation)
+        loss = self._drive(evaluation)
+        self._diagnostics.update(getattr(self.optimizer, "diagnostics", {}))
         self._state = detached(evaluation.next_state)
         self._sum += loss
         self._count += 1
@@ -189,12 +227,18 @@ class Training:
         self.clock.samples += len(inputs)
         return loss
 
+    def _drive(self, evaluation: Evaluation) -> Tensor:
+        """One step, as the optimizer's kind has it."""
+        return STEPS[self._record.kind](self.optimizer, evaluation)
+
     def log(self) -> Row:
-        """The mean training loss over the steps since the last call."""
+        """Means over the steps since the last call: the training loss, and what the optimizer says of itself."""
         mean = (self._sum / self._count).item()
+        diagnostics = {name: value / self._count for name, value in self._diagnostics.items()}
+        self._diagnostics.clear()
         self._sum.zero_()
         self._count = 0
-        return self._row("train", self.clock.seconds, mean, {})
+        return self._row("train", self.clock.seconds, mean, diagnostics)
 
     @torch.no_grad()
     def evaluate(self, name: str) -> Row:
@@ -204,6 +248,8 @@ class Training:
         sums = torch.zeros(1 + len(measured), device=self._device)
         weight = torch.zeros((), device=self._device)
         state: object = None
+        if self._record.modes:
+            self._evaluation_mode()
         self.model.eval()
         for batch in self._evaluation_batches(name).in_order():
             inputs, targets = self._prepare(*batch)
@@ -214,12 +260,21 @@ class Training:
             sums += share * torch.stack([value.float() for value in values])
             weight += share
         self.model.train()
+        if self._record.modes:
+            self.optimizer.train()  # type: ignore[attr-defined]
         loss, *rest = (sums / weight).tolist()
         metrics = dict(zip(measured, rest, strict=True))
         metrics |= {name: DERIVED[name](loss) for name in self._run.task.metrics if name in DERIVED}
         row = self._row(name, seconds, loss, metrics)
         self.clock.resume()
         return row
+
+    def _evaluation_mode(self) -> None:
+        """Swap in the weights to evaluate, and measure BatchNorm's statistics under them; not a part of training."""
+        self.optimizer.eval()  # type: ignore[attr-defined]
+        batches = (self._prepare(*batch)[0] for batch in self.reader.in_order())
+        with preserved_random(torch.device(self._device)), self._precision():
+            update_bn(itertools.islice(batches, STATISTICS_BATCHES), self.model)
 
     def _evaluation_batches(self, name: str) -> Rows | Readers:
         return reader(self._splits[name], self._evaluation_size(), self.data.window)
@@ -255,6 +310,7 @@ class Training:
             order_checksum=_checksum(self.reader.order(stream(self._run.seed, "order/0"))),
             data_checksum=self.data.checksum,
             floor=dict(self.data.floor),
+            fallbacks=dict(getattr(self.optimizer, "fallbacks", {})),
         )
 
 
@@ -268,15 +324,37 @@ def _build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
     return model.to(device)
 
 
-def _build_optimizer(run: RunSpec, model: nn.Module) -> tuple[Optimizer, Callable[[Optimizer, Evaluation], Tensor]]:
-    """The optimizer and the function that drives it."""
-    record = optimizers.find(optimizers.load(), run.optimizer_origin or run.optimizer.name)
+def _build_optimizer(
+    run: RunSpec, record: optimizers.OptimizerRecord, model: nn.Module, total_steps: int | None
+) -> Optimizer:
+    """The optimizer, with all that its kind and its record say it must be told.
+
+    Raises:
+        UsageError: when it needs the number of steps and the budget does not give it, or gives more than it was told.
+    """
     options = {**run.optimizer.options, **record.fixed}
+    if record.kind in ("curvature", "whole"):
+        options["loss"] = run.task.loss
     if record.kind == "curvature":
-        options |= {"loss": run.task.loss, "seed": stream(run.seed, "optimizer")}
+        options["seed"] = stream(run.seed, "optimizer")
+    if "total_steps" in record.needs:
+        options["total_steps"] = _total_steps(run, total_steps)
     factory = resolve(record.factory, record.origin)
-    subject = model if record.takes == "model" else model.parameters()
-    return factory(subject, **options), STEPS[record.kind]
+    optimizer: Optimizer = factory(model if record.takes == "model" else model.parameters(), **options)
+    return optimizer
+
+
+def _total_steps(run: RunSpec, total_steps: int | None) -> int:
+    """The number of steps the optimizer is told: its own option if that was given, or the budget's."""
+    given = run.optimizer.options.get("total_steps")
+    if given is None and total_steps is None:
+        raise UsageError(
+            f"{run.label} must know its number of steps, and --seconds does not give it",
+            "give --steps, --epochs or --passes, or its option total_steps",
+        )
+    if isinstance(given, int) and total_steps is not None and given < total_steps:
+        raise UsageError(f"{run.label}: total_steps={given} is less than the {total_steps} steps of the budget")
+    return int(given if isinstance(given, int) else total_steps or 0)
 
 
 def detached(state: object) -> object:

@@ -21,7 +21,7 @@ def preflight(runs: Sequence[RunSpec], place: Place) -> None:
     pairs = {canonical_json([run.task.identity(), run.optimizer.name, run.optimizer.options]): run for run in runs}
     for run in pairs.values():
         try:
-            Training(run, place.device, place.data)
+            Training(run, place.device, place.data).check_differentiable()
         except (TypeError, ValueError) as error:
             raise UsageError(f"{run.task.name} with {run.label} cannot be built: {error}") from error
         except UsageError:

@@ -19,7 +19,7 @@ from . import plugins
 from .catalog import Catalog
 
 GROUP = "lehi.optimizers"
-KINDS = ("gradient", "curvature", "closure")
+KINDS = ("gradient", "curvature", "closure", "loss", "differentiable", "whole")
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,12 @@ class OptimizerRecord:
         passes: gradient equivalents per step, in words.
         state: state per parameter, in copies of the parameters.
         source: where the method was published.
+        formula: the update rule, in a few lines of plain text.
+        space: where to look for good options: by name, a range such as `1e-5..1e-1/log` or a comma list of values.
+        needs: what it must be told beside its options; `total_steps`, the number of steps of the run, is all there is.
+        modes: whether it has `train()` and `eval()`, with other weights to evaluate than to train.
+        draws: whether it draws from torch's global random numbers.
+        notice: what a user should know before relying on it.
         code: modules whose source decides its numbers, hashed into a run's id; none for torch's own.
     """
 
@@ -127,6 +133,12 @@ class OptimizerRecord:
     passes: str = "1"
     state: str = "0"
     source: str = ""
+    formula: str = ""
+    space: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    modes: bool = False
+    draws: bool = False
+    notice: str = ""
     code: tuple[str, ...] = ()
     origin: str = ""
 

@@ -98,6 +98,8 @@ def notes(section: Section) -> list[str]:
                 lines.append(f"{series.label}, seed {run.seed}: {run.status}: {_first_line(run.error)}")
             elif run.status == "diverged":
                 lines.append(f"{series.label}, seed {run.seed}: diverged at step {run.outcome.get('steps', '?')}")
+            for reason, count in run.outcome.get("fallbacks", {}).items():
+                lines.append(f"{series.label}, seed {run.seed}: {reason} at {count} of {run.outcome['steps']} steps")
     if section.floor is not None:
         lines.append(f"lowest expected validation loss: {compact(section.floor)}")
     return [*lines, *_pairing(section)]

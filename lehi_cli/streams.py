@@ -1,0 +1,59 @@
+"""Torch's global random numbers, kept apart where two parties would draw from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+RandomState = tuple[Tensor, Tensor | None]
+
+
+def random_state(device: torch.device) -> RandomState:
+    """State of torch's global generators, of the CPU and of `device`."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def set_random_state(state: RandomState, device: torch.device) -> None:
+    """Set what `random_state` returned."""
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1], device)
+
+
+@contextmanager
+def preserved_random(device: torch.device) -> Iterator[None]:
+    """Leave torch's global generators as they were met, whatever is drawn inside."""
+    outside = random_state(device)
+    try:
+        yield
+    finally:
+        set_random_state(outside, device)
+
+
+def draw_apart(optimizer: Optimizer, seed: int, device: torch.device) -> None:
+    """Let an optimizer that draws from the global generators draw from a stream of its own instead.
+
+    Dropout draws from the global ones too: at one seed its masks would differ between optimizers otherwise.
+    """
+    with preserved_random(device):
+        torch.manual_seed(seed)
+        own = random_state(device)
+    outside = own
+
+    def enter(*_: Any) -> None:
+        nonlocal outside
+        outside = random_state(device)
+        set_random_state(own, device)
+
+    def leave(*_: Any) -> None:
+        nonlocal own
+        own = random_state(device)
+        set_random_state(outside, device)
+
+    optimizer.register_step_pre_hook(enter)
+    optimizer.register_step_post_hook(leave)
