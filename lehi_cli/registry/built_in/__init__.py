@@ -1,0 +1,7 @@
+"""The records of the optimizers that come with the tool, a file for each origin; the order is that of the listing."""
+
+from lehi_cli.registry.record import OptimizerRecord
+
+from . import lehi, torch_optim
+
+BUILT_IN: tuple[OptimizerRecord, ...] = (*lehi.RECORDS, *torch_optim.RECORDS)
