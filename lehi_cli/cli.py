@@ -11,7 +11,8 @@ import typer
 
 import lehi_cli
 
-from .commands import compare, data, optims, report, tasks, train
+from .commands import compare, data, optims, report, sweep, tasks, train
+from .commands.options import TYPED
 from .errors import LehiError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.add_typer(tasks.app, name="tasks")
@@ -49,6 +51,7 @@ def root(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments`, by default those of the process; ends in `SystemExit`."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    TYPED.set(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no ± gets a ?, not a traceback

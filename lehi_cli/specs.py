@@ -67,15 +67,15 @@ def parse_values(text: str) -> tuple[Value, ...]:
     if count < 2:
         raise UsageError(f"range {text!r} needs at least 2 points", how)
     if match["scale"] == "lin":
-        return tuple(_round(low + (high - low) * i / (count - 1)) for i in range(count))
+        return tuple(rounded(low + (high - low) * i / (count - 1)) for i in range(count))
     if low <= 0:
         raise UsageError(f"log range {text!r} must stay above zero", "use lin for ranges that reach zero")
-    return tuple(_round(low * (high / low) ** (i / (count - 1))) for i in range(count))
+    return tuple(rounded(low * (high / low) ** (i / (count - 1))) for i in range(count))
 
 
-def _round(value: float) -> float:
-    """Twelve digits: 1e-4 from a log range is then the 1e-4 a person types, and the same run."""
-    return float(f"{value:.12g}")
+def rounded(value: float) -> float:
+    """Five digits: 1e-4 from a log range is then the 1e-4 a person types, the same run, and tables can be read."""
+    return float(f"{value:.5g}")
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
-from lehi_cli.errors import DataError, Exit, Notice
-from lehi_cli.execute.conduct import conduct, differences, split
+from lehi_cli.data.folder import data_folder
+from lehi_cli.errors import DataError, Exit, Notice, UsageError
+from lehi_cli.execute.conduct import Settings, conduct, differences, split
+from lehi_cli.execute.place import Place
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.curves import print_curves
 from lehi_cli.render.document import to_json
 from lehi_cli.render.live import watcher
+from lehi_cli.render.numbers import compact, duration
+from lehi_cli.render.sensitivity import print_sensitivity
 from lehi_cli.render.summary import print_summary
 from lehi_cli.render.table import Column, Table, print_table
 from lehi_cli.results import Section, arrange
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
-from .options import AXES, DEFAULT_RUNS, RunOptions, choice
+from .options import AXES, DEFAULT_RUNS, TYPED, RunOptions, choice
+
+if TYPE_CHECKING:
+    from lehi_cli.execute.estimate import Cost
+
+LIMIT = 500
+SWEEP_ROWS = 12
 
 
 @dataclass(frozen=True)
@@ -32,38 +43,111 @@ class View:
 
     x: str = "passes"
     json: bool = False
+    sweep: bool = False
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
-def run_and_show(request: Request, options: RunOptions) -> None:
+class Session:
+    """One command that trains: its store, its settings, and what it has trained so far."""
+
+    def __init__(self, options: RunOptions):
+        self.options = options
+        self.settings = options.settings()
+        self.store = Store(options.runs)
+        self.errors = Console(stderr=True)
+        self._reused: set[str] = set()
+        self._trained: set[str] = set()
+
+    def train(self, runs: Sequence[RunSpec]) -> None:
+        """Train what the store does not have.
+
+        Raises:
+            typer.Exit: on Ctrl-C, after what was running was stored and what to type was said.
+        """
+        done, missing = ([], runs) if self.settings.fresh else split(runs, self.store)
+        self._reused |= {run.run_id for run in done} - self._trained
+        self._trained |= {run.run_id for run in missing}
+        with watcher(self.errors, len(missing), self.options.quiet) as watch:
+            conduct(missing, self.store, self.settings, watch)
+
+    def found(self, runs: Sequence[RunSpec]) -> list[StoredRun]:
+        """What the store has of them."""
+        return [run for run in map(self.store.find, (run.run_id for run in runs)) if run is not None]
+
+    def say_where(self, runs: Sequence[RunSpec]) -> None:
+        """Where the results lie, and the command that shows them again."""
+        if not self.options.quiet and not self.options.json:
+            _say_where(self.errors, runs, self.found(runs), len(self._reused), self.options.runs)
+
+    def say_interrupted(self) -> None:
+        """What to type after Ctrl-C."""
+        command = shlex.join(["lehi", *TYPED.get()])
+        self.errors.print(
+            f"interrupted; to go on with what is missing: {command}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def run_and_show(request: Request, options: RunOptions, *, sweep: bool = False) -> None:
     """Plan, train what is missing, show everything, and exit with what the runs came to."""
-    settings, view = options.settings(), View(choice(options.x, AXES, "--x"), options.json)
-    runs, store, errors = plan(request), Store(options.runs), Console(stderr=True)
-    say(errors, [*tasks.load().notices, *optimizers.load().notices])
-    if options.dry_run:
-        show_plan(Console(), runs, store)
-        return
-    done, missing = ([], runs) if settings.fresh else split(runs, store)
-    interrupted = False
+    view = View(choice(options.x, AXES, "--x"), options.json, sweep)
+    session = Session(options)
+
+    def run(request: Request) -> None:
+        runs = plan(request)
+        if sweep:
+            check_size(len(runs), options)
+        if options.dry_run:
+            show_plan(Console(), runs, session)
+            return
+        interrupted = False
+        try:
+            session.train(runs)
+        except KeyboardInterrupt:
+            interrupted = True
+        finish(session, runs, view, interrupted)
+
+    say_registry(session.errors)
+    or_with_fake_data(run, request, session)
+
+
+def or_with_fake_data(run: Callable[[Request], None], request: Request, session: Session) -> None:
+    """Run a request; when it is a smoke run and its data is not at hand, run it with fake data."""
     try:
-        with watcher(errors, len(missing), options.quiet) as watch:
-            conduct(runs, store, settings, watch)
-    except KeyboardInterrupt:
-        interrupted = True
+        run(request)
     except DataError as error:
         if not request.smoke or request.fake:
             raise
-        say(errors, [Notice(error.message, "the smoke run uses fake data instead")])
-        run_and_show(replace(request, fake=True), options)
-        return
-    stored = [found for found in map(store.find, (run.run_id for run in runs)) if found is not None]
-    show(store, stored, view, {run.run_id: run.label for run in runs})
-    if not options.quiet and not options.json:
-        _say_where(errors, runs, stored, len(done), options.runs)
+        say(session.errors, [Notice(error.message, "the smoke run uses fake data instead")])
+        run(replace(request, fake=True))
+
+
+def finish(session: Session, runs: Sequence[RunSpec], view: View, interrupted: bool) -> None:
+    """Show the runs there are, and exit with what they came to."""
+    stored = session.found(runs)
+    show(session.store, stored, view, {run.run_id: run.label for run in runs})
+    session.say_where(runs)
     if interrupted:
-        errors.print("interrupted; the same command goes on with what is missing", highlight=False)
+        session.say_interrupted()
         raise typer.Exit(Exit.INTERRUPTED)
     if any(run.status in FAILED for run in stored):
         raise typer.Exit(Exit.RUN_FAILED)
+
+
+def say_registry(errors: Console) -> None:
+    """What plug-ins had to say when they were loaded."""
+    say(errors, [*tasks.load().notices, *optimizers.load().notices])
+
+
+def check_size(count: int, options: RunOptions) -> None:
+    """Refuse more runs than anyone means to start by accident.
+
+    Raises:
+        UsageError: with the flag that allows them.
+    """
+    if count > LIMIT and not (options.yes or options.dry_run):
+        raise UsageError(
+            f"that is {count} runs, more than {LIMIT}", "--yes starts them, --dry-run shows what they cost"
+        )
 
 
 def _say_where(console: Console, runs: Sequence[RunSpec], stored: Sequence[StoredRun], reused: int, root: Path) -> None:
@@ -81,12 +165,16 @@ def show(store: Store, runs: Sequence[StoredRun], view: View, labels: dict[str, 
     errors = Console(stderr=True)
     say(errors, store.notices)
     if view.json:
-        typer.echo(to_json(sections))
+        typer.echo(to_json(sections, view.extra))
         return
     console = Console()
     for section in sections:
-        print_summary(console, section)
-        print_curves(console, section, view.x)
+        if view.sweep:
+            print_summary(console, section, shown=SWEEP_ROWS)
+        else:
+            print_summary(console, section)
+            print_curves(console, section, view.x)
+        print_sensitivity(console, section)
         say(errors, _differences(section))
 
 
@@ -101,18 +189,20 @@ def say(console: Console, notices: Sequence[Notice]) -> None:
         console.print(f"warning: {notice.message}{hint}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_plan(console: Console, runs: Sequence[RunSpec], store: Store) -> None:
-    """The plan as a table: what would be trained and what is already there."""
-    done, missing = split(runs, store)
+def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> None:
+    """The plan as a table: what would be trained, what is already there, and what the rest will cost."""
+    done, missing = split(runs, session.store)
     kept = {run.run_id for run in done}
+    costs = estimates(missing, session.settings)
     columns = [Column("task", right=False), Column("optimizer", right=False), Column("seed"), Column("budget")]
-    columns += [Column("run", right=False), Column("state", right=False)]
+    columns += [Column("passes"), Column("time"), Column("run", right=False), Column("state", right=False)]
     rows = [
         [
             run.task.name,
             run.label,
             str(run.seed),
             str(run.task.budget),
+            *_cost_cells(costs.get(run.run_id)),
             run.run_id,
             "stored" if run.run_id in kept else "to train",
         ]
@@ -120,6 +210,36 @@ def show_plan(console: Console, runs: Sequence[RunSpec], store: Store) -> None:
     ]
     print_table(console, Table(columns, rows))
     console.print(f"{len(runs)} runs: {len(missing)} to train, {len(done)} stored", highlight=False)
+    for line in _total(costs, session.settings.jobs):
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def estimates(runs: Sequence[RunSpec], settings: Settings) -> dict[str, Cost | str]:
+    """Expected cost of each run, from a few steps."""
+    if not runs:
+        return {}
+    from lehi_cli.execute.environment import pick_device
+    from lehi_cli.execute.estimate import estimate_costs
+
+    return estimate_costs(runs, Place(pick_device(settings.device), data_folder(settings.data)))
+
+
+def _cost_cells(cost: Cost | str | None) -> list[str]:
+    if cost is None or isinstance(cost, str):
+        return ["-", "-" if cost is None else "?"]
+    return ["?" if cost.passes is None else compact(round(cost.passes, 1)), duration(cost.seconds)]
+
+
+def _total(costs: Mapping[str, Cost | str], jobs: int) -> list[str]:
+    """Sum of what is known, and why the rest is not."""
+    known = [cost for cost in costs.values() if not isinstance(cost, str)]
+    lines = []
+    if known:
+        seconds, passes = sum(cost.seconds for cost in known), sum(cost.passes or 0.0 for cost in known)
+        each = f", {duration(seconds / jobs)} with {jobs} jobs at best" if jobs > 1 else ""
+        lines.append(f"about {compact(round(passes))} passes and {duration(seconds)}{each}, from a few steps of each")
+    reasons = dict.fromkeys(cost for cost in costs.values() if isinstance(cost, str))
+    return [*lines, *(f"no estimate: {reason}" for reason in reasons)]
 
 
 def _report_command(runs: Sequence[RunSpec], root: Path) -> str:

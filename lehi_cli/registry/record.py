@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +69,11 @@ class Option:
         return UsageError(f"{where}: {self.name}={format_value(value)} is not allowed", f"{self.name} takes {allowed}")
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends of the interval the value must lie in."""
+        return _ends(self.within) if self.within else (-math.inf, math.inf)
+
+    @property
     def shown_default(self) -> str:
         """The default as it would be typed."""
         return format_value(self.default)
@@ -82,11 +88,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _ends(interval: str) -> tuple[float, float]:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    return low, high
+
+
 def _inside(value: Any, interval: str) -> bool:
     """Whether a number lies in an interval written as `[0, 1)`; no interval, no bound."""
     if not interval:
         return True
-    low, high = (float(end) for end in interval[1:-1].split(","))
+    low, high = _ends(interval)
     above = value >= low if interval[0] == "[" else value > low
     return bool(above and (value <= high if interval[-1] == "]" else value < high))
 

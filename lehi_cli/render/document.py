@@ -6,14 +6,15 @@ Schema 1:
         "label", "optimizer", "options", "final": {"val_loss": {"mean", "sd", "n"}, ...},
         "spent": {"steps", "passes", "seconds"}, "runs": [{"run_id", "seed", "status", "error", "environment"}]}]}]}
 
-A number that is not finite is null.
+A comparison after tuning also has "tuning": [{"task", "label", "space", "passes", "edges", "trials": [{"options",
+"val_loss", "statuses", "passes"}]}]. A number that is not finite is null.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lehi_cli.results import Section, Series
@@ -22,9 +23,9 @@ from lehi_cli.stats import Estimate
 SCHEMA = 1
 
 
-def to_json(sections: Sequence[Section]) -> str:
-    """The document, indented."""
-    content = {"schema": SCHEMA, "sections": [_section(section) for section in sections]}
+def to_json(sections: Sequence[Section], extra: Mapping[str, object] | None = None) -> str:
+    """The document, indented; `extra` stands beside the sections."""
+    content = {"schema": SCHEMA, **(extra or {}), "sections": [_section(section) for section in sections]}
     return json.dumps(content, indent=2, allow_nan=False)
 
 

@@ -28,3 +28,17 @@ def compact(value: float) -> str:
     if value == round(value) and abs(value) < 1e6:
         return f"{value:.0f}"
     return f"{value:.{PLAIN_DIGITS}g}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time in two units at most: `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

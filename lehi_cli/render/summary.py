@@ -16,12 +16,16 @@ from .table import Column, Table, print_table
 QUALITY, PRICE = 0, 1
 
 
-def print_summary(console: Console, section: Section) -> None:
-    """Heading, table and notes of one section."""
+def print_summary(console: Console, section: Section, shown: int | None = None) -> None:
+    """Heading, table and notes of one section; of a long table the best `shown` rows."""
     console.print(f"[bold]{escape(section.title)}[/]  {_subtitle(section)}", highlight=False)
     console.print()
-    print_table(console, summary_table(section))
-    for note in notes(section):
+    table = summary_table(section)
+    if shown is not None and len(table.rows) > shown:
+        left = f"the best {shown} of {len(table.rows)} settings; lehi report shows all"
+        table = Table(table.columns, table.rows[:shown], f"{left}. {table.caption}")
+    print_table(console, table)
+    for note in notes(section)[:shown]:
         console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     console.print()
 

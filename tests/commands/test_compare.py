@@ -213,7 +213,7 @@ def test_an_interrupt_stores_what_was_running(tmp_path: Path, jobs: str) -> None
         process.kill()
     assert process.returncode == 130, err
     assert "interrupted" in out
-    assert "the same command goes on" in err
+    assert "to go on with what is missing: lehi compare --task mine.py --optims sgd,adam --seeds 2" in err
     states = [json.loads(path.read_text())["status"] for path in (tmp_path / "runs").glob("*/run.json")]
     assert set(states) == {"interrupted"}
     assert len(states) <= int(jobs)
@@ -223,7 +223,7 @@ BAD = [
     (("compare",), "Missing option '--task'"),
     (("compare", "--task", "digit"), "did you mean 'digits'"),
     (("compare", "--task", ""), "unknown task"),
-    (("compare", "--task", "digits", "--optims", "lehi,adan"), "did you mean 'adam'"),
+    (("compare", "--task", "digits", "--optims", "lehi,adqm"), "did you mean 'adam'"),
     (("compare", "--task", "digits", "--optims", "lehi,adam:l=1"), "has no option 'l'"),
     (("compare", "--task", "digits", "--optims", "lehi,adam:lr=x"), "lr=x is not allowed"),
     (("compare", "--task", "digits", "--optims", "lehi,adam:lr=-1"), "lr=-1 is not allowed"),
@@ -260,7 +260,7 @@ BAD = [
     (("compare", "--task", "digits", "--optims", "missing.py,adam"), "missing.py is not a Python file"),
     (("report", "--runs", "nowhere"), "no runs in nowhere"),
     (("tasks", "show", "digit"), "did you mean 'digits'"),
-    (("optims", "ada"), "did you mean 'adam'"),
+    (("optims", "adma"), "did you mean 'adam'"),
     (("frobnicate",), "No such command 'frobnicate'"),
 ]
 

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from lehi_cli.render.curves import draw, nice_ticks
+from lehi_cli.render.curves import draw
+from lehi_cli.render.plot import nice_ticks
 
 STEPS = [float(step) for step in range(0, 101, 10)]
 CURVES = [

@@ -1,0 +1,146 @@
+"""Trials from tuning spaces: as a sweep, and as the first half of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import typer
+from rich.console import Console
+
+from lehi_cli.errors import Exit, UsageError
+from lehi_cli.plan import Request, plan
+from lehi_cli.render.tuning import print_tuning, tuning_content
+from lehi_cli.space import Dimension
+from lehi_cli.specs import RunSpec
+from lehi_cli.tuning import SEED, Tuned, space_of, tune
+
+from .flow import Session, View, check_size, finish, or_with_fake_data, say_registry, show_plan
+from .options import AXES, RunOptions, choice
+
+Space = Mapping[tuple[str, str], Dimension]
+
+
+def sweep_trials(request: Request, options: RunOptions, trials: int, sampler: str, space: Space) -> None:
+    """Draw `trials` settings of every optimizer, train them, and show all of them."""
+    session = _begin(request, options, trials, space, finals=0)
+    view = View(choice(options.x, AXES, "--x"), options.json, sweep=True)
+
+    def run(request: Request) -> None:
+        if options.dry_run:
+            _show_first(request, session, trials, sampler, space)
+            return
+        seen: list[RunSpec] = []
+        tuned, interrupted = _tune(session, request, trials, sampler, space, seen)
+        if not options.json:
+            print_tuning(Console(), tuned)
+        finish(session, seen, replace(view, extra={"tuning": tuning_content(tuned)}), interrupted)
+
+    or_with_fake_data(run, request, session)
+
+
+def compare_tuned(request: Request, options: RunOptions, trials: int, sampler: str, space: Space) -> None:
+    """Tune every optimizer with the same number of trials, then compare the winners on seeds tuning never saw."""
+    if SEED in request.seeds:
+        raise UsageError(f"seed {SEED} is the one that tuning uses", "choose other seeds for the comparison")
+    session = _begin(request, options, trials, space, finals=len(request.seeds))
+    view = View(choice(options.x, AXES, "--x"), options.json)
+
+    def run(request: Request) -> None:
+        tuning = replace(request, seeds=(SEED,))
+        if options.dry_run:
+            _show_first(tuning, session, trials, sampler, space)
+            Console().print(_then(request), highlight=False)
+            return
+        tuned, interrupted = _tune(session, tuning, trials, sampler, space, [])
+        if interrupted:
+            session.say_interrupted()
+            raise typer.Exit(Exit.INTERRUPTED)
+        runs = [run for task in request.tasks for run in plan(_final(request, task, tuned))]
+        try:
+            session.train(runs)
+        except KeyboardInterrupt:
+            interrupted = True
+        if not options.json:
+            print_tuning(Console(), tuned, _final_passes(session, runs))
+        finish(session, runs, replace(view, extra={"tuning": tuning_content(tuned)}), interrupted)
+
+    or_with_fake_data(run, request, session)
+
+
+def _then(request: Request) -> str:
+    count = len(request.tasks) * len(request.optimizers) * len(request.seeds)
+    return f"then {count} runs: the winners on seeds {', '.join(map(str, request.seeds))}"
+
+
+def _begin(request: Request, options: RunOptions, trials: int, space: Space, finals: int) -> Session:
+    """See that the request makes sense before anything is trained."""
+    if trials < 1:
+        raise UsageError(f"{trials} trials", "at least one is needed")
+    names = {name for spec in request.optimizers for name in (spec.name, spec.label)}
+    for target, name in space:
+        if target and target not in names:
+            raise UsageError(f"--space {target}.{name}: no optimizer {target!r} here")
+    for spec in request.optimizers:
+        space_of(spec, space)
+    session = Session(options)
+    say_registry(session.errors)
+    check_size(len(request.tasks) * len(request.optimizers) * (trials * len(request.seeds) + finals), options)
+    return session
+
+
+def _tune(
+    session: Session, request: Request, trials: int, sampler: str, space: Space, seen: list[RunSpec]
+) -> tuple[list[Tuned], bool]:
+    """Tune on each task; what was trained is added to `seen`. Second: whether it was interrupted."""
+    tuned: list[Tuned] = []
+
+    def train(runs: Sequence[RunSpec]) -> None:
+        seen.extend(runs)
+        session.train(runs)
+
+    for task in request.tasks:
+        one = replace(request, tasks=[task])
+        try:
+            tuned += tune(one, space, trials, sampler, train, session.store, session.settings.jobs)
+        except KeyboardInterrupt:
+            return tuned, True
+    return tuned, False
+
+
+def _final(request: Request, task: str, tuned: Sequence[Tuned]) -> Request:
+    """The winners on one task."""
+    return replace(request, tasks=[task], optimizers=[result.winner for result in tuned if result.task == task])
+
+
+def _final_passes(session: Session, runs: Sequence[RunSpec]) -> dict[tuple[str, str], float]:
+    """Passes of the final runs, by task and label."""
+    passes: dict[tuple[str, str], float] = {}
+    for run in runs:
+        stored = session.store.find(run.run_id)
+        if stored is not None:
+            key = (run.task.name, run.label)
+            passes[key] = passes.get(key, 0.0) + float(stored.outcome.get("passes", 0.0))
+    return passes
+
+
+class _Planned(Exception):  # noqa: N818  (no error: it stops the tuning where it would start to train)
+    pass
+
+
+def _show_first(request: Request, session: Session, trials: int, sampler: str, space: Space) -> None:
+    """The plan of the trials; of an adaptive sampler those of its first round."""
+    first: list[RunSpec] = []
+
+    def stop(runs: Sequence[RunSpec]) -> None:
+        first.extend(runs)
+        raise _Planned
+
+    for task in request.tasks:
+        try:
+            tune(replace(request, tasks=[task]), space, trials, sampler, stop, session.store, session.settings.jobs)
+        except _Planned:
+            continue
+    show_plan(Console(), first, session)
+    if len(first) < len(request.tasks) * len(request.optimizers) * trials * len(request.seeds):
+        Console().print(f"{sampler} draws the rest of {trials} trials each as results come in", highlight=False)

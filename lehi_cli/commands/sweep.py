@@ -1,0 +1,63 @@
+"""`lehi sweep`: the same optimizers over many settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from lehi_cli.errors import UsageError
+from lehi_cli.space import SAMPLERS, Axis, grid, parse_axes, parse_space
+from lehi_cli.specs import OptimSpec, parse_optimizers
+
+from .flow import run_and_show
+from .options import RunOptions, choice, takes_run_options
+from .search import sweep_trials
+
+Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
+Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
+Over = Annotated[
+    list[str] | None,
+    typer.Option(help="A grid: lr=1e-5..1e-1/log9, factor=rademacher,sampled, or adam.eps=1e-8,1e-6; repeatable."),
+]
+Trials = Annotated[int | None, typer.Option(help="Settings to draw from each optimizer's tuning space.")]
+Sampler = Annotated[str, typer.Option(help="How to draw them: sobol, random or tpe.")]
+Space = Annotated[
+    list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
+]
+
+
+@takes_run_options
+def sweep(
+    options: RunOptions,
+    optims: Optims = "lehi,adam",
+    over: Over = None,
+    trials: Trials = None,
+    sampler: Sampler = "sobol",
+    space: Space = None,
+    seeds: Seeds = "1",
+) -> None:
+    """Train optimizers over a grid of settings, or over settings drawn from their tuning spaces."""
+    if bool(over) == (trials is not None):
+        raise UsageError(
+            "sweep needs one of --over and --trials", "for example --over lr=1e-5..1e-1/log9, or --trials 16"
+        )
+    specs = parse_optimizers(optims)
+    if trials is not None:
+        request = options.request(specs, seeds)
+        sweep_trials(request, options, trials, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()))
+        return
+    if space:
+        raise UsageError("--space goes with --trials", "a grid is written --over option=values")
+    axes = parse_axes(over or ())
+    _refuse_strangers(axes, specs)
+    request = options.request([setting for spec in specs for setting in grid(spec, axes)], seeds)
+    run_and_show(request, options, sweep=True)
+
+
+def _refuse_strangers(axes: Sequence[Axis], specs: Sequence[OptimSpec]) -> None:
+    names = {name for spec in specs for name in (spec.name, spec.label)}
+    for axis in axes:
+        if axis.only and axis.only not in names:
+            raise UsageError(f"--over {axis.only}.{axis.name}: no optimizer {axis.only!r} in this sweep")

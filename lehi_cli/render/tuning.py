@@ -1,0 +1,85 @@
+"""What tuning found, at what price, and how the best value grew with the number of trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from lehi_cli.specs import format_value
+from lehi_cli.tuning import Tuned
+
+from .numbers import compact
+from .table import Column, Table, print_table
+
+
+def print_tuning(
+    console: Console, tuned: Sequence[Tuned], final_passes: Mapping[tuple[str, str], float] | None = None
+) -> None:
+    """A table for each task, and a word on every winner at the edge of its space."""
+    for task in dict.fromkeys(result.task for result in tuned):
+        results = [result for result in tuned if result.task == task]
+        console.print(f"[bold]{task}[/]  tuning, {len(results[0].trials)} trials each", highlight=False)
+        console.print()
+        print_table(console, tuning_table(results, final_passes))
+        for note in notes(results):
+            console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print()
+
+
+def tuning_table(results: Sequence[Tuned], final_passes: Mapping[tuple[str, str], float] | None) -> Table:
+    """Best setting, its value, and what was spent, for each optimizer."""
+    columns = [Column("optimizer", right=False), Column("trials"), Column("lost"), Column("val loss")]
+    columns += [Column("best setting", right=False, wraps=True), Column("tuning passes", 1)]
+    if final_passes is not None:
+        columns.append(Column("final passes", 1))
+    rows = []
+    for result in results:
+        best = result.best
+        setting = (
+            " ".join(f"{item.name}={format_value(best.spec.options[item.name])}" for item in result.space)
+            if best
+            else "-"
+        )
+        row = [result.label, str(len(result.trials)), str(result.lost), compact(best.value) if best else "-"]
+        row += [setting or "-", compact(round(result.passes, 1))]
+        if final_passes is not None:
+            row.append(compact(round(final_passes.get((result.task, result.label), 0.0), 1)))
+        rows.append(row)
+    return Table(columns, rows, "val loss: mean of the last 3 evaluations of the best trial; lost: diverged or failed")
+
+
+def notes(results: Sequence[Tuned]) -> list[str]:
+    """Winners at the edge of their space, and optimizers whose every trial was lost."""
+    lines = []
+    for result in results:
+        if result.best is None:
+            lines.append(f"{result.label}: every trial was lost, so it runs as it was asked for")
+        for item, flag in result.edges():
+            lines.append(f"{result.label}: the best {item.name} lies at the edge of {item}; widen it with {flag}")
+    return lines
+
+
+def tuning_content(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
+    """Every trial, for the JSON document."""
+    return [
+        {
+            "task": result.task,
+            "label": result.label,
+            "space": {item.name: str(item) for item in result.space},
+            "passes": result.passes,
+            "edges": [flag for _, flag in result.edges()],
+            "trials": [
+                {
+                    "options": dict(trial.spec.options),
+                    "val_loss": trial.value if math.isfinite(trial.value) else None,
+                    "statuses": list(trial.statuses),
+                    "passes": trial.passes,
+                }
+                for trial in result.trials
+            ],
+        }
+        for result in tuned
+    ]

@@ -1,0 +1,183 @@
+"""The same number of trials for every optimizer, and what came of them.
+
+A trial is one setting of an optimizer, trained once per tuning seed. Its value is the final validation loss, the mean
+of the last three evaluations; a trial that lost a run to divergence or failure is worth infinity, and stays counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .errors import UsageError
+from .plan import Request, plan
+from .registry import optimizers
+from .registry.record import OptimizerRecord
+from .sensitivity import LAST
+from .space import Dimension, Search, dimension
+from .specs import OptimSpec, RunSpec
+from .store import Store, StoredRun
+
+SEED = 100_000
+"""Seed of tuning runs: apart from those of a comparison, which count from 0."""
+ADAPTIVE = ("tpe",)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting and what it came to.
+
+    Attributes:
+        spec: the setting.
+        value: final validation loss, infinite when a run was lost.
+        passes: gradient equivalents its runs spent.
+        statuses: how its runs ended.
+    """
+
+    spec: OptimSpec
+    value: float
+    passes: float
+    statuses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """All trials of one optimizer on one task."""
+
+    task: str
+    label: str
+    asked: OptimSpec
+    space: Sequence[Dimension]
+    trials: Sequence[Trial]
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial of least value, the first of equals; None when every trial was lost."""
+        whole = [trial for trial in self.trials if math.isfinite(trial.value)]
+        return min(whole, key=lambda trial: trial.value) if whole else None
+
+    @property
+    def winner(self) -> OptimSpec:
+        """What to compare: the best setting, or as asked for when every trial was lost."""
+        return replace(self.best.spec if self.best else self.asked, label=self.label)
+
+    @property
+    def passes(self) -> float:
+        """What the tuning cost, in gradient equivalents."""
+        return sum(trial.passes for trial in self.trials)
+
+    @property
+    def lost(self) -> int:
+        """Trials that diverged or failed."""
+        return sum(not math.isfinite(trial.value) for trial in self.trials)
+
+    def edges(self) -> list[tuple[Dimension, str]]:
+        """Dimensions in which the best trial is the lowest or highest tried, and the flag that widens them."""
+        if self.best is None or len(self.trials) < 2:
+            return []
+        record = optimizers.find(optimizers.load(), self.asked.name)
+        found = []
+        for item in self.space:
+            tried = [trial.spec.options[item.name] for trial in self.trials]
+            chosen = self.best.spec.options[item.name]
+            if not item.choices and chosen in (min(tried), max(tried)):  # type: ignore[type-var]
+                wider = _inside(item.widened(chosen == max(tried)), record)  # type: ignore[type-var]
+                if wider != item:
+                    found.append((item, f"--space {self.asked.name}.{item.name}={wider}"))
+        return found
+
+
+def _inside(item: Dimension, record: OptimizerRecord) -> Dimension:
+    """As much of a dimension as the option allows."""
+    low, high = record.option(item.name).bounds
+    return replace(item, low=max(item.low, low), high=min(item.high, high))
+
+
+def space_of(spec: OptimSpec, given: Mapping[tuple[str, str], Dimension]) -> list[Dimension]:
+    """The dimensions to search for `spec`: the record's own, changed by what was given, without what `spec` fixes.
+
+    What is given for one optimizer replaces what is given for all. An option the optimizer lacks is an error.
+
+    Raises:
+        UsageError: naming optimizer and option; when `spec` fixes what was given.
+    """
+    record = optimizers.find(optimizers.load(), spec.name)
+    own = {name: dimension(name, text) for name, text in record.space.items()}
+    for only in ("", spec.name, spec.label):
+        for (target, name), item in given.items():
+            if target == only and (target or only == ""):
+                _check(record, item)
+                if name in spec.options:
+                    raise UsageError(f"{spec} already says what {name} is", f"leave {name} out of one of the two")
+                own[name] = item
+    return [item for name, item in own.items() if name not in spec.options]
+
+
+def _check(record: OptimizerRecord, item: Dimension) -> None:
+    """See that the option exists and takes both ends, or every choice."""
+    option = record.option(item.name)
+    for value in item.choices or (item.low, item.high):
+        option.check(int(value) if item.scale == "int" else value, f"--space {item.name}={item}")  # type: ignore[arg-type]
+
+
+def tune(
+    request: Request,
+    given: Mapping[tuple[str, str], Dimension],
+    count: int,
+    sampler: str,
+    train: Callable[[Sequence[RunSpec]], None],
+    store: Store,
+    at_once: int = 1,
+) -> list[Tuned]:
+    """Try `count` settings of every optimizer on the request's one task.
+
+    Args:
+        request: one task, the optimizers as asked for, the tuning seeds.
+        given: changes to the declared spaces.
+        count: trials for each optimizer.
+        sampler: `sobol`, `random`, or `tpe`, which draws a trial after the results of those before.
+        train: trains what the store does not have.
+        store: where the results are.
+        at_once: trials of each optimizer that an adaptive sampler draws before it sees results.
+
+    Raises:
+        UsageError: for an empty space, and as `plan`.
+    """
+    searches = [Search(spec, space_of(spec, given), sampler, seed=0) for spec in request.optimizers]
+    tried: list[list[Trial]] = [[] for _ in searches]
+    left = count
+    while left > 0:
+        size = min(left, at_once) if sampler in ADAPTIVE else left
+        drawn = [[search.ask() for _ in range(size)] for search in searches]
+        trials = list(
+            run_trials(replace(request, optimizers=[spec for specs in drawn for spec in specs]), train, store)
+        )
+        for i, search in enumerate(searches):
+            for spec, trial in zip(drawn[i], trials[i * size : (i + 1) * size], strict=True):
+                search.tell(spec, trial.value)
+                tried[i].append(trial)
+        left -= size
+    (task,) = request.tasks
+    return [
+        Tuned(task, search.spec.label or str(search.spec), search.spec, search.space, trials)
+        for search, trials in zip(searches, tried, strict=True)
+    ]
+
+
+def run_trials(request: Request, train: Callable[[Sequence[RunSpec]], None], store: Store) -> Iterable[Trial]:
+    """Train the request's optimizers and say what each came to."""
+    runs = plan(request)
+    train(runs)
+    for i, spec in enumerate(request.optimizers):
+        found = [store.find(run.run_id) for run in runs[i :: len(request.optimizers)]]
+        yield trial_of(spec, [run for run in found if run is not None], store)
+
+
+def trial_of(spec: OptimSpec, runs: Sequence[StoredRun], store: Store) -> Trial:
+    """What the stored runs of one setting came to."""
+    ends = [store.metrics(run).curve("val", "loss")[1][-LAST:] if run.status == "ok" else [] for run in runs]
+    finals = [sum(values) / len(values) if values else math.inf for values in ends]
+    value = sum(finals) / len(finals) if finals else math.inf
+    passes = sum(float(run.outcome.get("passes", 0.0)) for run in runs)
+    return Trial(spec, value if math.isfinite(value) else math.inf, passes, tuple(run.status for run in runs))

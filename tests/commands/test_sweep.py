@@ -1,0 +1,213 @@
+"""Sweeps and tuned comparisons, by the real command on a temporary folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lehi_cli.plan import Request
+from lehi_cli.render.sensitivity import edge_notes
+from lehi_cli.results import Section, arrange
+from lehi_cli.sensitivity import Line, Point, sensitivity
+from lehi_cli.space import parse_space
+from lehi_cli.specs import Budget, OptimSpec
+from lehi_cli.store import Store
+from lehi_cli.tuning import SEED, Trial, Tuned, space_of, tune
+
+SHORT = ("--task", "digits", "--steps", "10", "--quiet")
+
+
+def section() -> Section:
+    store = Store(Path("runs"))
+    (found,) = arrange(store, store.runs())
+    return found
+
+
+def test_a_grid_is_trained_drawn_and_found_again(lehi: Callable) -> None:
+    arguments = ("sweep", *SHORT, "--optims", "lehi,adam:label=mine", "--over", "lr=1e-4..1e-1/log4", "--seeds", "2")
+    result = lehi(*arguments)
+    assert result.code == 0, result.err
+    assert len(list(Path("runs").glob("*/run.json"))) == 2 * 4 * 2
+    assert "final validation loss against learning rate" in result.out
+    assert "best of lehi" in result.out
+    assert "mine" in result.out
+    before = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/run.json")}
+    assert lehi(*arguments).out == result.out
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/run.json")} == before
+    report = lehi("report", "--optims", "lehi")
+    assert "best of lehi" in report.out
+
+
+def test_sensitivity_counts_what_diverged(lehi: Callable) -> None:
+    result = lehi("sweep", *SHORT, "--optims", "sgd", "--over", "lr=1e-2,1e-1,1,1e30", "--seeds", "2")
+    assert result.code == 0, result.err
+    (line,) = sensitivity(section())
+    assert [point.lr for point in line.points] == [1e-2, 1e-1, 1.0, 1e30]
+    assert [point.lost for point in line.points] == [0, 0, 0, 2]
+    assert line.joined
+    assert line.best is not None
+    assert line.best.lr < 1e30
+    assert "lost to divergence" in result.out
+    assert "2/8" in result.out
+    end = line.points[0].value
+    runs = [metrics.curve("val", "loss")[1][-3:] for metrics in section().series[0].metrics]
+    assert end == pytest.approx(sum(sum(values) / 3 for values in runs) / 2)
+
+
+def points(*values: float) -> list[Point]:
+    return [Point(10.0**i, value, 0.0, 0 if math.isfinite(value) else 1, 1) for i, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "decades", "edge"),
+    [
+        ((2.0, 1.04, 1.0, 1.03, 3.0), 1.0, 2.0, ""),
+        ((1.0, 1.2, 2.0), 1.0, 0.0, "lowest"),
+        ((3.0, 2.0, 1.0), 1.0, 0.0, "highest"),
+        ((1.01, math.nan, 1.0, 2.0), 1.0, 0.0, ""),  # the range must be whole
+        ((math.nan, math.nan), None, math.nan, ""),
+    ],
+)
+def test_the_range_of_good_rates(values: tuple[float, ...], best: float | None, decades: float, edge: str) -> None:
+    line = Line("adam", points(*values), True, "val_loss")
+    assert (line.best.value if line.best else None) == best
+    assert line.decades == pytest.approx(decades, nan_ok=True)
+    assert line.edge == edge
+    assert bool(edge_notes([line])) == bool(edge)
+
+
+@pytest.mark.parametrize("sampler", ["sobol", "random", "tpe"])
+def test_trials(lehi: Callable, sampler: str) -> None:
+    result = lehi("sweep", *SHORT, "--optims", "lehi,adam", "--trials", "3", "--sampler", sampler)
+    assert result.code == 0, result.err
+    assert "tuning, 3 trials each" in result.out
+    assert len(list(Path("runs").glob("*/run.json"))) == 6
+
+
+def test_tuned_comparison_reports_fresh_seeds_only(lehi: Callable) -> None:
+    command = ("compare", *SHORT, "--optims", "lehi,adam:label=mine", "--tune", "3", "--seeds", "2")
+    result = lehi(*command, "--json")
+    assert result.code == 0, result.err
+    content = json.loads(result.out)
+    assert [(entry["label"], len(entry["trials"])) for entry in content["tuning"]] == [("lehi", 3), ("mine", 3)]
+    (only,) = content["sections"]
+    assert only["seeds"] == [0, 1]
+    for entry in content["tuning"]:
+        best = min(entry["trials"], key=lambda trial: trial["val_loss"])
+        (final,) = [series for series in only["series"] if series["label"] == entry["label"]]
+        assert {**final["options"], **best["options"]} == final["options"]
+    seeds = [json.loads(path.read_text())["spec"]["seed"] for path in Path("runs").glob("*/run.json")]
+    assert sorted(seeds) == [0, 0, 1, 1] + [SEED] * 6
+    shown = lehi(*command)
+    assert "tuning passes" in shown.out
+    assert "final passes" in shown.out
+
+
+def test_a_plan_can_be_looked_at_first(lehi: Callable) -> None:
+    result = lehi("sweep", *SHORT, "--optims", "lehi,adam", "--over", "lr=1e-3,1e-2", "--dry-run")
+    assert result.code == 0, result.err
+    assert "4 runs: 4 to train, 0 stored" in result.out
+    assert "about 53 passes" in result.out  # 2 (10 + 10 * 5/3)
+    tuned = lehi("compare", *SHORT, "--optims", "lehi,adam", "--tune", "4", "--dry-run")
+    assert "8 runs: 8 to train" in tuned.out
+    assert "then 6 runs: the winners on seeds 0, 1, 2" in tuned.out
+    adaptive = lehi("sweep", *SHORT, "--optims", "adam", "--trials", "4", "--sampler", "tpe", "--dry-run")
+    assert "tpe draws the rest of 4 trials" in adaptive.out
+    assert not Path("runs").exists()
+
+
+def test_a_plan_without_its_data_has_no_estimate(lehi: Callable) -> None:
+    result = lehi("compare", "--task", "cifar10", "--optims", "lehi,adam", "--dry-run", "--data-dir", "nowhere")
+    assert result.code == 0, result.err
+    assert "no estimate: " in result.out
+
+
+def test_smoke(lehi: Callable) -> None:
+    smoke = ("--task", "cifar10", "--data-dir", "nowhere", "--smoke", "--quiet", "--set", "batch_size=4")
+    for rest in (("sweep", "--over", "lr=1e-3,1e-2"), ("sweep", "--trials", "2"), ("compare", "--tune", "2")):
+        result = lehi(rest[0], *smoke, "--optims", "adam,sgd", *rest[1:])
+        assert result.code == 0, result.err
+        assert "FAKE DATA" in result.out
+
+
+BAD = [
+    (("sweep", *SHORT), "needs one of --over and --trials"),
+    (("sweep", *SHORT, "--over", "lr=1,2", "--trials", "3"), "needs one of --over and --trials"),
+    (("sweep", *SHORT, "--trials", "0"), "at least one is needed"),
+    (("sweep", *SHORT, "--trials", "-3"), "at least one is needed"),
+    (("sweep", *SHORT, "--trials", "2", "--sampler", "magic"), "--sampler 'magic' is not allowed"),
+    (("sweep", *SHORT, "--over", "lr=1,2", "--space", "lr=1..2/lin"), "--space goes with --trials"),
+    (("sweep", *SHORT, "--over", "factor=rademacher,sampled"), "'adam' has no option 'factor'"),
+    (("sweep", *SHORT, "--over", "lehi.factor=rademacher,magic"), "factor=magic is not allowed"),
+    (("sweep", *SHORT, "--over", "sgd.lr=1,2"), "no optimizer 'sgd' in this sweep"),
+    (("sweep", *SHORT, "--over", "lr=1e-1..1e-5/log9"), "empty or reversed"),
+    (("sweep", *SHORT, "--over", "lr=0..1/log9"), "must stay above zero"),
+    (("sweep", *SHORT, "--over", "lr=1,2", "--over", "lr=3,4"), "given twice"),
+    (("sweep", *SHORT, "--over", "lr=1e-5..1e-1/log600"), "more than 500"),
+    (("sweep", *SHORT, "--over", "lr=1,2", "--seeds", "1,1"), "given twice"),
+    (("sweep", *SHORT, "--trials", "600"), "more than 500"),
+    (("compare", *SHORT, "--tune", "0"), "at least one is needed"),
+    (("compare", *SHORT, "--tune", "2", "--space", "lr=2..1/lin"), "empty or reversed"),
+    (("compare", *SHORT, "--tune", "2", "--space", "momentum=0..1/lin"), "has no option 'momentum'"),
+    (("compare", *SHORT, "--tune", "2", "--space", "lr=-1..1/lin"), "lr=-1 is not allowed"),
+    (("compare", *SHORT, "--tune", "2", "--space", "sgd.lr=1..2/lin"), "no optimizer 'sgd' here"),
+    (("compare", *SHORT, "--space", "lr=1..2/lin"), "--space goes with --tune"),
+    (("compare", *SHORT, "--tune", "2", "--seeds", str(SEED)+","), "the one that tuning uses"),
+    (("compare", *SHORT, "--tune", "2", "--optims", "adam:lr=1e-3,lehi", "--space", "lr=1..2/lin"), "already says"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_gets_one_message_and_leaves_nothing(
+    lehi: Callable, arguments: tuple[str, ...], message: str
+) -> None:
+    result = lehi(*arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert not Path("runs").exists()
+
+
+def test_a_space_is_the_records_changed_by_what_was_given() -> None:
+    given = parse_space(["lr=1e-3..1e-2/log", "mine.eps=1e-9..1e-7/log"])
+    mine = {item.name: str(item) for item in space_of(OptimSpec("adam", {}, "mine"), given)}
+    assert mine["lr"] == "0.001..0.01/log"
+    assert mine["eps"] == "1e-09..1e-07/log"
+    assert "eps" not in {item.name for item in space_of(OptimSpec("sgd"), given)}
+    assert "lr" not in {item.name for item in space_of(OptimSpec("adam", {"lr": 1e-3}), {})}
+
+
+def tuned(*values: float, name: str = "adam") -> Tuned:
+    space = [item for item in space_of(OptimSpec(name), {}) if item.name == "lr"]
+    trials = [Trial(OptimSpec(name, {"lr": 10.0**-i}), v, 1.0, ("ok",)) for i, v in enumerate(values, start=1)]
+    return Tuned("digits", name, OptimSpec(name), space, trials)
+
+
+def test_a_winner_at_the_edge_is_flagged_with_what_widens_it() -> None:
+    ((item, flag),) = tuned(1.0, 2.0, 3.0).edges()
+    assert item.name == "lr"
+    assert flag.startswith("--space adam.lr=")
+    assert not tuned(2.0, 1.0, 3.0).edges()
+
+
+def test_lost_trials_are_counted_and_never_win() -> None:
+    some = tuned(math.inf, 2.0, math.inf)
+    assert some.lost == 2
+    assert some.winner.options == {"lr": 1e-2}
+    none = tuned(math.inf, math.inf)
+    assert none.best is None
+    assert none.winner == OptimSpec("adam", {}, "adam")
+    assert not none.edges()
+
+
+def test_every_optimizer_gets_the_same_trials(tmp_path: Path) -> None:
+    counted: list[int] = []
+    request = Request(["digits"], [OptimSpec("lehi"), OptimSpec("adam")], [SEED], budget=Budget("steps", 3))
+    results = tune(request, {}, 5, "tpe", lambda runs: counted.append(len(runs)), Store(tmp_path), at_once=2)
+    assert counted == [4, 4, 2]
+    assert [len(result.trials) for result in results] == [5, 5]
+    assert all(result.lost == 5 for result in results)  # nothing was trained
