@@ -5,7 +5,7 @@ from __future__ import annotations
 from typer.testing import CliRunner
 
 from lehi_cli.cli import app
-from lehi_cli.commands.optims import optimizers_table
+from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
 from lehi_cli.render.table import Table, to_markdown
 
@@ -32,3 +32,4 @@ def print_tasks() -> None:
 def print_optimizers() -> None:
     """What `lehi optims` lists."""
     print_table(optimizers_table())
+    print(f"{ANY_OTHER.replace('po.<Name>', '`po.<Name>`').replace('lehi optims po.Yogi', '`lehi optims po.Yogi`')}.\n")

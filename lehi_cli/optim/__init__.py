@@ -3,5 +3,6 @@
 from lehi_cli.optim.lehi import LEHI
 from lehi_cli.optim.lehibrid import LEHIBRID
 from lehi_cli.optim.muon import MuonAdamW
+from lehi_cli.optim.sophia import Sophia
 
-__all__ = ["LEHI", "LEHIBRID", "MuonAdamW"]
+__all__ = ["LEHI", "LEHIBRID", "MuonAdamW", "Sophia"]

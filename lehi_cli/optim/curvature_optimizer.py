@@ -1,4 +1,4 @@
-"""What LEHI and LEHIBRID share: the second backward pass, its accumulation, and the frame of a step.
+"""What LEHI, LEHIBRID and Sophia share: the second backward pass, its accumulation, and the frame of a step.
 
 One forward pass serves two backward passes. The first pulls a factor v of the loss's Hessian in the outputs back into
 the optimizer's own buffer, h = J^T v; the second is the ordinary gradient g into `.grad`. What an optimizer makes of
@@ -403,6 +403,7 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "clip": (lambda v: v is None or (_not_negative(v) and v > 0), "None or a number > 0"),
     "damping": (_not_negative, "a number >= 0"),
     "theta": (lambda v: _not_negative(v) and v <= 1, "a number in [0, 1]"),
+    "gamma": (_not_negative, "a number >= 0"),
 }
 
 

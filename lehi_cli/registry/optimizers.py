@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lehi_cli.errors import PluginError
 
-from . import plugins
+from . import plugins, pytorch_optimizer_names
 from .built_in import BUILT_IN
 from .catalog import Catalog
 from .record import KINDS, OptimizerRecord, Option
@@ -34,7 +34,9 @@ def load() -> Catalog[OptimizerRecord]:
 
 
 def find(catalog: Catalog[OptimizerRecord], name: str) -> OptimizerRecord:
-    """The record called `name`, or the one in the Python file of that path."""
+    """The record called `name`, the one in the Python file of that path, or that of `po.<Name>`."""
+    if name.startswith(pytorch_optimizer_names.PREFIX):
+        return pytorch_optimizer_names.find(name)
     if not name.endswith(".py"):
         return catalog.get(name)
     records = list(_records_in(Path(name)))

@@ -2,6 +2,11 @@
 
 from lehi_cli.registry.record import OptimizerRecord
 
-from . import lehi, torch_optim
+from . import lehi, packages, sophia, torch_optim
 
-BUILT_IN: tuple[OptimizerRecord, ...] = (*lehi.RECORDS, *torch_optim.RECORDS)
+BUILT_IN: tuple[OptimizerRecord, ...] = (
+    *lehi.RECORDS,
+    *sophia.RECORDS,
+    *torch_optim.RECORDS,
+    *packages.RECORDS,
+)

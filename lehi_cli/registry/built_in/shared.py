@@ -30,3 +30,22 @@ def decay(default: float, how: str) -> Option:
 
 L2 = "added to the gradient"
 DECOUPLED = "decoupled from the gradient"
+
+
+def factor(default: str) -> Option:
+    """Which factor of the loss Hessian is pulled back."""
+    return Option("factor", default, "factor of the loss Hessian that makes the auxiliary loss", FACTORS)
+
+
+def curvature_every(default: int) -> Option:
+    """The period of the auxiliary gradients."""
+    return Option("curvature_every", default, "steps from one auxiliary gradient to the next", within=COUNT)
+
+
+def curvature_warmup() -> Option:
+    """How long there is one at every step."""
+    return Option("curvature_warmup", 0, "first steps that all take an auxiliary gradient", within=POSITIVE)
+
+
+FACTORS = ("rademacher", "true_vs_rest", "diagonal", "sampled")
+CURVATURE_CODE = ("lehi_cli.optim.curvature_optimizer", "lehi_cli.optim.descent", "lehi_cli.curvature")
