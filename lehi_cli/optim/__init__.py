@@ -1,8 +1,10 @@
 """Optimizers of this project, usable in any training script: they need torch and nothing of the command line."""
 
+from lehi_cli.optim.block_hessian_free import BlockHessianFree
+from lehi_cli.optim.hessian_free import HessianFree
 from lehi_cli.optim.lehi import LEHI
 from lehi_cli.optim.lehibrid import LEHIBRID
 from lehi_cli.optim.muon import MuonAdamW
 from lehi_cli.optim.sophia import Sophia
 
-__all__ = ["LEHI", "LEHIBRID", "MuonAdamW", "Sophia"]
+__all__ = ["LEHI", "LEHIBRID", "BlockHessianFree", "HessianFree", "MuonAdamW", "Sophia"]

@@ -2,11 +2,12 @@
 
 from lehi_cli.registry.record import OptimizerRecord
 
-from . import lehi, packages, sophia, torch_optim
+from . import hessian_free, lehi, packages, sophia, torch_optim
 
 BUILT_IN: tuple[OptimizerRecord, ...] = (
     *lehi.RECORDS,
     *sophia.RECORDS,
     *torch_optim.RECORDS,
     *packages.RECORDS,
+    *hessian_free.RECORDS,
 )
