@@ -47,6 +47,15 @@ class Series:
         """Steps, passes or training seconds of every run that ended with an outcome, diverged ones included."""
         return estimate(float(run.outcome[what]) for run in self.runs if what in run.outcome)
 
+    def price(self) -> dict[str, float]:
+        """What a step costs: gradients, seconds, and bytes of optimizer state per parameter; means over the runs."""
+        ended = [run.outcome for run in self.runs if run.outcome.get("steps")]
+        return {
+            "passes_per_step": estimate(outcome["passes"] / outcome["steps"] for outcome in ended).mean,
+            "seconds_per_step": estimate(outcome["seconds"] / outcome["steps"] for outcome in ended).mean,
+            "state_bytes_per_parameter": estimate(o["state_bytes"] / o["parameters"] for o in ended).mean,
+        }
+
     def curve(self, split: str, column: str, x: str) -> tuple[list[float], list[float]]:
         """Mean over the runs that reached the end; when none did, over as much as there is."""
         return mean_curve(metrics.curve(split, column, x) for metrics in self.ok or self.metrics)

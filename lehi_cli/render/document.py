@@ -4,6 +4,7 @@ Schema 1:
 
     {"schema": 1, "sections": [{"task", "fake_data", "budget", "batch_size", "seeds", "floor", "series": [{
         "label", "optimizer", "options", "final": {"val_loss": {"mean", "sd", "n"}, ...},
+        "price": {"passes_per_step", "seconds_per_step", "state_bytes_per_parameter"},
         "spent": {"steps", "passes", "seconds"}, "runs": [{"run_id", "seed", "status", "error", "environment"}]}]}]}
 
 A comparison after tuning also has "tuning": [{"task", "label", "space", "passes", "edges", "trials": [{"options",
@@ -49,6 +50,7 @@ def _series(section: Section, series: Series) -> dict[str, Any]:
         "optimizer": first.optimizer,
         "options": dict(first.options),
         "final": {f"{split}_{name}": _estimate(series.final(split, name)) for split, name in section.columns},
+        "price": {what: _finite(value) for what, value in series.price().items()},
         "spent": {what: _estimate(series.spent(what)) for what in ("steps", "passes", "seconds")},
         "runs": [
             {
