@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -176,7 +175,7 @@ class Training:
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         if self._record.draws:
             draw_apart(self.optimizer, stream(run.seed, "optimizer"), torch.device(device))
-        self._diagnostics: Counter[str] = Counter()
+        self._diagnostics: dict[str, Tensor | float] = {}
         torch.manual_seed(stream(run.seed, "train"))  # dropout, and whatever else the model draws while it trains
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -219,7 +218,8 @@ class Training:
             group["lr"] = rate * factor
         evaluation = Evaluation(self.model, self.loss, inputs, targets, self.clock.meter, self._precision, self._state)
         loss = self._drive(evaluation)
-        self._diagnostics.update(getattr(self.optimizer, "diagnostics", {}))
+        for name, value in getattr(self.optimizer, "diagnostics", {}).items():
+            self._diagnostics[name] = value + self._diagnostics.get(name, 0.0)
         self._state = detached(evaluation.next_state)
         self._sum += loss
         self._count += 1
@@ -234,7 +234,7 @@ class Training:
     def log(self) -> Row:
         """Means over the steps since the last call: the training loss, and what the optimizer says of itself."""
         mean = (self._sum / self._count).item()
-        diagnostics = {name: value / self._count for name, value in self._diagnostics.items()}
+        diagnostics = {name: float(value) / self._count for name, value in self._diagnostics.items()}
         self._diagnostics.clear()
         self._sum.zero_()
         self._count = 0

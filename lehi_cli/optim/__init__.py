@@ -5,6 +5,8 @@ from lehi_cli.optim.hessian_free import HessianFree
 from lehi_cli.optim.lehi import LEHI
 from lehi_cli.optim.lehibrid import LEHIBRID
 from lehi_cli.optim.muon import MuonAdamW
+from lehi_cli.optim.sfn import SFN
+from lehi_cli.optim.soaa import SOAA
 from lehi_cli.optim.sophia import Sophia
 
-__all__ = ["LEHI", "LEHIBRID", "BlockHessianFree", "HessianFree", "MuonAdamW", "Sophia"]
+__all__ = ["LEHI", "LEHIBRID", "SFN", "SOAA", "BlockHessianFree", "HessianFree", "MuonAdamW", "Sophia"]

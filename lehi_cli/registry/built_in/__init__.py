@@ -2,7 +2,7 @@
 
 from lehi_cli.registry.record import OptimizerRecord
 
-from . import hessian_free, lehi, packages, sophia, torch_optim
+from . import hessian_free, lehi, packages, series, sophia, torch_optim
 
 BUILT_IN: tuple[OptimizerRecord, ...] = (
     *lehi.RECORDS,
@@ -10,4 +10,5 @@ BUILT_IN: tuple[OptimizerRecord, ...] = (
     *torch_optim.RECORDS,
     *packages.RECORDS,
     *hessian_free.RECORDS,
+    *series.RECORDS,
 )

@@ -1,0 +1,284 @@
+"""Saddle-free Newton by a truncated series of Hessian-vector products.
+
+Newton's method divides the gradient by the eigenvalues of the Hessian, and so walks towards saddle points along the
+negative ones. Saddle-free Newton divides by their magnitudes. `lehi_cli.optim.series` makes that step out of products
+with the Hessian; this file makes an optimizer of it: what to do when the series fails, and how to set the damping.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lehi_cli.curvature import Loss, make_loss
+from lehi_cli.curvature.loss import working_dtype
+from lehi_cli.curvature.products import Hessian, flatten, unflatten
+from lehi_cli.optim.hessian_free_base import Forward, check_flag, check_number
+from lehi_cli.optim.series import partial_sums, shanks
+
+SCALE_DOUBLED = "scale doubled"
+NOT_DESCENT = "not a descent direction"
+UNDEFINED = "acceleration undefined"
+BAD_GRADIENT = "non-finite gradient"
+
+_GOOD, _POOR = 3 / 4, 1 / 4
+
+
+class SFN(torch.optim.Optimizer):
+    """Saddle-free Newton by a truncated series.
+
+    With g and H the gradient and the Hessian of the mini-batch's loss f, |H| = (H^2)^(1/2), and S_0, ..., S_{K-1} the
+    partial sums of `series.partial_sums` for `terms` = K:
+
+        d = V^(-1/2) Shanks_N(S_{K-1-2N}, ..., S_{K-1})  ~  (|H| + damping I)^-1 g
+        delta <- lr d + momentum delta
+        w <- w - delta
+        V <- max(V, ||H (H g)|| / ||g||)                   before it is used; doubled when the series grows
+
+    and with `adaptive`, from the same mini-batch at the new weights,
+
+        rho = (f(w - delta) - f(w)) / M ,   M = 1/2 delta.(lr g) - delta.g  = -1/2 d.g at lr = 1
+        damping <- omega damping                 where rho > 3/4
+        damping <- damping / omega               where rho < 1/4, or f is no longer finite
+        damping <- max(damping, damping_floor)
+
+    The authors' adaptive method solves for rate and momentum too, from |H| d = g; under that very approximation the
+    solution is 1 and 0 whatever the numbers are, so here they are 1 and 0 (lr scales the step).
+
+    The cut-off damps as well: with terms = 20 and V = 100 no direction is stepped by more than 0.50 times the gradient,
+    as if no curvature were below 2. With terms = 1 this is gradient descent with momentum at the rate
+    lr / (sqrt(V) + damping).
+
+    Fallbacks, counted in `fallbacks` by their reason:
+
+    - "scale doubled": the series grew, V was too small; once for every doubling.
+    - "series diverges": so many doublings did not help; d = V^(-1/2) S_0, along g.
+    - "non-finite product": the series ends at the term before.
+    - "acceleration undefined": two partial sums coincide; d = V^(-1/2) S_{K-1}.
+    - "not a descent direction": g.d is not above 0; d = V^(-1/2) S_{K-1}, and if that is none, V^(-1/2) g.
+    - "non-finite gradient": nothing moves.
+
+    Costs 1 + 4 (terms - 1) gradients per step (two products of 2 for each term), 1/3 more with `adaptive`, and at most
+    4 (terms - 2) more for every doubling. Memory: 2 `shanks` + 6 copies of the parameters while a step is made, and the
+    graph of the gradient; between steps one with momentum, else none.
+
+    `diagnostics` of the last step: `products`, `scale` (V) and `damping` as they were used, and `rho` where it is
+    defined.
+
+    Args:
+        params: parameters, named parameters, or parameter groups. A group may set its own lr.
+        lr: the rate: 1 is the full (damped) saddle-free Newton step. A rate of 2 or more leaves rho undefined, and the
+            damping as it is.
+        terms: K >= 2 `shanks` + 1, the terms of the series.
+        shanks: N, the order of the acceleration; 0 is none.
+        scale: the first V, > 0. V > lambda_max(H)^2 / 2 is needed, and found when it does not hold.
+        damping: added to the curvature, or the first to be added; None is 1 with `adaptive` and 1e-4 without.
+        momentum: in [0, 1); None is 0 with `adaptive`, where it must be 0, and 0.5 without.
+        adaptive: let the damping follow how well the model predicts the loss.
+        omega: in (0, 1], the factor of the damping.
+        damping_floor: the least that the damping is lowered to.
+        sablonniere: Sablonniere's modification of the acceleration, for slow convergence.
+        loss: `"cross_entropy"`, `"bce"`, `"mse"`; an `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or `nn.MSELoss`; or
+            a `lehi_cli.curvature.Loss`.
+
+    Raises:
+        ValueError: for an option that is unknown or out of range, in the constructor or in a group.
+        TypeError: for a loss that is not known; for complex parameters.
+
+    Source: Oldewage, Clarke and Hernandez-Lobato, "Series of Hessian-Vector Products for Tractable Saddle-Free Newton
+    Optimisation of Neural Networks", TMLR 2024, arXiv 2310.14901.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        *,
+        terms: int = 20,
+        shanks: int = 1,
+        scale: float = 100.0,
+        damping: float | None = None,
+        momentum: float | None = None,
+        adaptive: bool = True,
+        omega: float = 0.9,
+        damping_floor: float = 1e-8,
+        sablonniere: bool = False,
+        loss: str | nn.Module | Loss = "cross_entropy",
+    ) -> None:
+        check_flag("adaptive", adaptive)
+        check_flag("sablonniere", sablonniere)
+        _check_counts(terms, shanks)
+        damping = (1.0 if adaptive else 1e-4) if damping is None else damping
+        momentum = (0.0 if adaptive else 0.5) if momentum is None else momentum
+        for name, value in (("damping", damping), ("damping_floor", damping_floor)):
+            check_number(name, value)
+        _check_ranges(scale, omega, momentum)
+        if adaptive and momentum != 0:
+            raise ValueError(f"momentum must be 0 with adaptive=True, got {momentum!r}")
+        self.loss = make_loss(loss)
+        self.terms, self.shanks, self.sablonniere = terms, shanks, sablonniere
+        self.scale, self.damping, self.momentum = float(scale), float(damping), float(momentum)
+        self.adaptive, self.omega, self.damping_floor = adaptive, float(omega), float(damping_floor)
+        self.fallbacks: dict[str, int] = {}
+        self.diagnostics: dict[str, float] = {}
+        super().__init__(params, {"lr": lr})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, as in torch, with its options checked.
+
+        Raises:
+            ValueError: for an option that is unknown or out of range.
+            TypeError: for complex parameters.
+        """
+        unknown = sorted(set(param_group) - {"params", "param_names", "name", "initial_lr", "lr"})
+        if unknown:
+            raise ValueError(f"a parameter group may set lr; got {', '.join(unknown)}")
+        check_number("lr", param_group.get("lr", self.defaults["lr"]))
+        super().add_param_group(param_group)
+        if any(p.is_complex() for p in param_group["params"]):
+            self.param_groups.pop()
+            raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+
+    def step(self, forward: Forward) -> Tensor:  # type: ignore[override]
+        """One update from one mini-batch: `opt.step(lambda rows=slice(None): (model(x[rows]), y[rows]))`.
+
+        Args:
+            forward: `forward(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the weights
+                of the moment and, where gradients are on, attached to their graph, which must be twice differentiable.
+                It is called once, and once more with `adaptive`; it must then be the same function: the same dropout
+                masks, BatchNorm not moved on. `.grad` is neither read nor written.
+
+        Returns:
+            The mini-batch's loss before the step, detached.
+
+        Raises:
+            RuntimeError: for sparse gradients, and for a model that cannot be differentiated twice.
+        """
+        trainable = [(p, float(group["lr"])) for group in self.param_groups for p in group["params"] if p.requires_grad]
+        params = [p for p, _ in trainable]
+        with torch.enable_grad():
+            loss = self.loss(*forward())
+            self.diagnostics = {"products": 0.0, "scale": self.scale, "damping": self.damping}
+            if not params:
+                return loss.detach()
+            hessian = self._hessian(loss, params)
+        loss = loss.detach()
+        gradient = hessian.gradient.to(working_dtype(hessian.gradient))
+        norm = float(torch.linalg.vector_norm(gradient))
+        if not math.isfinite(norm):
+            self._fell_back(BAD_GRADIENT)
+            return loss
+        with torch.no_grad():
+            direction = self._direction(hessian, gradient) if norm > 0 else gradient
+            del hessian  # and the graph with it: the forward pass to come needs the room
+            rates = torch.cat([gradient.new_full((p.numel(),), lr) for p, lr in trainable])
+            self._move(params, rates * direction)
+            if self.adaptive:
+                before = float(loss)
+                self._adapt(before, float(self.loss(*forward())), rates, direction, gradient)
+        return loss
+
+    def _hessian(self, loss: Tensor, params: list[Tensor]) -> Hessian:
+        try:
+            return Hessian(loss, params)
+        except RuntimeError as error:  # only torch knows which gradients are sparse, and only when they exist
+            if "sparse" in str(error):
+                raise RuntimeError("SFN does not support sparse gradients") from error
+            raise
+
+    def _direction(self, hessian: Hessian, gradient: Tensor) -> Tensor:
+        """The vector d, [d]; what went wrong is counted."""
+        series = partial_sums(
+            hessian.product,
+            gradient,
+            terms=self.terms,
+            damping=self.damping,
+            scale=self.scale,
+            keep=2 * self.shanks + 1,
+        )
+        self.scale = series.scale
+        self.diagnostics |= {"products": float(series.products), "scale": self.scale}
+        self._fell_back(SCALE_DOUBLED, series.restarts)
+        candidates = [series.sums[-1], gradient]
+        if series.reason:
+            self._fell_back(series.reason)
+        elif self.shanks > 0:
+            accelerated = shanks(series.sums, self.sablonniere)
+            if accelerated is None:
+                self._fell_back(UNDEFINED)
+            else:
+                candidates.insert(0, accelerated)
+        for candidate in candidates[:-1]:
+            if 0 < float(candidate.dot(gradient)) < math.inf:
+                return candidate / math.sqrt(self.scale)
+            self._fell_back(NOT_DESCENT)
+        return gradient / math.sqrt(self.scale)
+
+    def _move(self, params: list[Tensor], update: Tensor) -> None:
+        """Move w by -delta, in the gradient's dtype or wider."""
+        if self.momentum > 0:
+            zeros = [torch.zeros_like(p) if p not in self.state else self.state[p]["update"] for p in params]
+            update = update + self.momentum * flatten(zeros).to(update)
+            for p, piece in zip(params, unflatten(update, params), strict=True):
+                self.state[p]["update"] = piece.clone()
+        for p, piece in zip(params, update.split([p.numel() for p in params]), strict=True):
+            p.copy_(p - piece.view(p.shape))
+
+    def _adapt(self, before: float, after: float, rates: Tensor, direction: Tensor, gradient: Tensor) -> None:
+        """Follow rho with the damping; without a model that promises a fall, leave it."""
+        promised = float(((0.5 * rates * rates - rates) * direction).dot(gradient))
+        if not promised < 0 or not math.isfinite(promised):
+            return
+        rho = (after - before) / promised
+        if math.isfinite(rho):
+            self.diagnostics["rho"] = rho
+        if rho > _GOOD:
+            self.damping = max(self.omega * self.damping, self.damping_floor)
+        elif not rho >= _POOR:
+            self.damping = max(self.damping / self.omega, self.damping_floor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As in torch, and under `"sfn"` V, the damping reached and the fallbacks counted."""
+        own = {"scale": self.scale, "damping": self.damping, "fallbacks": dict(self.fallbacks)}
+        return {**super().state_dict(), "sfn": own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As in torch; the next step is the one that the saved optimizer would have taken.
+
+        Raises:
+            KeyError: when `state_dict` comes from another kind of optimizer.
+        """
+        saved = state_dict["sfn"]
+        super().load_state_dict(state_dict)
+        self.scale, self.damping, self.fallbacks = saved["scale"], saved["damping"], dict(saved["fallbacks"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
+        left = ("_optimizer", "_zero", "step")
+        own = {name: value for name, value in self.__dict__.items() if not name.startswith(left)}
+        return {**own, **super().__getstate__()}
+
+    def _fell_back(self, reason: str, times: int = 1) -> None:
+        if times:
+            self.fallbacks[reason] = self.fallbacks.get(reason, 0) + times
+
+
+def _check_counts(terms: Any, shanks: Any) -> None:
+    for name, value, least in (("terms", terms, 1), ("shanks", shanks, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+    if terms < 2 * shanks + 1:
+        raise ValueError(f"terms must be >= 2 * shanks + 1 = {2 * shanks + 1} for shanks={shanks}, got {terms!r}")
+
+
+def _check_ranges(scale: Any, omega: Any, momentum: Any) -> None:
+    check_number("scale", scale)
+    check_number("omega", omega, most=1.0)
+    check_number("momentum", momentum, most=1.0)
+    for name, value in (("scale", scale), ("omega", omega)):
+        if value == 0:
+            raise ValueError(f"{name} must be above 0, got {value!r}")
+    if momentum == 1:
+        raise ValueError(f"momentum must be in [0, 1), got {momentum!r}")

@@ -1,0 +1,443 @@
+"""SOAA: Adam whose step length follows a trust region, as far as the loss falls as predicted.
+
+Where the second moment is small this is Adam with one more factor d on the rate; where it is large, c v takes the place
+of sqrt(v), a diagonal of the "Fisher" (an average of squared mini-batch gradients). After every step the model says by
+how much the loss should fall; how much it fell, against an average of past losses, scales d within bounds that narrow
+over the run, which is why the number of steps must be known. The losses compared come from different mini-batches.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lehi_cli.curvature.loss import working_dtype
+
+
+class SOAA(torch.optim.Optimizer):
+    """Second-order adaptive Adam.
+
+    With g the gradient (shapes of the parameter), f the loss at the weights before step t of T, and the sums over all
+    entries i of all parameters (of one tensor with `scope="tensor"`, and then c, d, rho and p are per tensor):
+
+        m <- b1 m + (1 - b1) g                          mh = m / (1 - b1^t)
+        v <- b2 v + (1 - b2) g^2                        vh = v / (1 - b2^t)
+        c = 1 + sum_i mh_i^2 / sum_i (vh_i + eps)
+        r = max(d c vh, sqrt(vh))                       elementwise
+        u = d mh / (r + eps)
+        w <- (1 - lr weight_decay) w - lr u
+        lh <- lh + (1 - b1) / (1 - b1^t) (f - lh)       the bias-corrected average of the losses
+        rho = (lh - f) / max(p, eps)                    p as the step before left it, 0 at first
+        d <- min(max(rho d, (1 - gamma)^q), 1 + gamma^q)   q = (t - 1) / T; d = 1 at first; for the next step
+        p <- lr sum_i ( mh_i u_i - 1/2 vh_i u_i^2 )
+
+    The paper's box leaves room; what readers of it settled differently is an option, the default the readings that
+    agree. Losses that are not finite leave lh, and a rho that is not finite leaves d as it was. t counts a parameter's
+    own gradients in mh and vh.
+
+    Memory: m and v, two copies of the parameters. Nothing waits for the device.
+
+    Args:
+        params: parameters, named parameters, or parameter groups. A group may set its own lr and weight_decay.
+        lr: learning rate. The steps are d times Adam's, d up to 2: compare at rates tuned for each.
+        betas: decay of the averages of g (and f), and of g^2.
+        eps: added to both denominators and the floor of p, above 0.
+        weight_decay: decoupled: parameters shrink by the factor 1 - lr * weight_decay per step.
+        total_steps: T, the number of steps of the run.
+        gamma: in [0, 1), how far d may go: up to [1, 2] at first, [1 - gamma, 1 + gamma] at the end.
+        scope: `"all"`, or `"tensor"`: the model of the loss is of all parameters, or of every tensor by itself.
+        lhat: `"inclusive"`: f is part of the average it is compared with; `"previous"`: it is not (rho = 0 at t = 1).
+        same_step: use the new d in the step of the f that made it, not only in the next.
+        schedule: `"t-1"`: q = (t - 1) / T; `"t"`: q = t / T.
+        foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
+
+    Raises:
+        ValueError: for an option that is unknown or out of range, in the constructor or in a group.
+        TypeError: for complex parameters.
+
+    Source: Vo, "SOAA", arXiv 2410.02293, as reconstructed from two independent readers; its parent is Tadam (Neural
+    Networks 167, 2023).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        total_steps: int,
+        gamma: float = 0.1,
+        scope: str = "all",
+        lhat: str = "inclusive",
+        same_step: bool = False,
+        schedule: str = "t-1",
+        foreach: bool | None = None,
+    ) -> None:
+        options = {
+            "betas": betas,
+            "eps": eps,
+            "total_steps": total_steps,
+            "gamma": gamma,
+            "scope": scope,
+            "lhat": lhat,
+            "same_step": same_step,
+            "schedule": schedule,
+            "foreach": foreach,
+        }
+        _check_options(options)
+        self.betas = (float(betas[0]), float(betas[1]))
+        self.eps = float(eps)
+        self.total_steps = total_steps
+        self.gamma = float(gamma)
+        self.scope, self.lhat, self.same_step, self.schedule = scope, lhat, same_step, schedule
+        self.foreach = foreach
+        self._steps = 0
+        self._average: Tensor | None = None  # lh
+        # d, p and rho by the position of a tensor among all parameters, or at 0 for all.
+        self._trust: dict[int, Tensor] = {}
+        self._predicted: dict[int, Tensor] = {}
+        self._rho: dict[int, Tensor] = {}
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @property
+    def diagnostics(self) -> dict[str, Tensor]:
+        """`trust`, the d of the coming step, and `rho` of the last, means over the tensors; {} before the first.
+
+        0-dim tensors on the device: nothing waits until somebody reads their numbers.
+        """
+        if not self._trust:
+            return {}
+        trust, rho = (torch.stack(list(own.values())).mean() for own in (self._trust, self._rho))
+        return {"trust": trust, "rho": rho}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, as in torch, with its options checked.
+
+        Raises:
+            ValueError: for an option that is unknown or out of range.
+            TypeError: for complex parameters.
+        """
+        unknown = sorted(set(param_group) - {"params", "param_names", "name", "initial_lr", *self.defaults})
+        if unknown:
+            raise ValueError(f"a parameter group may set lr, weight_decay; got {', '.join(unknown)}")
+        _check_options({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+        if any(p.is_complex() for p in param_group["params"]):
+            self.param_groups.pop()
+            raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+
+    @torch.no_grad()
+    def step(self, loss: Tensor | float | Callable[[], Tensor | float] | None = None) -> Tensor | float:  # type: ignore[override]
+        """Update every parameter that has a gradient.
+
+        Args:
+            loss: the loss that the gradients are of, at the weights before the step: a number, a tensor of one element,
+                or a closure that clears the gradients, evaluates the model, calls `backward` and returns it.
+
+        Returns:
+            The loss as given, or as the closure returned it.
+
+        Raises:
+            TypeError: without a loss.
+            ValueError: for a loss of more than one element.
+            RuntimeError: for a step more than `total_steps`; for sparse gradients.
+        """
+        if loss is None:
+            raise TypeError("SOAA compares the loss with what it predicted: call step(loss), or step(closure)")
+        if self._steps >= self.total_steps:
+            raise RuntimeError(
+                f"this is step {self._steps + 1}, and total_steps={self.total_steps}: the bounds of the trust region "
+                "end there; build SOAA with the number of steps of the run"
+            )
+        if not isinstance(loss, Tensor) and callable(loss):
+            with torch.enable_grad():
+                loss = loss()
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            raise ValueError(f"loss must be one number, got a tensor of shape {list(loss.shape)}")
+        places = [(i, p) for i, p in enumerate(self._parameters()) if p.grad is not None]
+        if any(p.grad is not None and p.grad.is_sparse for _, p in places):
+            raise RuntimeError("SOAA does not support sparse gradients")
+        if places:
+            self._advance(loss, places)
+        return loss
+
+    def _advance(self, loss: Tensor | float, places: list[tuple[int, Tensor]]) -> None:
+        keys = [i for i, _ in places] if self.scope == "tensor" else [0]
+        home = places[0][1]
+        scalar = torch.zeros((), dtype=working_dtype(home), device=home.device)
+        value = loss.detach().reshape(()).to(scalar) if isinstance(loss, Tensor) else scalar + loss
+        self._steps += 1
+        before, after = self._judge(value, keys)
+        trust = after if self.same_step else before
+        batches = [self._average_moments(group, scalar) for group in self.param_groups]
+        moments = torch.stack([total for _, batch in batches for total in batch])
+        if self.scope == "all":
+            moments = moments.sum(0, keepdim=True)
+        scales = fisher_scale(moments[:, 0], moments[:, 1])
+        predicted: list[Tensor] = []
+        for group, (params, _) in zip(self.param_groups, batches, strict=True):
+            first = len(predicted)
+            per_tensor = slice(first, first + len(params)) if self.scope == "tensor" else slice(0, 1)
+            predicted += self._move(group, params, trust[per_tensor], scales[per_tensor], scalar)
+        together = torch.stack(predicted)
+        together = together.sum(0, keepdim=True) if self.scope == "all" else together
+        self._trust.update(zip(keys, after.unbind(), strict=True))
+        self._predicted.update(zip(keys, together.unbind(), strict=True))
+
+    def _judge(self, loss: Tensor, keys: list[int]) -> tuple[Tensor, Tensor]:
+        """Take in the loss; d before and after it, one for each key."""
+        beta1, t = self.betas[0], self._steps
+        trust = _gather(self._trust, keys, loss, 1.0)
+        past = loss if self._average is None else self._average.to(loss)
+        # As an average, not b1 lbar + (1 - b1) f over 1 - b1^t: at t = 1 it is f to the last bit, and rho exactly 0.
+        average = torch.lerp(past, loss, (1 - beta1) / (1 - beta1**t))
+        average = torch.where(past.isfinite(), average, loss)
+        self._average = torch.where(loss.isfinite(), average, past)
+        expected = self._average if self.lhat == "inclusive" else past
+        rho = (expected - loss) / _gather(self._predicted, keys, loss, 0.0).clamp(min=self.eps)
+        self._rho.update(zip(keys, rho.unbind(), strict=True))
+        q = (t if self.schedule == "t" else t - 1) / self.total_steps
+        return trust, next_trust(trust, rho, (1 - self.gamma) ** q, 1 + self.gamma**q)
+
+    def _average_moments(self, group: dict[str, Any], scalar: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Move m and v on; the parameters with a gradient, and (sum mh^2, sum vh + eps) of each, [2]."""
+        params = [p for p in group["params"] if p.grad is not None]
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["step"] = 0
+                state["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                state["second_moment"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+            state["step"] += 1
+        average = _multi_tensor_average if self._use_foreach(params) else _single_tensor_average
+        average([p.grad for p in params], *self._moments(params), beta1=self.betas[0], beta2=self.betas[1])
+        totals = []
+        for p, momentum, second in zip(params, *self._moments(params), strict=True):
+            scale1, scale2 = self._corrections(p)
+            of_mean = (momentum * momentum).sum(dtype=scalar.dtype) / scale1**2
+            of_square = second.sum(dtype=scalar.dtype) / scale2 + self.eps * p.numel()
+            totals.append(torch.stack([of_mean, of_square]).to(scalar.device))
+        return params, totals
+
+    def _move(
+        self, group: dict[str, Any], params: list[Tensor], trust: Tensor, scales: Tensor, scalar: Tensor
+    ) -> list[Tensor]:
+        """Move parameters of a group; the fall of the loss that is predicted for each, 0-dim."""
+        if not params:
+            return []
+        move = _multi_tensor_soaa if self._use_foreach(params) else _single_tensor_soaa
+        corrections = [self._corrections(p) for p in params]
+        falls = move(
+            params,
+            *self._moments(params),
+            [scale for scale, _ in corrections],
+            [scale for _, scale in corrections],
+            trust.unbind(),
+            scales.unbind(),
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=self.eps,
+            dtype=scalar.dtype,
+        )
+        return [group["lr"] * fall.to(scalar.device) for fall in falls]
+
+    def state_dict(self) -> dict[str, Any]:
+        """As in torch, and under `"soaa"` what there is one of: the step, lh, d, p and rho."""
+        own = {
+            "steps": self._steps,
+            "average": self._average,
+            "trust": dict(self._trust),
+            "predicted": dict(self._predicted),
+            "rho": dict(self._rho),
+        }
+        return {**super().state_dict(), "soaa": own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As in torch; the next step is the one that the saved optimizer would have taken.
+
+        Raises:
+            KeyError: when `state_dict` comes from another kind of optimizer.
+        """
+        saved = state_dict["soaa"]
+        super().load_state_dict(state_dict)
+        self._steps, self._average = saved["steps"], saved["average"]
+        self._trust, self._predicted, self._rho = (dict(saved[name]) for name in ("trust", "predicted", "rho"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
+        left = ("_optimizer", "_zero", "step")
+        own = {name: value for name, value in self.__dict__.items() if not name.startswith(left)}
+        return {**own, **super().__getstate__()}
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _moments(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        states = [self.state[p] for p in params]
+        return [state["momentum"] for state in states], [state["second_moment"] for state in states]
+
+    def _corrections(self, param: Tensor) -> tuple[float, float]:
+        """What m and v are divided by."""
+        t = self.state[param]["step"]
+        return 1 - self.betas[0] ** t, 1 - self.betas[1] ** t
+
+    def _use_foreach(self, params: list[Tensor]) -> bool:
+        return bool(params) and (all(p.is_cuda for p in params) if self.foreach is None else self.foreach)
+
+
+def fisher_scale(mean_total: Tensor, square_total: Tensor) -> Tensor:
+    """The factor c = 1 + sum mh^2 / sum (vh + eps); 1 where v has overflowed and the ratio is none."""
+    ratio = mean_total / square_total
+    return 1 + torch.where(ratio.isfinite(), ratio, 0.0)
+
+
+def next_trust(trust: Tensor, rho: Tensor, low: float, high: float) -> Tensor:
+    """The trust-region size after a step: rho d within [low, high]; d itself where rho is not finite."""
+    return torch.where(rho.isfinite(), rho * trust, trust).clamp(low, high)
+
+
+def soaa_step(mean: Tensor, square: Tensor, trust: Tensor, scale: Tensor, eps: float | Tensor) -> Tensor:
+    """The step before the learning rate: u = d mh / (max(d c vh, sqrt(vh)) + eps).
+
+    A pure function of mh, vh (any one shape) and the 0-dim d, c; `torch.vmap` maps it over stacked runs.
+    """
+    return (mean * trust) / (torch.maximum(square * (trust * scale), square.sqrt()) + eps)
+
+
+def predicted_fall(mean: Tensor, square: Tensor, step: Tensor, dtype: torch.dtype) -> Tensor:
+    """By how much the model says the loss falls, per unit of lr: sum (mh u - 1/2 vh u^2), 0-dim."""
+    return (mean * step).sum(dtype=dtype) - 0.5 * (square * step * step).sum(dtype=dtype)
+
+
+def _single_tensor_average(
+    grads: list[Tensor], momenta: list[Tensor], seconds: list[Tensor], *, beta1: float, beta2: float
+) -> None:
+    """Move the averages of g and g^2, in place."""
+    for grad, momentum, second in zip(grads, momenta, seconds, strict=True):
+        momentum.lerp_(grad, 1 - beta1)
+        second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+
+
+def _multi_tensor_average(
+    grads: list[Tensor], momenta: list[Tensor], seconds: list[Tensor], *, beta1: float, beta2: float
+) -> None:
+    """`_single_tensor_average` with one kernel per operation for all parameters: bitwise the same on a CPU."""
+    torch._foreach_lerp_(momenta, grads, 1 - beta1)
+    torch._foreach_mul_(seconds, beta2)
+    torch._foreach_addcmul_(seconds, grads, grads, 1 - beta2)
+
+
+def _single_tensor_soaa(
+    params: list[Tensor],
+    momenta: list[Tensor],
+    seconds: list[Tensor],
+    mean_scales: list[float],
+    square_scales: list[float],
+    trusts: Sequence[Tensor],
+    scales: Sequence[Tensor],
+    *,
+    lr: float,
+    weight_decay: float,
+    eps: float,
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    """Move the parameters in place; the predicted fall for each. One d and c for all, or one for each."""
+    falls = []
+    for i, (p, momentum, second) in enumerate(zip(params, momenta, seconds, strict=True)):
+        mean, square = momentum / mean_scales[i], second / square_scales[i]
+        own = i if len(trusts) > 1 else 0
+        step = soaa_step(mean, square, trusts[own].to(p.device), scales[own].to(p.device), eps)
+        falls.append(predicted_fall(mean, square, step, dtype))
+        if weight_decay != 0:
+            p.mul_(1 - lr * weight_decay)
+        p.add_(step, alpha=-lr)
+    return falls
+
+
+def _multi_tensor_soaa(
+    params: list[Tensor],
+    momenta: list[Tensor],
+    seconds: list[Tensor],
+    mean_scales: list[float],
+    square_scales: list[float],
+    trusts: Sequence[Tensor],
+    scales: Sequence[Tensor],
+    *,
+    lr: float,
+    weight_decay: float,
+    eps: float,
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    """`_single_tensor_soaa` with one kernel per operation for all parameters: bitwise the same on a CPU."""
+    means = torch._foreach_div(momenta, mean_scales)
+    squares = torch._foreach_div(seconds, square_scales)
+    denominators = _times(squares, [trust * scale for trust, scale in zip(trusts, scales, strict=True)])
+    torch._foreach_maximum_(denominators, torch._foreach_sqrt(squares))
+    torch._foreach_add_(denominators, eps)
+    steps = _times(means, trusts)
+    torch._foreach_div_(steps, denominators)
+    falls = [predicted_fall(*each, dtype) for each in zip(means, squares, steps, strict=True)]
+    if weight_decay != 0:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+    torch._foreach_add_(params, steps, alpha=-lr)
+    return falls
+
+
+def _times(tensors: list[Tensor] | tuple[Tensor, ...], factors: Sequence[Tensor]) -> list[Tensor]:
+    """Every tensor times the 0-dim factor of its own, or the only one there is."""
+    if len(factors) > 1:
+        return [tensor * factor.to(tensor.device) for tensor, factor in zip(tensors, factors, strict=True)]
+    if any(tensor.device != factors[0].device for tensor in tensors):
+        return [tensor * factors[0].to(tensor.device) for tensor in tensors]
+    return list(torch._foreach_mul(tensors, factors[0]))
+
+
+def _gather(values: dict[int, Tensor], keys: list[int], like: Tensor, default: float) -> Tensor:
+    """The values of some keys in one vector, on the device and in the dtype of `like`."""
+    return torch.stack([values[key].to(like) if key in values else torch.full_like(like, default) for key in keys])
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Refuse what is out of range.
+
+    Raises:
+        ValueError: naming the option, its value and what is allowed.
+    """
+    for name, (valid, allowed) in _OPTIONS.items():
+        if name in options and not valid(options[name]):
+            raise ValueError(f"{name} must be {allowed}, got {options[name]!r}")
+
+
+def _number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (number or (isinstance(value, Tensor) and value.numel() == 1)) and math.isfinite(value)
+
+
+def _part(value: Any) -> bool:
+    return _number(value) and bool(0 <= value < 1)
+
+
+def _not_negative(value: Any) -> bool:
+    return _number(value) and bool(value >= 0)
+
+
+_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "lr": (_not_negative, "a number >= 0"),
+    "weight_decay": (_not_negative, "a number >= 0"),
+    "betas": (lambda v: isinstance(v, tuple | list) and len(v) == 2 and all(map(_part, v)), "two numbers in [0, 1)"),
+    "eps": (lambda v: _number(v) and v > 0, "a number > 0"),
+    "total_steps": (
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1,
+        "an integer >= 1, the number of steps of the run",
+    ),
+    "gamma": (_part, "a number in [0, 1)"),
+    "scope": (lambda v: v in ("all", "tensor"), "'all' or 'tensor'"),
+    "lhat": (lambda v: v in ("inclusive", "previous"), "'inclusive' or 'previous'"),
+    "same_step": (lambda v: isinstance(v, bool), "True or False"),
+    "schedule": (lambda v: v in ("t-1", "t"), "'t-1' or 't'"),
+    "foreach": (lambda v: v is None or isinstance(v, bool), "None, True or False"),
+}
