@@ -67,9 +67,9 @@ def test_equals_its_reference_twin_after_every_step(options, foreach):
         twin.step(torch.autograd.grad(loss, twin.params), loss.item())
         for p, q in zip(model.parameters(), twin_model.parameters(), strict=True):
             torch.testing.assert_close(p, q, rtol=1e-11, atol=1e-11)
-        assert optimizer.diagnostics["trust"] == pytest.approx(sum(twin.d) / len(twin.d), rel=1e-9)
-        assert optimizer.diagnostics["rho"] == pytest.approx(sum(twin.rho) / len(twin.rho), rel=1e-6, abs=1e-9)
-        trusts.add(round(optimizer.diagnostics["trust"], 6))
+        assert float(optimizer.diagnostics["trust"]) == pytest.approx(sum(twin.d) / len(twin.d), rel=1e-9)
+        assert float(optimizer.diagnostics["rho"]) == pytest.approx(sum(twin.rho) / len(twin.rho), rel=1e-6, abs=1e-9)
+        trusts.add(round(float(optimizer.diagnostics["trust"]), 6))
     assert len(trusts) > 10
 
 
@@ -130,7 +130,7 @@ def test_with_small_gradients_a_step_is_the_trust_region_times_adams(gamma):
     optimizer = SOAA(model.parameters(), lr=1e-3, total_steps=100, gamma=gamma)
     trusts = []
     for k, (inputs, targets) in enumerate(batches(100), start=1):
-        trust = optimizer.diagnostics.get("trust", 1.0)
+        trust = float(optimizer.diagnostics.get("trust", 1.0))
         trusts.append(trust)
         before = [p.detach().clone() for p in model.parameters()]
         optimizer.zero_grad()
@@ -158,7 +158,7 @@ def test_without_gamma_the_trust_region_is_1_as_soon_as_q_is_above_0():
     found = []
     for inputs, targets in batches(10):
         advance(model, optimizer, inputs, targets)
-        found.append(optimizer.diagnostics["trust"])
+        found.append(float(optimizer.diagnostics["trust"]))
     assert found == [1.0] * 10
 
 
@@ -194,7 +194,7 @@ def test_on_a_quadratic_the_trust_region_sits_at_its_upper_bound():
         loss = 0.5 * (10 * w[0] ** 2 + w[1] ** 2)
         loss.backward()
         optimizer.step(loss)
-        upper += optimizer.diagnostics["trust"] == pytest.approx(1 + 0.1 ** ((t - 1) / 200), rel=1e-12)
+        upper += float(optimizer.diagnostics["trust"]) == pytest.approx(1 + 0.1 ** ((t - 1) / 200), rel=1e-12)
     assert upper / 200 > 0.9
 
 
@@ -332,13 +332,13 @@ def test_a_loss_that_is_not_finite_leaves_the_trust_region(value):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(inputs), targets)
         loss.backward()
-        before = optimizer.diagnostics.get("trust", 1.0)
+        before = float(optimizer.diagnostics.get("trust", 1.0))
         optimizer.step(value if k in (0, 5) else loss)
         if k == 5:
             bound = 1 + 0.1 ** (5 / 20)
-            assert optimizer.diagnostics["trust"] == pytest.approx(min(before, bound))
+            assert float(optimizer.diagnostics["trust"]) == pytest.approx(min(before, bound))
     assert all(p.isfinite().all() for p in model.parameters())
-    assert 0.9 <= optimizer.diagnostics["trust"] <= 2
+    assert 0.9 <= float(optimizer.diagnostics["trust"]) <= 2
 
 
 def test_overflowing_second_moments_make_no_nan():
