@@ -9,7 +9,7 @@ from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
 from lehi_cli.render.table import Table, to_markdown
 
-VERBS = ("compare", "train", "report", "tasks", "optims", "data")
+VERBS = ("compare", "train", "sweep", "report", "tasks", "optims", "data")
 
 
 def print_help() -> None:
