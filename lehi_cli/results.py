@@ -77,7 +77,7 @@ class Section:
     @property
     def is_fake(self) -> bool:
         """Whether the runs were on synthetic data in place of the task's own."""
-        return self.runs[0].is_fake
+        return any(run.is_fake for run in self.runs)
 
     @property
     def runs(self) -> list[StoredRun]:

@@ -220,7 +220,8 @@ class RunSpec:
     """One run: a task, an optimizer with all its options filled in, a seed, and the arithmetic.
 
     `optimizer_code` is the hash of the optimizer's own source when it is not torch's; `optimizer_origin` is the file it
-    is in when it was named by a path.
+    is in when it was named by a path. `peers` are the ids of runs that this one is measured against while it trains,
+    to be ended early when it is hopeless; empty for a run that always goes to its end, and no part of the identity.
     """
 
     task: TaskSpec
@@ -229,6 +230,7 @@ class RunSpec:
     precision: str = "fp32"
     optimizer_code: str = ""
     optimizer_origin: str = ""
+    peers: tuple[str, ...] = ()
 
     PRECISIONS = ("fp32", "bf16")
 

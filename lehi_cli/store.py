@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 DONE = ("ok", "diverged")
+PRUNED = "pruned"
 FAILED = ("error", "oom", "timeout", "interrupted", "killed")
-STATUSES = ("planned", "running", *DONE, *FAILED)
+STATUSES = ("planned", "running", *DONE, PRUNED, *FAILED)
 FREE_BYTES = 16 * 2**20
 SHARD_ROWS = 2000
 STALE_SECONDS = 600.0
@@ -64,8 +65,13 @@ class StoredRun:
 
     @property
     def is_fake(self) -> bool:
-        """Whether its data was synthetic in place of the task's own."""
-        return bool(self.spec["task"]["data"].get("fake"))
+        """Whether its data was synthetic in place of the task's own, or its results were."""
+        return bool(self.spec["task"]["data"].get("fake")) or self.is_mock
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether nothing was trained and its results are made up."""
+        return bool(self.environment.get("mock"))
 
     @property
     def budget(self) -> str:
@@ -218,8 +224,9 @@ class Recorder:
         self._shards = 0
         self._rows: list[dict[str, Any]] = []
         lr = run.optimizer.options.get("lr")
+        fake = run.task.data.get("fake") or environment.get("mock")
         self._fixed = {
-            "run_id": run.run_id, "task": run.task.name, "data": "fake" if run.task.data.get("fake") else "real",
+            "run_id": run.run_id, "task": run.task.name, "data": "fake" if fake else "real",
             "optimizer": run.optimizer.name, "label": run.label,
             "lr": lr if isinstance(lr, float) else None, "seed": run.seed,
         }  # fmt: skip
@@ -252,6 +259,27 @@ class Recorder:
             self._shards += 1
             self._rows = []
         os.utime(self._folder / "run.json")
+
+    def receive(self, files: Mapping[str, bytes], remarks: Mapping[str, Any]) -> None:
+        """Take over what another machine recorded of this run: its shards as they are, then its final state.
+
+        Args:
+            files: `run.json` and the shards, by name.
+            remarks: what is to be added to the run's environment.
+
+        Raises:
+            StoreError: when it is the record of another run, or of one that did not end.
+        """
+        state = json.loads(files["run.json"])
+        if state["run_id"] != self.state["run_id"] or state["status"] not in (*DONE, PRUNED, *FAILED):
+            raise StoreError(f"run {self.state['run_id']} came back as run {state['run_id']}, {state['status']}")
+        for name in sorted(files):
+            if name.startswith("metrics-") and name == Path(name).name:
+                with _replacing(self._folder / name) as temporary:
+                    temporary.write_bytes(files[name])
+        state["environment"] = {**state["environment"], **remarks}
+        self.state = state
+        self._write_state()
 
     def finish(self, status: str, outcome: Mapping[str, Any], error: Mapping[str, str]) -> None:
         """Write what is left and the run's final state."""

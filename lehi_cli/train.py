@@ -114,19 +114,25 @@ class Ticks:
 
 
 def train(
-    run: RunSpec, device: str, folder: Path, emit: Callable[[Row], None], pulse: Callable[[Pulse], None]
+    run: RunSpec,
+    device: str,
+    folder: Path,
+    emit: Callable[[Row], None],
+    pulse: Callable[[Pulse], None],
+    hopeless: Callable[[Row], bool] = lambda _: False,
 ) -> Outcome:
     """Train `run` on `device` with data from `folder`, handing each logged point to `emit` and progress to `pulse`.
 
     The loss is read from the device once per logged point, and once per pulse. A loss that is not finite ends the run
-    as `diverged`; the test split is touched only at the end of a run that did not.
+    as `diverged`, one that is `hopeless` after an evaluation as `pruned`; the test split is touched only at the end of
+    a run that was neither.
 
     Raises:
         LehiError: when data, model or optimizer cannot be built; anything the code of the task raises passes through.
     """
     training = Training(run, device, folder)
     logs, evaluations = Ticks(run.task.evaluations * LOGS_PER_EVALUATION), Ticks(run.task.evaluations)
-    clock, pulsed, healthy = training.clock, 0.0, True
+    clock, pulsed, healthy, pruned = training.clock, 0.0, True, False
     emit(training.evaluate("val"))
     for inputs, targets in training.batches():
         loss = training.step(inputs, targets)
@@ -137,15 +143,16 @@ def train(
         if healthy and evaluations.due(progress):
             emit(point := training.evaluate("val"))
             healthy = math.isfinite(point.loss)
+            pruned = healthy and hopeless(point)
         if clock.seconds - pulsed >= PULSE_SECONDS or progress >= 1:
             pulsed = clock.seconds
             pulse(Pulse(progress, clock.steps, loss.item(), pulsed))
-        if progress >= 1 or not healthy:
+        if progress >= 1 or not healthy or pruned:
             break
     clock.pause(device)
-    if healthy:
+    if healthy and not pruned:
         emit(training.evaluate("test"))
-    return training.outcome("ok" if healthy else "diverged")
+    return training.outcome("pruned" if pruned else "ok" if healthy else "diverged")
 
 
 class Training:

@@ -17,7 +17,7 @@ from .registry.record import OptimizerRecord
 from .sensitivity import LAST
 from .space import Dimension, Search, dimension
 from .specs import OptimSpec, RunSpec
-from .store import Store, StoredRun
+from .store import PRUNED, Store, StoredRun
 
 SEED = 100_000
 """Seed of tuning runs: apart from those of a comparison, which count from 0."""
@@ -68,9 +68,14 @@ class Tuned:
         return sum(trial.passes for trial in self.trials)
 
     @property
+    def pruned(self) -> int:
+        """Trials that were ended early."""
+        return sum(PRUNED in trial.statuses for trial in self.trials)
+
+    @property
     def lost(self) -> int:
         """Trials that diverged or failed."""
-        return sum(not math.isfinite(trial.value) for trial in self.trials)
+        return sum(not math.isfinite(trial.value) for trial in self.trials) - self.pruned
 
     def edges(self) -> list[tuple[Dimension, str]]:
         """Dimensions in which the best trial is the lowest or highest tried, and the flag that widens them."""
@@ -129,6 +134,7 @@ def tune(
     train: Callable[[Sequence[RunSpec]], None],
     store: Store,
     at_once: int = 1,
+    prune: bool = False,
 ) -> list[Tuned]:
     """Try `count` settings of every optimizer on the request's one task.
 
@@ -140,6 +146,7 @@ def tune(
         train: trains what the store does not have.
         store: where the results are.
         at_once: trials of each optimizer that an adaptive sampler draws before it sees results.
+        prune: end hopeless trials early; a pruned trial is worth infinity.
 
     Raises:
         UsageError: for an empty space, and as `plan`.
@@ -150,9 +157,8 @@ def tune(
     while left > 0:
         size = min(left, at_once) if sampler in ADAPTIVE else left
         drawn = [[search.ask() for _ in range(size)] for search in searches]
-        trials = list(
-            run_trials(replace(request, optimizers=[spec for specs in drawn for spec in specs]), train, store)
-        )
+        specs = [spec for of_one in drawn for spec in of_one]
+        trials = list(run_trials(replace(request, optimizers=specs), train, store, prune))
         for i, search in enumerate(searches):
             for spec, trial in zip(drawn[i], trials[i * size : (i + 1) * size], strict=True):
                 search.tell(spec, trial.value)
@@ -165,13 +171,23 @@ def tune(
     ]
 
 
-def run_trials(request: Request, train: Callable[[Sequence[RunSpec]], None], store: Store) -> Iterable[Trial]:
+def run_trials(
+    request: Request, train: Callable[[Sequence[RunSpec]], None], store: Store, prune: bool = False
+) -> Iterable[Trial]:
     """Train the request's optimizers and say what each came to."""
     runs = plan(request)
+    if prune:
+        runs = [replace(run, peers=_peers(run, runs)) for run in runs]
     train(runs)
     for i, spec in enumerate(request.optimizers):
         found = [store.find(run.run_id) for run in runs[i :: len(request.optimizers)]]
         yield trial_of(spec, [run for run in found if run is not None], store)
+
+
+def _peers(run: RunSpec, runs: Sequence[RunSpec]) -> tuple[str, ...]:
+    """Other settings of the same optimizer at the same seed."""
+    same = (other for other in runs if other.seed == run.seed and other.optimizer.name == run.optimizer.name)
+    return tuple(other.run_id for other in same if other.run_id != run.run_id)
 
 
 def trial_of(spec: OptimSpec, runs: Sequence[StoredRun], store: Store) -> Trial:

@@ -265,3 +265,42 @@ def test_killed_is_recorded_even_before_the_run_could_write(store: Store, run: R
     found = store.find(run.run_id)
     assert found is not None
     assert (found.status, found.error["message"]) == ("killed", "SIGKILL")
+
+
+def travelled(folder: Path, run: RunSpec, status: str = "ok") -> dict[str, bytes]:
+    """A run's record as another machine would send it."""
+    recorder = begin(Store(folder), run)
+    recorder.add(ROW, {"accuracy": 0.9})
+    recorder.finish(status, {"steps": 3}, {})
+    return {path.name: path.read_bytes() for path in (folder / run.run_id).iterdir()}
+
+
+def test_a_record_from_elsewhere_is_taken_over(store: Store, run: RunSpec, tmp_path: Path) -> None:
+    recorder = begin(store, run)
+    recorder.receive(travelled(tmp_path / "elsewhere", run), {"retries": 1})
+    found = store.find(run.run_id)
+    assert found is not None
+    assert (found.status, found.outcome, found.environment) == ("ok", {"steps": 3}, {"device": "cpu", "retries": 1})
+    assert store.metrics(found).curve("val", "accuracy") == ([3], [0.9])
+    assert store.claim(run, {}) is None
+
+
+def test_a_record_of_another_run_is_refused(store: Store, run: RunSpec, tmp_path: Path) -> None:
+    recorder = begin(store, run)
+    with pytest.raises(StoreError, match="came back as run"):
+        recorder.receive(travelled(tmp_path / "elsewhere", runs_of("sgd")[0]), {})
+    with pytest.raises(StoreError, match="running"):
+        recorder.receive({"run.json": (store.root / run.run_id / "run.json").read_bytes()}, {})
+
+
+def test_made_up_results_are_marked(store: Store, run: RunSpec) -> None:
+    recorder = store.claim(run, {"mock": True})
+    assert recorder is not None
+    recorder.add(ROW, {})
+    recorder.finish("ok", {}, {})
+    found = store.find(run.run_id)
+    assert found is not None
+    assert found.is_mock
+    assert found.is_fake
+    (shard,) = found.folder.glob("metrics-*.parquet")
+    assert pq.read_table(shard, partitioning=None).to_pylist()[0]["data"] == "fake"

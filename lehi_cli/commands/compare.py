@@ -12,7 +12,7 @@ from lehi_cli.specs import parse_optimizers
 
 from .flow import run_and_show
 from .options import RunOptions, choice, takes_run_options
-from .search import compare_tuned
+from .search import Trials, compare_tuned
 
 Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
 Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
@@ -24,6 +24,8 @@ Space = Annotated[
     list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
 ]
 
+Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
+
 
 @takes_run_options
 def compare(
@@ -33,6 +35,7 @@ def compare(
     tune: Tune = None,
     sampler: Sampler = "sobol",
     space: Space = None,
+    prune: Prune = False,
 ) -> None:
     """Compare optimizers on the same task, from the same weights, on the same batches."""
     specs = parse_optimizers(optims)
@@ -40,8 +43,9 @@ def compare(
         raise UsageError("compare needs at least two optimizers", "lehi train runs a single one")
     request = options.request(specs, seeds)
     if tune is not None:
-        compare_tuned(request, options, tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()))
+        trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
+        compare_tuned(request, options, trials)
         return
-    if space:
-        raise UsageError("--space goes with --tune", "for example --tune 16")
+    if space or prune:
+        raise UsageError(f"{'--space' if space else '--prune'} goes with --tune", "for example --tune 16")
     run_and_show(request, options)

@@ -64,7 +64,7 @@ class Session:
         Raises:
             typer.Exit: on Ctrl-C, after what was running was stored and what to type was said.
         """
-        done, missing = ([], runs) if self.settings.fresh else split(runs, self.store)
+        done, missing = ([], runs) if self.settings.fresh else split(runs, self.store, self.settings.is_mock)
         self._reused |= {run.run_id for run in done} - self._trained
         self._trained |= {run.run_id for run in missing}
         with watcher(self.errors, len(missing), self.options.quiet) as watch:
@@ -81,7 +81,8 @@ class Session:
 
     def say_interrupted(self) -> None:
         """What to type after Ctrl-C."""
-        command = shlex.join(["lehi", *TYPED.get()])
+        again = [word for word in TYPED.get() if word != "--no-cache"]  # which would train all of it once more
+        command = shlex.join(["lehi", *again])
         self.errors.print(
             f"interrupted; to go on with what is missing: {command}", markup=False, highlight=False, soft_wrap=True
         )
@@ -191,7 +192,7 @@ def say(console: Console, notices: Sequence[Notice]) -> None:
 
 def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> None:
     """The plan as a table: what would be trained, what is already there, and what the rest will cost."""
-    done, missing = split(runs, session.store)
+    done, missing = split(runs, session.store, session.settings.is_mock)
     kept = {run.run_id for run in done}
     costs = estimates(missing, session.settings)
     columns = [Column("task", right=False), Column("optimizer", right=False), Column("seed"), Column("budget")]
@@ -216,7 +217,7 @@ def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> No
 
 def estimates(runs: Sequence[RunSpec], settings: Settings) -> dict[str, Cost | str]:
     """Expected cost of each run, from a few steps."""
-    if not runs:
+    if not runs or settings.is_mock:
         return {}
     from lehi_cli.execute.environment import pick_device
     from lehi_cli.execute.estimate import estimate_costs

@@ -7,7 +7,8 @@ typer sees them as options of their own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -23,6 +24,8 @@ from lehi_cli.specs import Budget, OptimSpec, parse_seeds
 
 AXES = ("passes", "steps", "seconds")
 DEFAULT_RUNS = Path("runs")
+TYPED: ContextVar[Sequence[str]] = ContextVar("TYPED", default=())
+"""What was typed after `lehi`, to be shown to whoever wants to go on with it."""
 
 Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE)]
@@ -45,7 +48,15 @@ class RunOptions:
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
     precision: Annotated[str, typer.Option(help="fp32, or bf16 for the forward pass under autocast.")] = "fp32"
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1
-    executor: Annotated[str, typer.Option(help="auto, serial or pool.")] = "auto"
+    executor: Annotated[
+        str, typer.Option(help="auto, serial, pool, ray, or mock: made-up results, to try out a plan.")
+    ] = "auto"
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Torch threads of a large task's run; by default cores / jobs.")
+    ] = None
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster as host:port; auto for the one here, or a new one.")
+    ] = None
     runs: Runs = DEFAULT_RUNS
     data_dir: DataDir = None
     fake_data: Annotated[
@@ -56,6 +67,7 @@ class RunOptions:
         False
     )
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False
+    yes: Annotated[bool, typer.Option("--yes", help="Start a plan of many runs without asking.")] = False
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Train again what the run folder already has.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no hints.")] = False
     json: Json = False
@@ -77,7 +89,13 @@ class RunOptions:
     def settings(self) -> Settings:
         """How to carry it out."""
         return Settings(
-            self.device, choice(self.executor, EXECUTORS, "--executor"), self.jobs, self.no_cache, self.data_dir
+            device=self.device,
+            executor=choice(self.executor, EXECUTORS, "--executor"),
+            jobs=self.jobs,
+            fresh=self.no_cache,
+            data=self.data_dir,
+            threads=self.threads,
+            ray_address=self.ray_address,
         )
 
     def _budget(self) -> Budget | None:

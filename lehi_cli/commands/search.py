@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import typer
 from rich.console import Console
@@ -18,41 +18,54 @@ from lehi_cli.tuning import SEED, Tuned, space_of, tune
 from .flow import Session, View, check_size, finish, or_with_fake_data, say_registry, show_plan
 from .options import AXES, RunOptions, choice
 
-Space = Mapping[tuple[str, str], Dimension]
+
+@dataclass(frozen=True)
+class Trials:
+    """How many trials of every optimizer, drawn how, from what, and whether hopeless ones are ended early."""
+
+    count: int
+    sampler: str
+    space: Mapping[tuple[str, str], Dimension]
+    prune: bool = False
+
+    def run(self, request: Request, train: Callable[[Sequence[RunSpec]], None], session: Session) -> list[Tuned]:
+        """Tune on the request's one task."""
+        jobs = session.settings.jobs
+        return tune(request, self.space, self.count, self.sampler, train, session.store, jobs, self.prune)
 
 
-def sweep_trials(request: Request, options: RunOptions, trials: int, sampler: str, space: Space) -> None:
-    """Draw `trials` settings of every optimizer, train them, and show all of them."""
-    session = _begin(request, options, trials, space, finals=0)
+def sweep_trials(request: Request, options: RunOptions, trials: Trials) -> None:
+    """Draw settings of every optimizer, train them, and show all of them."""
+    session = _begin(request, options, trials, finals=0)
     view = View(choice(options.x, AXES, "--x"), options.json, sweep=True)
 
     def run(request: Request) -> None:
         if options.dry_run:
-            _show_first(request, session, trials, sampler, space)
+            _show_first(request, session, trials)
             return
         seen: list[RunSpec] = []
-        tuned, interrupted = _tune(session, request, trials, sampler, space, seen)
+        tuned, interrupted = _tune(session, request, trials, seen)
         if not options.json:
-            print_tuning(Console(), tuned)
+            print_tuning(Console(), tuned, trials.sampler)
         finish(session, seen, replace(view, extra={"tuning": tuning_content(tuned)}), interrupted)
 
     or_with_fake_data(run, request, session)
 
 
-def compare_tuned(request: Request, options: RunOptions, trials: int, sampler: str, space: Space) -> None:
+def compare_tuned(request: Request, options: RunOptions, trials: Trials) -> None:
     """Tune every optimizer with the same number of trials, then compare the winners on seeds tuning never saw."""
     if SEED in request.seeds:
         raise UsageError(f"seed {SEED} is the one that tuning uses", "choose other seeds for the comparison")
-    session = _begin(request, options, trials, space, finals=len(request.seeds))
+    session = _begin(request, options, trials, finals=len(request.seeds))
     view = View(choice(options.x, AXES, "--x"), options.json)
 
     def run(request: Request) -> None:
         tuning = replace(request, seeds=(SEED,))
         if options.dry_run:
-            _show_first(tuning, session, trials, sampler, space)
+            _show_first(tuning, session, trials)
             Console().print(_then(request), highlight=False)
             return
-        tuned, interrupted = _tune(session, tuning, trials, sampler, space, [])
+        tuned, interrupted = _tune(session, tuning, trials, [])
         if interrupted:
             session.say_interrupted()
             raise typer.Exit(Exit.INTERRUPTED)
@@ -62,7 +75,7 @@ def compare_tuned(request: Request, options: RunOptions, trials: int, sampler: s
         except KeyboardInterrupt:
             interrupted = True
         if not options.json:
-            print_tuning(Console(), tuned, _final_passes(session, runs))
+            print_tuning(Console(), tuned, trials.sampler, _final_passes(session, runs))
         finish(session, runs, replace(view, extra={"tuning": tuning_content(tuned)}), interrupted)
 
     or_with_fake_data(run, request, session)
@@ -73,25 +86,23 @@ def _then(request: Request) -> str:
     return f"then {count} runs: the winners on seeds {', '.join(map(str, request.seeds))}"
 
 
-def _begin(request: Request, options: RunOptions, trials: int, space: Space, finals: int) -> Session:
+def _begin(request: Request, options: RunOptions, trials: Trials, finals: int) -> Session:
     """See that the request makes sense before anything is trained."""
-    if trials < 1:
-        raise UsageError(f"{trials} trials", "at least one is needed")
+    if trials.count < 1:
+        raise UsageError(f"{trials.count} trials", "at least one is needed")
     names = {name for spec in request.optimizers for name in (spec.name, spec.label)}
-    for target, name in space:
+    for target, name in trials.space:
         if target and target not in names:
             raise UsageError(f"--space {target}.{name}: no optimizer {target!r} here")
     for spec in request.optimizers:
-        space_of(spec, space)
+        space_of(spec, trials.space)
     session = Session(options)
     say_registry(session.errors)
-    check_size(len(request.tasks) * len(request.optimizers) * (trials * len(request.seeds) + finals), options)
+    check_size(len(request.tasks) * len(request.optimizers) * (trials.count * len(request.seeds) + finals), options)
     return session
 
 
-def _tune(
-    session: Session, request: Request, trials: int, sampler: str, space: Space, seen: list[RunSpec]
-) -> tuple[list[Tuned], bool]:
+def _tune(session: Session, request: Request, trials: Trials, seen: list[RunSpec]) -> tuple[list[Tuned], bool]:
     """Tune on each task; what was trained is added to `seen`. Second: whether it was interrupted."""
     tuned: list[Tuned] = []
 
@@ -102,7 +113,7 @@ def _tune(
     for task in request.tasks:
         one = replace(request, tasks=[task])
         try:
-            tuned += tune(one, space, trials, sampler, train, session.store, session.settings.jobs)
+            tuned += trials.run(one, train, session)
         except KeyboardInterrupt:
             return tuned, True
     return tuned, False
@@ -128,7 +139,7 @@ class _Planned(Exception):  # noqa: N818  (no error: it stops the tuning where i
     pass
 
 
-def _show_first(request: Request, session: Session, trials: int, sampler: str, space: Space) -> None:
+def _show_first(request: Request, session: Session, trials: Trials) -> None:
     """The plan of the trials; of an adaptive sampler those of its first round."""
     first: list[RunSpec] = []
 
@@ -138,9 +149,11 @@ def _show_first(request: Request, session: Session, trials: int, sampler: str, s
 
     for task in request.tasks:
         try:
-            tune(replace(request, tasks=[task]), space, trials, sampler, stop, session.store, session.settings.jobs)
+            trials.run(replace(request, tasks=[task]), stop, session)
         except _Planned:
             continue
     show_plan(Console(), first, session)
-    if len(first) < len(request.tasks) * len(request.optimizers) * trials * len(request.seeds):
-        Console().print(f"{sampler} draws the rest of {trials} trials each as results come in", highlight=False)
+    if len(first) < len(request.tasks) * len(request.optimizers) * trials.count * len(request.seeds):
+        Console().print(
+            f"{trials.sampler} draws the rest of {trials.count} trials each as results come in", highlight=False
+        )

@@ -13,7 +13,7 @@ from lehi_cli.specs import OptimSpec, parse_optimizers
 
 from .flow import run_and_show
 from .options import RunOptions, choice, takes_run_options
-from .search import sweep_trials
+from .search import Trials, sweep_trials
 
 Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
 Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
@@ -21,11 +21,13 @@ Over = Annotated[
     list[str] | None,
     typer.Option(help="A grid: lr=1e-5..1e-1/log9, factor=rademacher,sampled, or adam.eps=1e-8,1e-6; repeatable."),
 ]
-Trials = Annotated[int | None, typer.Option(help="Settings to draw from each optimizer's tuning space.")]
+Count = Annotated[int | None, typer.Option(help="Settings to draw from each optimizer's tuning space.")]
 Sampler = Annotated[str, typer.Option(help="How to draw them: sobol, random or tpe.")]
 Space = Annotated[
     list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
 ]
+
+Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
 
 
 @takes_run_options
@@ -33,9 +35,10 @@ def sweep(
     options: RunOptions,
     optims: Optims = "lehi,adam",
     over: Over = None,
-    trials: Trials = None,
+    trials: Count = None,
     sampler: Sampler = "sobol",
     space: Space = None,
+    prune: Prune = False,
     seeds: Seeds = "1",
 ) -> None:
     """Train optimizers over a grid of settings, or over settings drawn from their tuning spaces."""
@@ -46,8 +49,11 @@ def sweep(
     specs = parse_optimizers(optims)
     if trials is not None:
         request = options.request(specs, seeds)
-        sweep_trials(request, options, trials, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()))
+        drawn = Trials(trials, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
+        sweep_trials(request, options, drawn)
         return
+    if prune:
+        raise UsageError("--prune goes with --trials", "a grid is shown whole")
     if space:
         raise UsageError("--space goes with --trials", "a grid is written --over option=values")
     axes = parse_axes(over or ())

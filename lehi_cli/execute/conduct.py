@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lehi_cli.data.folder import data_folder
-from lehi_cli.errors import Notice
+from lehi_cli.errors import Notice, UsageError
 from lehi_cli.specs import RunSpec
-from lehi_cli.store import DONE, Store
+from lehi_cli.store import DONE, PRUNED, Store, StoredRun
 
-from .place import Place
+from .executor import Executor
+from .place import Place, cores
 from .watch import Watcher
 
-EXECUTORS = ("auto", "serial", "pool")
+EXECUTORS = ("auto", "serial", "pool", "ray", "mock")
 WAIT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to carry out a plan; none of it can change a number, except the device.
+    """How to carry out a plan; none of it can change a number, except the device and, for large tasks, the threads.
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        executor: `serial`, `pool`, or `auto`: a pool when there is more than one job.
-        jobs: runs at a time.
+        executor: `serial`, `pool`, `ray`, `mock`, or `auto`: Ray when there is an address, a pool when there is more
+            than one job, else serial.
+        jobs: runs at a time; under Ray, into how many shares large runs divide a node.
         fresh: train again what the store already has.
         data: folder of the data sets; None for `LEHI_DATA` or the user's cache folder.
+        threads: torch threads of a run whose task does not declare its own; None for the cores divided by the jobs.
+        ray_address: `auto`, or `host:port` of a cluster; None for `auto` when the executor is `ray`.
     """
 
     device: str = "auto"
@@ -36,16 +40,29 @@ class Settings:
     jobs: int = 1
     fresh: bool = False
     data: Path | None = None
+    threads: int | None = None
+    ray_address: str | None = None
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether results are to be made up."""
+        return self.executor == "mock"
 
 
-def split(runs: Sequence[RunSpec], store: Store) -> tuple[list[RunSpec], list[RunSpec]]:
-    """The runs the store already has, and those that have to be trained."""
+def split(runs: Sequence[RunSpec], store: Store, mock: bool = False) -> tuple[list[RunSpec], list[RunSpec]]:
+    """The runs the store already has, and those that have to be trained; made-up results count only for a `mock`."""
     done: list[RunSpec] = []
     missing: list[RunSpec] = []
     for run in runs:
-        stored = store.find(run.run_id)
-        (done if stored is not None and stored.status in DONE else missing).append(run)
+        (done if _is_done(run, store.find(run.run_id), mock) else missing).append(run)
     return done, missing
+
+
+def _is_done(run: RunSpec, stored: StoredRun | None, mock: bool) -> bool:
+    """A run that was pruned is done for whoever prunes, and not for others."""
+    if stored is None or (stored.is_mock and not mock):
+        return False
+    return stored.status in DONE or (stored.status == PRUNED and bool(run.peers))
 
 
 def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Watcher) -> None:
@@ -57,41 +74,79 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
         StoreError: when the store cannot be written to.
         KeyboardInterrupt: after what was running was stored as interrupted.
     """
-    missing = list(runs) if settings.fresh else split(runs, store)[1]
+    missing = list(runs) if settings.fresh else split(runs, store, settings.is_mock)[1]
     if not missing:
         return
+    if _is_ray(settings) and any(run.peers for run in missing):
+        raise UsageError("--prune needs the results of other runs, which Ray's nodes do not have", "--executor pool")
+    executor = _executor(settings, missing)
+    place = _place(settings)
+    if not settings.is_mock:
+        from .preflight import preflight
+
+        # What Ray trains on is for its nodes to say; whether everything can be built is seen here.
+        preflight(missing, replace(place, device="cpu") if _is_ray(settings) else place)
+    store.prepare()
+    _make_way(missing, store, settings)
+    executor.run(missing, place, store, watch)
+    _await_others(missing, place, store, executor, watch)
+
+
+def _is_ray(settings: Settings) -> bool:
+    return settings.executor == "ray" or (settings.executor == "auto" and settings.ray_address is not None)
+
+
+def _executor(settings: Settings, runs: Sequence[RunSpec]) -> Executor:
+    """What the settings ask for, ready to run; each is imported only when it is wanted."""
+    if _is_ray(settings):
+        from .ray_cluster import Ray
+
+        return Ray(settings.ray_address or "auto", settings.jobs)
+    if settings.ray_address is not None:
+        raise UsageError("--ray-address is for --executor ray", f"not for --executor {settings.executor}")
+    if settings.executor == "mock":
+        from .mock import Mock
+
+        return Mock()
+    if settings.executor == "pool" or (settings.executor == "auto" and min(settings.jobs, len(runs)) > 1):
+        from .pool import Pool
+
+        return Pool(settings.jobs, {reference for run in runs for reference in run.task.code})
+    from .serial import Serial
+
+    return Serial()
+
+
+def _place(settings: Settings) -> Place:
+    """Where the runs are trained. Threads follow from the settings alone: not from how many runs are missing."""
+    data = data_folder(settings.data)
+    if settings.is_mock or _is_ray(settings):
+        return Place(settings.device, data, settings.threads)
     # Only now is torch needed: a plan that is answered from the store never pays for its import.
     from .environment import pick_device
-    from .preflight import preflight
 
-    place = Place(pick_device(settings.device), data_folder(settings.data))
-    preflight(missing, place)
-    store.prepare()
-    if settings.fresh:
-        for run in missing:
+    jobs = 1 if settings.executor == "serial" else settings.jobs
+    return Place(pick_device(settings.device), data, settings.threads or max(1, cores() // jobs))
+
+
+def _make_way(runs: Sequence[RunSpec], store: Store, settings: Settings) -> None:
+    """Discard stored runs that are to be made again: all of them, or those whose results were made up."""
+    for run in runs:
+        stored = store.find(run.run_id)
+        if stored is not None and (settings.fresh or stored.is_mock):
             store.discard(run.run_id)
-    _train(missing, place, store, settings, watch)
-    _await_others(missing, place, store, settings, watch)
 
 
-def _train(runs: Sequence[RunSpec], place: Place, store: Store, settings: Settings, watch: Watcher) -> None:
-    if settings.executor == "pool" or (settings.executor == "auto" and min(settings.jobs, len(runs)) > 1):
-        from .pool import run_pool
-
-        run_pool(runs, place, store, watch, settings.jobs)
-    else:
-        from .serial import run_serial
-
-        run_serial(runs, place, store, watch)
-
-
-def _await_others(runs: Sequence[RunSpec], place: Place, store: Store, settings: Settings, watch: Watcher) -> None:
+def _await_others(runs: Sequence[RunSpec], place: Place, store: Store, executor: Executor, watch: Watcher) -> None:
     """Wait for runs that another process was at; take over those it leaves unfinished."""
-    if others := [run for run in runs if _is_unfinished(run, store)]:
+    others = [run for run in runs if _is_unfinished(run, store)]
+    if others:
         watch.waiting(len(others))
-    while others := [run for run in runs if _is_unfinished(run, store)]:
+    while others:
         time.sleep(WAIT_SECONDS)
-        _train([run for run in others if not _is_running(run, store)], place, store, settings, watch)
+        if left := [run for run in others if not _is_running(run, store)]:
+            executor.run(left, place, store, watch)
+        others = [run for run in others if _is_unfinished(run, store)]
 
 
 def _is_running(run: RunSpec, store: Store) -> bool:
@@ -109,9 +164,14 @@ def differences(environments: Sequence[dict[str, object]]) -> list[Notice]:
     """A notice for every respect in which runs that are compared were made differently."""
     notices = []
     for key in ("device", "device_name", "threads", "torch", "lehi", "python"):
-        values = sorted({str(environment.get(key)) for environment in environments if environment})
+        values = sorted({_kind(key, environment.get(key)) for environment in environments if environment})
         if len(values) > 1:
             notices.append(
                 Notice(f"the runs differ in {key}: {', '.join(values)}", "--no-cache trains all of them anew")
             )
     return notices
+
+
+def _kind(key: str, value: object) -> str:
+    """The GPUs of one machine are one device: runs were dealt to them."""
+    return str(value).partition(":")[0] if key == "device" else str(value)

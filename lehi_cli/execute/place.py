@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Place:
-    """A device, and the folder that data sets are read from."""
+    """A device, the folder that data sets are read from, and the threads of a run.
+
+    Attributes:
+        device: where tensors live.
+        data: folder of the data sets.
+        threads: torch threads of a run whose task does not declare its own number; None for what torch would take.
+    """
 
     device: str
     data: Path
+    threads: int | None = None
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def deal(device: str, worker: int, gpus: int) -> str:
+    """The device of a worker: `cuda` stands for every GPU there is, dealt in turn; anything else is meant as it is."""
+    return f"cuda:{worker % gpus}" if device == "cuda" and gpus > 1 else device

@@ -7,11 +7,15 @@ only its own run with it: that run is marked `killed`, and a new worker takes it
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,32 +25,63 @@ from lehi_cli.errors import LehiError
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
 
-from .place import Place
+from .place import Place, deal
 from .watch import Watcher
 
-# A forked process would inherit torch's thread pools in a state they do not survive.
-_CONTEXT = multiprocessing.get_context("spawn")
+# Forked from this process, a worker would inherit torch's thread pools in a state they do not survive. Where it can be
+# had, a server that has imported torch and done nothing else is forked in its place: torch is then imported once, and
+# not by every worker, at the time at which this process imports it too.
+_FORKS = sys.platform == "linux"
+_CONTEXT = multiprocessing.get_context("forkserver") if _FORKS else multiprocessing.get_context("spawn")
 STOP_SECONDS = 10.0
+SLOW = {"lehi_cli.data.embedded": ("sklearn.datasets",)}  # what these modules import when they are called
 
 
-def run_pool(runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher, jobs: int) -> None:
-    """Train each of `runs` that nobody else is at, `jobs` at a time.
+class Pool:
+    """`jobs` runs at a time on this machine; several GPUs are dealt to the workers in turn.
 
-    Raises:
-        LehiError: what a worker could not record in the store.
-        KeyboardInterrupt: after the workers stored what they were at as interrupted.
+    Args:
+        jobs: runs at a time.
+        code: import strings that the runs will resolve; what is known to be slow to import for them is imported early.
     """
-    waiting = deque(runs)
-    workers = [_Worker(place, store.root) for _ in range(min(jobs, len(runs)))]
-    try:
-        for worker in workers:
-            worker.next(waiting)
-        while busy := {worker.pipe: worker for worker in workers if worker.run is not None}:
-            for pipe in wait(list(busy)):
-                _receive(busy[pipe], waiting, store, watch)  # type: ignore[index]
-    finally:
-        for worker in workers:
-            worker.stop()
+
+    def __init__(self, jobs: int, code: Iterable[str] = ()):
+        self._jobs = jobs
+        if _FORKS:
+            slow = {module for reference in code for module in SLOW.get(reference.partition(":")[0], ())}
+            _CONTEXT.set_forkserver_preload(["lehi_cli.execute.preload", *sorted(slow)])
+            with _deaf():
+                forkserver.ensure_running()
+
+    def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
+        """Train each of `runs` that nobody else is at, see `Executor`.
+
+        Raises:
+            LehiError: what a worker could not record in the store.
+            KeyboardInterrupt: after the workers stored what they were at as interrupted.
+        """
+        waiting = deque(runs)
+        gpus = _gpus(place.device)
+        places = [replace(place, device=deal(place.device, i, gpus)) for i in range(min(self._jobs, len(runs)))]
+        workers: list[_Worker] = []
+        try:
+            for dealt in places:
+                workers.append(_Worker(dealt, store.root))
+                workers[-1].next(waiting)
+            while busy := {worker.pipe: worker for worker in workers if worker.run is not None}:
+                for pipe in wait(list(busy)):
+                    _receive(busy[pipe], waiting, store, watch)  # type: ignore[index]
+        finally:
+            _dismiss(workers)
+
+
+def _gpus(device: str) -> int:
+    """How many GPUs `device` stands for."""
+    if device != "cuda":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _receive(worker: _Worker, waiting: deque[RunSpec], store: Store, watch: Watcher) -> None:
@@ -94,35 +129,57 @@ class _Worker:
 
     def restart(self) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_work, args=(theirs, self.place, self.root), daemon=True)
-        # Ctrl-C reaches every process of the terminal. Workers are born deaf to it, and told by `stop` instead.
-        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        # The server was started with the surroundings of its time; a worker gets those of now.
+        arguments = (theirs, self.place, self.root, dict(os.environ))
+        self.process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
+        with _deaf():
             self.process.start()
-        finally:
-            signal.signal(signal.SIGINT, heard)
         theirs.close()  # so that the worker's death closes the pipe
 
     def next(self, waiting: deque[RunSpec]) -> None:
+        """Hand down the next run, if there is one; that a worker is dead is found when it is listened to."""
         self.run = waiting.popleft() if waiting else None
         if self.run is not None:
-            self.pipe.send(self.run)
+            with suppress(OSError):
+                self.pipe.send(self.run)
 
     def stop(self) -> None:
-        """End the process: an idle one leaves when its pipe closes, a busy one stores its run as interrupted first."""
+        """Tell the process to end: an idle one leaves when its pipe closes, a busy one stores its run first."""
         self.pipe.close()
         if self.run is not None:
             self.process.terminate()
-        self.process.join(STOP_SECONDS)
-        self.process.kill()
-        self.process.join()
 
 
-def _work(pipe: Connection[Any, Any], place: Place, root: Path) -> None:
+def _dismiss(workers: Sequence[_Worker]) -> None:
+    """End all workers at once, with time to store what they are at; an interrupt ends that time."""
+    try:
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.process.join(STOP_SECONDS)
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let a process be born that does not hear Ctrl-C, which reaches all of a terminal; `stop` tells it instead."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: dict[str, str]) -> None:
     """Body of a worker: train what comes down the pipe until it closes."""
-    from .worker import execute
-
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
+    os.environ.clear()
+    os.environ.update(surroundings)
+    from .worker import execute
 
     def tell(kind: str, content: object = None) -> None:
         try:

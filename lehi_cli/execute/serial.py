@@ -13,9 +13,12 @@ from .watch import Watcher
 from .worker import execute
 
 
-def run_serial(runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
-    """Train each of `runs` that nobody else is at."""
-    for run in runs:
-        ended = execute(run, place, store, partial(watch.started, run), partial(watch.pulse, run))
-        if ended is not None:
-            watch.finished(run, *ended)
+class Serial:
+    """One run at a time."""
+
+    def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
+        """Train each of `runs` that nobody else is at, see `Executor`."""
+        for run in runs:
+            ended = execute(run, place, store, partial(watch.started, run), partial(watch.pulse, run))
+            if ended is not None:
+                watch.finished(run, *ended)

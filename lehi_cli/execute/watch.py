@@ -12,13 +12,16 @@ class Watcher(Protocol):
     """Told of every run's start, progress and end, in the process that asked for them."""
 
     def started(self, run: RunSpec) -> None:
-        """`run` is being trained."""
+        """`run` is being trained; said again when it is started anew."""
 
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
         """`run` got this far."""
 
     def finished(self, run: RunSpec, status: str, message: str) -> None:
         """`run` ended; `message` says what went wrong, if anything did."""
+
+    def retried(self, run: RunSpec, message: str) -> None:
+        """`run` was lost with the machine it was on, and starts again elsewhere; `message` says what happened."""
 
     def waiting(self, count: int) -> None:
         """`count` runs are being trained by another process; their results are waited for."""

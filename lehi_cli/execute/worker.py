@@ -9,6 +9,7 @@ from dataclasses import asdict
 import torch
 
 from lehi_cli.errors import LehiError, StoreError
+from lehi_cli.pruning import Pruner
 from lehi_cli.records import Pulse, Row
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Recorder, Store
@@ -16,6 +17,8 @@ from lehi_cli.train import train
 
 from .environment import environment
 from .place import Place
+
+TORCH_THREADS = torch.get_num_threads()
 
 
 def execute(
@@ -30,19 +33,26 @@ def execute(
         StoreError: when the store cannot be written to; nothing can be recorded then.
         KeyboardInterrupt: after the run was recorded as interrupted.
     """
-    if run.task.threads is not None:
-        torch.set_num_threads(run.task.threads)
+    # Said for every run: the one before may have set its own number.
+    torch.set_num_threads(run.task.threads or place.threads or TORCH_THREADS)
     try:
         recorder = store.claim(run, environment(place.device))
         if recorder is None:
             return None
-        started()
-        return _record(run, place, recorder, pulse)
+        hopeless = Pruner(store, run.peers, run.task.evaluations) if run.peers else _never
+        return _record(run, place, recorder, started, pulse, hopeless)
     except OSError as error:
         raise StoreError(f"cannot write run {run.run_id} to {store.root}: {error.strerror}") from error
 
 
-def _record(run: RunSpec, place: Place, recorder: Recorder, pulse: Callable[[Pulse], None]) -> tuple[str, str]:
+def _record(
+    run: RunSpec,
+    place: Place,
+    recorder: Recorder,
+    started: Callable[[], None],
+    pulse: Callable[[Pulse], None],
+    hopeless: Callable[[Row], bool],
+) -> tuple[str, str]:
     trouble: list[OSError] = []
 
     def emit(row: Row) -> None:
@@ -58,7 +68,8 @@ def _record(run: RunSpec, place: Place, recorder: Recorder, pulse: Callable[[Pul
         return status, f"{type(error).__name__}: {error}"
 
     try:
-        outcome = asdict(train(run, place.device, place.data, emit, pulse))
+        started()
+        outcome = asdict(train(run, place.device, place.data, emit, pulse, hopeless))
     except KeyboardInterrupt as error:
         finish("interrupted", error)
         raise
@@ -69,6 +80,10 @@ def _record(run: RunSpec, place: Place, recorder: Recorder, pulse: Callable[[Pul
     status = outcome.pop("status")
     recorder.finish(status, outcome, {})
     return status, ""
+
+
+def _never(_: Row) -> bool:
+    return False
 
 
 def _is_out_of_memory(error: Exception) -> bool:

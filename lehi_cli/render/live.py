@@ -1,81 +1,157 @@
-"""Progress while runs train: live bars on a terminal, one line per finished run in a log, nothing when asked."""
+"""Progress while runs train: a live view on a terminal, one line per finished run in a log, nothing when asked."""
 
 from __future__ import annotations
 
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.console import Console, Group
+from rich.live import Live as Screen
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from lehi_cli.records import Pulse
 from lehi_cli.specs import RunSpec
 
 NAME_WIDTH = 24
+BAR_WIDTH = 16
+RUNNING, FINISHED = 8, 5  # rows of each that are shown
+
+
+@dataclass
+class _Underway:
+    """A run that is being trained, and the last that was heard of it."""
+
+    run: RunSpec
+    since: float
+    pulse: Pulse | None = None
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A run that is not being trained any more."""
+
+    run: RunSpec
+    status: str
+    loss: float | None
+    seconds: float
 
 
 class Live:
-    """Bars for the runs under way and one for all of them; failures stay on the screen when they happen."""
+    """All runs in one bar, those under way with their loss, the last that finished; failures stay on the screen."""
 
-    def __init__(self, console: Console, total: int):
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=console,
-            transient=True,
-        )
+    def __init__(self, console: Console, total: int, now: Callable[[], float] = time.monotonic):
+        self._console = console
         self._total = total
-        self._done = 0
-        self._overall = self._progress.add_task("all runs".ljust(NAME_WIDTH), total=total, note="")
-        self._bars: dict[str, TaskID] = {}
-        self._partial: dict[str, float] = {}
+        self._now = now
+        self._since = now()
+        self._running: dict[str, _Underway] = {}
+        self._statuses: Counter[str] = Counter()
+        self._last: deque[_Ended] = deque(maxlen=FINISHED)
+        self._screen = Screen(
+            console=console, get_renderable=self._view, transient=True, refresh_per_second=10, vertical_overflow="crop"
+        )
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._since = self._now()
+        self._screen.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._screen.stop()
 
     def started(self, run: RunSpec) -> None:
-        """Add a bar."""
-        self._bars[run.run_id] = self._progress.add_task(_name(run), total=1.0, note="")
+        """Add a bar; one that was lost starts anew."""
+        self._running[run.run_id] = _Underway(run, self._now())
 
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
         """Move a bar."""
-        left = pulse.seconds * (1 - pulse.progress) / pulse.progress if pulse.progress else 0.0
-        speed = pulse.step / pulse.seconds if pulse.seconds else 0.0
-        note = f"loss {pulse.loss:<8.4g} {speed:>5.0f}/s {_clock(left):>5} left"
-        self._progress.update(self._bars[run.run_id], completed=pulse.progress, note=note)
-        self._partial[run.run_id] = pulse.progress
-        self._show_overall()
+        self._running[run.run_id].pulse = pulse
 
     def finished(self, run: RunSpec, status: str, message: str) -> None:
-        """Take a bar away; say so when the run did not end well."""
-        self._done += 1
-        self._partial.pop(run.run_id, None)
-        bar = self._bars.pop(run.run_id, None)
-        if bar is not None:
-            self._progress.remove_task(bar)
+        """Move a run to those that finished; say so at once when it did not end well."""
+        known = self._running.pop(run.run_id, None) or _Underway(run, self._now())
+        loss = known.pulse.loss if known.pulse else None
+        self._statuses[status] += 1
+        self._last.append(_Ended(run, status, loss, self._now() - known.since))
         if status != "ok":
-            self._progress.console.print(finished_line(run, status, message), markup=False, highlight=False)
-        self._show_overall()
+            self._console.print(finished_line(run, status, message), markup=False, highlight=False)
+
+    def retried(self, run: RunSpec, message: str) -> None:
+        """Say that a run starts again."""
+        self._console.print(retried_line(run, message), markup=False, highlight=False)
 
     def waiting(self, count: int) -> None:
         """Say that others are waited for."""
-        self._progress.console.print(waiting_line(count), highlight=False)
+        self._console.print(waiting_line(count), highlight=False)
 
     def refresh(self) -> None:
-        """Draw now; otherwise the bars are drawn ten times a second."""
-        self._progress.refresh()
+        """Draw now; otherwise it is drawn ten times a second."""
+        self._screen.refresh()
 
-    def _show_overall(self) -> None:
-        completed = self._done + sum(self._partial.values())
-        self._progress.update(self._overall, completed=completed, note=f"{self._done} of {self._total} done")
+    def _view(self) -> Group:
+        # This is drawn by a thread of rich's: it works on copies of what the watched process changes.
+        running, last = list(self._running.values()), list(self._last)
+        parts: list[Table | Text] = [self._bars(running)]
+        if len(running) > RUNNING:
+            parts.append(Text(f"… and {len(running) - RUNNING} more under way", style="dim"))
+        if last:
+            parts.append(_finished_table(last))
+            if (done := self._statuses.total()) > len(last):
+                counts = ", ".join(f"{count} {status}" for status, count in self._statuses.most_common())
+                parts.append(Text(f"the last {len(last)} of {done}: {counts}", style="dim"))
+        return Group(*parts)
+
+    def _bars(self, running: list[_Underway]) -> Table:
+        done = self._statuses.total()
+        completed = done + sum(item.pulse.progress for item in running if item.pulse)
+        table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True)
+        table.add_column(width=BAR_WIDTH)
+        table.add_column(justify="right", width=4)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        note = f"{done} of {self._total} done {self._left(completed)}".rstrip()
+        table.add_row(*_bar("all runs", completed / self._total if self._total else 1.0, note))
+        for item in running[:RUNNING]:
+            table.add_row(*_bar(_name(item.run), item.pulse.progress if item.pulse else 0.0, _note(item.pulse)))
+        return table
+
+    def _left(self, completed: float) -> str:
+        """The time left, if the rest goes as what was done so far."""
+        if not completed:
+            return ""
+        return f"{_clock((self._now() - self._since) * (self._total - completed) / completed):>5} left"
+
+
+def _bar(name: str, fraction: float, note: str) -> tuple[Text, ProgressBar, Text, Text]:
+    bar = ProgressBar(total=1.0, completed=fraction, width=BAR_WIDTH)
+    return Text(name.ljust(NAME_WIDTH)), bar, Text(f"{min(fraction, 1.0):>4.0%}"), Text(note)
+
+
+def _note(pulse: Pulse | None) -> str:
+    if pulse is None:
+        return ""
+    left = pulse.seconds * (1 - pulse.progress) / pulse.progress if pulse.progress else 0.0
+    speed = pulse.step / pulse.seconds if pulse.seconds else 0.0
+    return f"loss {pulse.loss:<8.4g} {speed:>5.0f}/s {_clock(left):>5} left"
+
+
+def _finished_table(last: list[_Ended]) -> Table:
+    """The last runs that finished, the newest last."""
+    table = Table.grid(padding=(0, 1))
+    for justify in ("left", "left", "right", "right"):
+        table.add_column(justify=justify, no_wrap=True)
+    for item in last:
+        loss = "" if item.loss is None else f"loss {item.loss:.4g}"
+        table.add_row(Text(_name(item.run)), Text(item.status.ljust(BAR_WIDTH)), Text(loss), Text(_clock(item.seconds)))
+    return table
 
 
 class Lines:
@@ -104,6 +180,10 @@ class Lines:
         line = f"[{self._done}/{self._total}] {finished_line(run, status, message)}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def retried(self, run: RunSpec, message: str) -> None:
+        """Say that a run starts again."""
+        self._console.print(retried_line(run, message), markup=False, highlight=False, soft_wrap=True)
+
     def waiting(self, count: int) -> None:
         """Say that others are waited for."""
         self._console.print(waiting_line(count), highlight=False)
@@ -115,16 +195,21 @@ class Quiet(Lines):
     def waiting(self, count: int) -> None:
         """Nothing is said."""
 
+    def retried(self, run: RunSpec, message: str) -> None:
+        """Nothing is said."""
+
     def finished(self, run: RunSpec, status: str, message: str) -> None:
         """Nothing is said."""
 
 
 def finished_line(run: RunSpec, status: str, message: str) -> str:
     """How a run ended, in one line."""
-    fake = " [FAKE DATA]" if run.task.data.get("fake") else ""
-    return f"{run.task.name}{fake} {run.label} seed {run.seed}: {status}" + (
-        f" ({message.splitlines()[0]})" if message else ""
-    )
+    return f"{_full_name(run)}: {status}" + (f" ({message.splitlines()[0]})" if message else "")
+
+
+def retried_line(run: RunSpec, message: str) -> str:
+    """That a run was lost and starts again, in one line."""
+    return f"{_full_name(run)}: {message}"
 
 
 def waiting_line(count: int) -> str:
@@ -136,6 +221,11 @@ def watcher(console: Console, total: int, quiet: bool) -> Live | Lines:
     """What suits the place the output goes to."""
     kind = Quiet if quiet else Live if console.is_terminal else Lines
     return kind(console, total)
+
+
+def _full_name(run: RunSpec) -> str:
+    fake = " [FAKE DATA]" if run.task.data.get("fake") else ""
+    return f"{run.task.name}{fake} {run.label} seed {run.seed}"
 
 
 def _name(run: RunSpec) -> str:

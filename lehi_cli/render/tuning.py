@@ -13,12 +13,16 @@ from lehi_cli.tuning import Tuned
 
 from .numbers import compact
 from .table import Column, Table, print_table
+from .tuning_curve import print_tuning_curves
 
 
 def print_tuning(
-    console: Console, tuned: Sequence[Tuned], final_passes: Mapping[tuple[str, str], float] | None = None
+    console: Console,
+    tuned: Sequence[Tuned],
+    sampler: str,
+    final_passes: Mapping[tuple[str, str], float] | None = None,
 ) -> None:
-    """A table for each task, and a word on every winner at the edge of its space."""
+    """For each task a table, a word on every winner at the edge of its space, and the tuning curves."""
     for task in dict.fromkeys(result.task for result in tuned):
         results = [result for result in tuned if result.task == task]
         console.print(f"[bold]{task}[/]  tuning, {len(results[0].trials)} trials each", highlight=False)
@@ -27,11 +31,12 @@ def print_tuning(
         for note in notes(results):
             console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
         console.print()
+        print_tuning_curves(console, results, sampler)
 
 
 def tuning_table(results: Sequence[Tuned], final_passes: Mapping[tuple[str, str], float] | None) -> Table:
     """Best setting, its value, and what was spent, for each optimizer."""
-    columns = [Column("optimizer", right=False), Column("trials"), Column("lost"), Column("val loss")]
+    columns = [Column("optimizer", right=False), Column("trials"), Column("lost"), Column("pruned"), Column("val loss")]
     columns += [Column("best setting", right=False, wraps=True), Column("tuning passes", 1)]
     if final_passes is not None:
         columns.append(Column("final passes", 1))
@@ -43,12 +48,22 @@ def tuning_table(results: Sequence[Tuned], final_passes: Mapping[tuple[str, str]
             if best
             else "-"
         )
-        row = [result.label, str(len(result.trials)), str(result.lost), compact(best.value) if best else "-"]
+        row = [
+            result.label,
+            str(len(result.trials)),
+            str(result.lost),
+            str(result.pruned),
+            compact(best.value) if best else "-",
+        ]
         row += [setting or "-", compact(round(result.passes, 1))]
         if final_passes is not None:
             row.append(compact(round(final_passes.get((result.task, result.label), 0.0), 1)))
         rows.append(row)
-    return Table(columns, rows, "val loss: mean of the last 3 evaluations of the best trial; lost: diverged or failed")
+    return Table(
+        columns,
+        rows,
+        "val loss: mean of the last 3 evaluations of the best trial; lost: diverged or failed, pruned: ended early",
+    )
 
 
 def notes(results: Sequence[Tuned]) -> list[str]:

@@ -11,10 +11,12 @@ import pytest
 
 from lehi_cli.plan import Request
 from lehi_cli.render.sensitivity import edge_notes
+from lehi_cli.render.tuning_curve import crossings, curve_table
 from lehi_cli.results import Section, arrange
 from lehi_cli.sensitivity import Line, Point, sensitivity
 from lehi_cli.space import parse_space
 from lehi_cli.specs import Budget, OptimSpec
+from lehi_cli.stats.tuning_curve import tuning_curve
 from lehi_cli.store import Store
 from lehi_cli.tuning import SEED, Trial, Tuned, space_of, tune
 
@@ -85,6 +87,8 @@ def test_trials(lehi: Callable, sampler: str) -> None:
     result = lehi("sweep", *SHORT, "--optims", "lehi,adam", "--trials", "3", "--sampler", sampler)
     assert result.code == 0, result.err
     assert "tuning, 3 trials each" in result.out
+    assert ("expected best validation loss after k trials" in result.out) == (sampler != "tpe")
+    assert ("trials drawn by tpe depend on each other" in result.out) == (sampler == "tpe")
     assert len(list(Path("runs").glob("*/run.json"))) == 6
 
 
@@ -211,3 +215,15 @@ def test_every_optimizer_gets_the_same_trials(tmp_path: Path) -> None:
     assert counted == [4, 4, 2]
     assert [len(result.trials) for result in results] == [5, 5]
     assert all(result.lost == 5 for result in results)  # nothing was trained
+
+
+def test_curves_that_cross_are_said_to() -> None:
+    early = tuning_curve([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    late = tuning_curve([0.5, 5.0, 5.0, 5.0, 5.0, math.inf])
+    (line,) = crossings(["early", "late"], [early, late])
+    assert line.startswith("late is expected to be ahead of early from ")
+    (level,) = crossings(["a", "b"], [early, early])
+    assert level == "a and b end level"
+    table = curve_table(["early", "late"], [early, late])
+    assert [row[0] for row in table.rows] == ["1", "2", "4", "6"]
+    assert table.rows[0][2].startswith("inf [")

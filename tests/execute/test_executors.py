@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,14 +13,19 @@ from cases import Recording, runs_of
 from lehi_cli.errors import StoreError, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, differences, split
 from lehi_cli.execute.environment import pick_device
-from lehi_cli.execute.place import Place
-from lehi_cli.execute.pool import run_pool
-from lehi_cli.execute.serial import run_serial
+from lehi_cli.execute.mock import Mock
+from lehi_cli.execute.place import Place, cores, deal
+from lehi_cli.execute.pool import Pool
+from lehi_cli.execute.serial import Serial
 from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.store import Store
+from lehi_cli.store import Store, StoredRun
 
+Python = Callable[..., subprocess.CompletedProcess[str]]
 HERE = Place("cpu", Path())
-MIXED = [*runs_of("lehi,lehibrid,adam,muon", seeds=2), *runs_of("lehi,adam", task="markov", budget=Budget("steps", 5))]
+MIXED = [
+    *runs_of("lehi,lehibrid,adam,muon", seeds=2),
+    *runs_of("lehi,lehibrid,adam,muon", task="markov", budget=Budget("steps", 5)),
+]
 
 
 def numbers(store: Store, runs: Sequence[RunSpec]) -> dict[str, list[dict[str, object]]]:
@@ -35,28 +41,28 @@ def numbers(store: Store, runs: Sequence[RunSpec]) -> dict[str, list[dict[str, o
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("serial"))
-    run_serial(MIXED, HERE, store, Recording())
+    Serial().run(MIXED, HERE, store, Recording())
     return store
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_a_pool_gives_the_numbers_of_a_serial_run(serial: Store, tmp_path: Path, jobs: int) -> None:
     store, watch = Store(tmp_path), Recording()
-    run_pool(MIXED, HERE, store, watch, jobs)
+    Pool(jobs).run(MIXED, HERE, store, watch)
     assert set(watch.ended().values()) == {("ok", "")}
     assert numbers(store, MIXED) == numbers(serial, MIXED)
 
 
 def test_a_second_serial_run_gives_the_numbers_of_the_first(serial: Store, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    run_serial(MIXED, HERE, store, Recording())
+    Serial().run(MIXED, HERE, store, Recording())
     assert numbers(store, MIXED) == numbers(serial, MIXED)
 
 
 def test_runs_are_watched_from_start_to_end(tmp_path: Path) -> None:
     (run,) = runs_of("adam")
     watch = Recording()
-    run_serial([run], HERE, Store(tmp_path), watch)
+    Serial().run([run], HERE, Store(tmp_path), watch)
     kinds = [kind for kind, _, _ in watch.events]
     assert kinds[0] == "started"
     assert kinds[-1] == "finished"
@@ -122,13 +128,96 @@ def test_a_killed_worker_takes_only_its_own_run_with_it(broken: str, tmp_path: P
     bad = runs_of("adam", task=broken, overrides=["model.fail=kill"])
     good = runs_of("sgd,adam", task=broken, seeds=2)
     store, watch = Store(tmp_path / "runs"), Recording()
-    run_pool([*bad, *good], HERE, store, watch, jobs=2)
+    Pool(2).run([*bad, *good], HERE, store, watch)
     assert watch.ended()[bad[0].run_id][0] == "killed"
     stored = store.find(bad[0].run_id)
     assert stored is not None
     assert stored.status == "killed"
     assert "SIGKILL" in stored.error["message"]
     assert [watch.ended()[run.run_id] for run in good] == [("ok", "")] * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Settings("cpu", "serial"), cores()),
+        (Settings("cpu", "serial", jobs=2), cores()),
+        (Settings("cpu", "pool", jobs=2), max(1, cores() // 2)),
+        (Settings("cpu", "pool", jobs=2, threads=3), 3),
+    ],
+)
+def test_threads_are_those_asked_for_and_recorded(
+    broken: str, tmp_path: Path, settings: Settings, expected: int
+) -> None:
+    small, large = runs_of("sgd"), runs_of("sgd", task=broken)
+    store = Store(tmp_path / "runs")
+    conduct([*small, *large], store, settings, Recording())
+    assert [run.environment["threads"] for run in stored(store, [*small, *large])] == [1, expected]
+
+
+def stored(store: Store, runs: Sequence[RunSpec]) -> list[StoredRun]:
+    found = [store.find(run.run_id) for run in runs]
+    assert None not in found
+    return found  # type: ignore[return-value]
+
+
+def test_gpus_are_dealt_in_turn() -> None:
+    assert [deal("cuda", worker, 2) for worker in range(5)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]
+    assert deal("cuda", 3, 1) == "cuda"
+    assert deal("cuda:1", 0, 4) == "cuda:1"
+    assert deal("cpu", 3, 4) == "cpu"
+
+
+def test_a_worker_has_the_surroundings_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "task.py").write_text(BROKEN.replace("self.fail = 0, fail", "self.fail = 0, os.environ['LEHI_TEST']"))
+    runs = runs_of("sgd,adam", task=str(tmp_path / "task.py"))
+    for fail, status in (("none", "ok"), ("raise", "error")):
+        monkeypatch.setenv("LEHI_TEST", fail)
+        store = Store(tmp_path / fail)
+        conduct(runs, store, Settings("cpu", "pool", jobs=2), Recording())
+        assert [run.status for run in stored(store, runs)] == [status, status]
+
+
+def test_made_up_results_are_the_same_every_time(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / name) for name in "ab"]
+    for store in stores:
+        watch = Recording()
+        conduct(MIXED, store, Settings(executor="mock"), watch)
+        assert set(watch.ended().values()) == {("ok", "")}
+    assert numbers(stores[0], MIXED) == numbers(stores[1], MIXED)
+    losses = [rows[-1]["loss"] for rows in numbers(stores[0], MIXED).values()]
+    assert len(set(losses)) == len(MIXED)
+    assert all(run.is_fake for run in stored(stores[0], MIXED))
+
+
+def test_made_up_results_are_not_taken_for_trained_ones(tmp_path: Path) -> None:
+    runs, store = runs_of("adam"), Store(tmp_path)
+    conduct(runs, store, Settings(executor="mock"), Recording())
+    assert split(runs, store) == ([], runs)
+    assert split(runs, store, mock=True) == (runs, [])
+    conduct(runs, store, Settings("cpu"), Recording())
+    assert not stored(store, runs)[0].is_mock
+    watch = Recording()
+    conduct(runs, store, Settings(executor="mock"), watch)
+    assert not watch.events
+    assert not stored(store, runs)[0].is_mock
+
+
+def test_a_plan_is_tried_out_without_torch(tmp_path: Path, python: Python) -> None:
+    code = """
+import sys
+from lehi_cli.cli import main
+try:
+    main(["compare", "--task", "digits,mnist", "--optims", "lehi,adam:lr=1e-4..1e-1/log8", "--seeds", "4",
+          "--executor", "mock", "--quiet"])
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.split() == ["False"]
+    assert "digits [FAKE DATA]" in done.stdout
+    assert len(list((tmp_path / "runs").iterdir())) == 2 * 9 * 4
 
 
 def test_finished_runs_are_reused_and_failed_ones_tried_again(broken: str, tmp_path: Path) -> None:
@@ -166,9 +255,9 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path: Path) -> N
 
 def test_a_store_that_fails_stops_the_work(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
-    for execute in (run_serial, lambda *arguments: run_pool(*arguments, 1)):
+    for executor in (Serial(), Pool(1), Mock()):
         with pytest.raises(StoreError, match="cannot write"):
-            execute(runs_of("adam"), HERE, Store(tmp_path / "runs"), Recording())
+            executor.run(runs_of("adam"), HERE, Store(tmp_path / "runs"), Recording())
 
 
 @pytest.mark.parametrize(
@@ -183,5 +272,6 @@ def test_devices_that_are_not_there_are_refused(name: str, message: str) -> None
 def test_runs_from_different_places_are_pointed_out() -> None:
     same = {"device": "cpu", "threads": 1, "torch": "2.15"}
     assert not differences([same, dict(same), {}])
+    assert not differences([same | {"device": "cuda:0"}, same | {"device": "cuda:1"}])
     (notice,) = differences([same, same | {"torch": "2.11"}])
     assert "torch: 2.11, 2.15" in notice.message

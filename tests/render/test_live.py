@@ -46,6 +46,52 @@ def test_a_terminal_shows_bars_and_keeps_failures() -> None:
     assert all(len(line) <= 80 for line in text.replace("\x1b[2K", "\n").splitlines() if "\x1b" not in line)
 
 
+def test_what_finished_stays_in_view_and_the_time_left_is_told() -> None:
+    terminal, stream = console(terminal=True)
+    now = [0.0]
+    watch = Live(terminal, 20, now=lambda: now[0])
+    runs = runs_of("lehi,adam", seeds=5)
+    with watch:
+        for run in runs[:-1]:
+            watch.started(run)
+            watch.pulse(run, Pulse(1.0, 25, 0.125, 1.0))
+            now[0] += 60
+            watch.finished(run, "diverged" if run.seed == 3 else "ok", "")
+        watch.started(runs[-1])
+        watch.pulse(runs[-1], Pulse(0.5, 25, 0.5, 1.0))
+        stream.seek(0)
+        stream.truncate()
+        watch.refresh()
+        text = stream.getvalue()
+    assert "9 of 20 done  9:57 left" in text  # 9.5 of 20 runs in 9 minutes
+    assert "adam seed 4" in text
+    assert "the last 5 of 9: 7 ok, 2 diverged" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("lehi seed 4")]
+    assert line.split() == ["lehi", "seed", "4", "ok", "loss", "0.125", "1:00"]
+    assert "lehi seed 0" not in text
+
+
+def test_of_many_runs_under_way_some_are_shown() -> None:
+    terminal, stream = console(terminal=True)
+    watch = Live(terminal, 20)
+    with watch:
+        for run in runs_of("lehi,adam", seeds=10):
+            watch.started(run)
+        watch.refresh()
+    assert "… and 12 more under way" in stream.getvalue()
+
+
+def test_a_run_that_starts_again_is_said() -> None:
+    (run,) = runs_of("adam")
+    for kind, terminal in ((Live, True), (Lines, False), (Quiet, False)):
+        target, stream = console(terminal)
+        with kind(target, 1) as watch:
+            watch.started(run)
+            watch.retried(run, "lost with its node, retry 1 of 2")
+        said = "digits adam seed 0: lost with its node, retry 1 of 2" in stream.getvalue()
+        assert said == (kind is not Quiet)
+
+
 def test_a_log_gets_one_line_per_run() -> None:
     log, stream = console(terminal=False)
     watch = watcher(log, 2, quiet=False)

@@ -1,0 +1,209 @@
+"""How often verdicts are wrong, intervals cover, differences are found, and how many seeds stopping early saves.
+
+    python benchmarks/bench_statistics.py
+
+Simulated results of known distribution; nothing is trained. Takes about three minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from measure import save
+
+from lehi_cli.stats.paired import median_interval, t_interval
+from lehi_cli.stats.power import seeds_for_difference, t_power
+from lehi_cli.stats.sequential import settled
+from lehi_cli.stats.tuning_curve import METHODS, cdf_band, tuning_curve
+from lehi_cli.stats.verdict import judge_pairs
+
+REPEATS = 4000
+MOST_SEEDS = 60
+MEAN = 10.0  # of the reference, in standard deviations of the difference
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+NOISE: dict[str, Draw] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "Laplace": lambda rng, shape: rng.laplace(size=shape),
+    "t, 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape),
+    "exponential, centred": lambda rng, shape: rng.exponential(size=shape) - 1,
+    "normal, 10 % diverge": lambda rng, shape: diverging(rng.normal(size=shape), rng),
+}
+
+
+def diverging(d: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Differences of which one in ten is infinite, to either side."""
+    return np.where(rng.random(d.shape) < 0.1, np.sign(d) * math.inf, d)
+
+
+def by_seed(values: np.ndarray) -> dict[int, float]:
+    return dict(enumerate(values.tolist()))
+
+
+def words(d: np.ndarray, margin: float) -> list[str]:
+    """Verdicts on candidates that differ by d [candidates, seeds] from references; -inf: the reference diverged."""
+    pairs = {
+        i: (by_seed(np.where(row == -math.inf, MEAN, MEAN + row)), by_seed(np.where(row == -math.inf, math.inf, MEAN)))
+        for i, row in enumerate(d)
+    }
+    return [verdict.word for verdict in judge_pairs(pairs, margin=margin).values()]
+
+
+def first_decision(d: list[float], margin: float = 0.0) -> tuple[str | None, int]:
+    """What the sequential rule decides when asked after every seed, and after how many."""
+    for n in range(2, len(d) + 1):
+        decision = settled(d[:n], margin)
+        if decision:
+            return decision, n
+    return None, len(d)
+
+
+def false_verdicts(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Share of families with any `better` or `worse` where nothing differs: 1 and 3 candidates, a fixed n."""
+    rows = []
+    for name, draw in NOISE.items():
+        for n, candidates in ((5, 1), (5, 3), (10, 1), (10, 3)):
+            wrong = sum(
+                not {"better", "worse"}.isdisjoint(words(draw(rng, (candidates, n)), 0.0)) for _ in range(REPEATS)
+            )
+            rows.append({"noise": name, "seeds": n, "candidates": candidates, "false": wrong / REPEATS})
+    return rows
+
+
+def false_equivalence(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Share of `equivalent` where the true difference is the margin."""
+    rows = []
+    for n in (5, 10, 20):
+        wrong = sum(words(rng.normal(1.0, 1, (1, n)), 1.0 / MEAN) == ["equivalent"] for _ in range(REPEATS))
+        peeking = sum(first_decision(row, 1.0)[0] == "equivalent" for row in rng.normal(1.0, 1, (REPEATS, n)).tolist())
+        rows.append({"seeds": n, "false": wrong / REPEATS, "peeking": peeking / REPEATS})
+    return rows
+
+
+def peeking(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Share of wrong decisions when looking after each of up to 60 seeds: our rule, and a 95 % interval by t."""
+    rows = []
+    for name, draw in NOISE.items():
+        d = draw(rng, (REPEATS, MOST_SEEDS))
+        ours = np.mean([first_decision(row)[0] is not None for row in d.tolist()])
+        naive = math.nan
+        if np.isfinite(d).all():
+            naive = np.mean([any(not low <= 0 <= high for low, high in looks(row)) for row in d[: REPEATS // 4]])
+        rows.append({"noise": name, "most seeds": MOST_SEEDS, "false": float(ours), "interval by t": float(naive)})
+    return rows
+
+
+def looks(d: np.ndarray) -> list[tuple[float, float]]:
+    return [t_interval(d[:n]) for n in range(2, len(d) + 1)]
+
+
+def coverage(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Share of 95 % intervals that hold the mean (by t) and the median (by order statistics)."""
+    rows = []
+    for name, draw in NOISE.items():
+        middle = math.log(2) - 1 if name.startswith("exponential") else 0.0
+        for n in (3, 5, 10, 20):
+            d = draw(rng, (REPEATS, n))
+            mean = np.mean([low <= 0 <= high for low, high in map(t_interval, d)]) if np.isfinite(d).all() else math.nan
+            median = np.mean([low <= middle <= high for low, high in map(median_interval, d)])
+            rows.append({"noise": name, "seeds": n, "mean": float(mean), "median": float(median)})
+    return rows
+
+
+def power(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Share of `better` where the candidate is better, against the prediction."""
+    rows = []
+    for effect in (0.5, 1.0, 2.0):
+        for n in (3, 5, 10, 20):
+            found = sum(words(rng.normal(-effect, 1, (1, n)), 0.0) == ["better"] for _ in range(REPEATS))
+            rows.append({"effect": effect, "seeds": n, "found": found / REPEATS, "predicted": t_power(effect, n)})
+    return rows
+
+
+def saving(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Seeds of the sequential rule against the fixed number that finds the same difference as often at the same level.
+
+    `same power`: the fixed number if the effect were known; `planned`: the fixed number for an effect of 0.8 with 95 %
+    power, which whoever does not know the effect would plan.
+    """
+    rows = []
+    planned = seeds_for_difference(0.8, power=0.95)
+    for effect in (0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0):
+        found = [first_decision(row) for row in rng.normal(-effect, 1, (REPEATS, MOST_SEEDS)).tolist()]
+        share = float(np.mean([word == "better" for word, _ in found]))
+        used = np.array([n for _, n in found])
+        fixed = seeds_for_difference(effect, power=min(share, 1 - 1 / REPEATS))
+        rows.append(
+            {
+                "effect": effect,
+                "found": share,
+                "mean seeds": float(used.mean()),
+                "median": float(np.median(used)),
+                "90 %": float(np.percentile(used, 90)),
+                "80 % power": seeds_for_difference(effect),
+                "same power": fixed,
+                "planned": planned,
+            }
+        )
+    return rows
+
+
+def tuning_bands(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Share of 95 % bands that hold the distribution, and the median tuning curve, everywhere at once."""
+    rows = []
+    for method in METHODS:
+        for n in (8, 24):
+            levels = 1 - 0.5 ** (1 / np.arange(1, n + 1))  # the curve of uniform values
+            lower, upper = map(np.array, cdf_band(n, 0.95, method))
+            whole = curve = 0
+            for _ in range(REPEATS):
+                u = np.sort(rng.random(n))
+                whole += bool(np.all(lower[1:] <= u) and np.all(u <= upper[:-1]))
+                band = tuning_curve(u.tolist(), method=method)
+                curve += bool(np.all(band.low <= levels) and np.all(levels <= band.high))
+            rows.append({"band": method, "trials": n, "distribution": whole / REPEATS, "curve": curve / REPEATS})
+    return rows
+
+
+def show(title: str, rows: list[dict[str, object]]) -> None:
+    """Print rows under their keys."""
+    print(f"\n{title}")
+    widths = {key: max(len(key), *(len(shown(row[key])) for row in rows)) for key in rows[0]}
+    print("  " + "  ".join(key.rjust(width) for key, width in widths.items()))
+    for row in rows:
+        print("  " + "  ".join(shown(row[key]).rjust(width) for key, width in widths.items()))
+
+
+def shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def plain(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Rows as JSON has them: without NaN."""
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
+
+
+def main() -> None:
+    """Simulate, print, save."""
+    parts = {
+        "false better or worse, fixed seeds": false_verdicts,
+        "false equivalence at the margin": false_equivalence,
+        "false decisions under peeking": peeking,
+        "coverage of 95 % intervals": coverage,
+        "power": power,
+        "seeds used by stopping early": saving,
+        "coverage of 95 % bands of tuning curves": tuning_bands,
+    }
+    results = {}
+    for i, (title, simulate) in enumerate(parts.items()):
+        rows = simulate(np.random.default_rng(i))
+        show(title, rows)
+        results[title] = plain(rows)
+    save("statistics", {"comparisons": REPEATS, **results})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""What nearly every run imports on its way, for a process that others are forked from.
+
+torch's optimizers import `torch._dynamo` at their first step, which takes as long as importing torch.
+"""
+
+import pyarrow.parquet  # noqa: F401
+import torch._dynamo  # noqa: F401
+
+from . import worker  # noqa: F401

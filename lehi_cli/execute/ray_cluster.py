@@ -1,0 +1,405 @@
+"""Runs on the nodes of a Ray cluster, each a Ray task with its share of cores and GPUs.
+
+What travels there is the spec, and the source of tasks and optimizers that were named by a path. What travels back is
+the run's record, which goes into the store of this machine: the nodes need no shared disk, only `lehi` and the data. A
+node checks that its code is the code the spec was planned with, so a run's id means the same everywhere.
+
+Ray would retry by itself, and silently; here a run that was lost with its node or its worker is started again by hand,
+so that it is counted and said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import lehi_cli
+from lehi_cli.errors import DataError, LehiError, StoreError, UsageError
+from lehi_cli.registry import optimizers
+from lehi_cli.registry.plugins import source_hash
+from lehi_cli.specs import RunSpec
+from lehi_cli.store import Recorder, Store
+
+from .place import Place, cores
+from .watch import Watcher
+
+RETRIES = 2
+PROBE_SECONDS = 3.0
+SETTINGS = b"\x04"
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + SETTINGS + b"\0\0\0\0\0"  # how gRPC, Ray's protocol, opens
+STOP_SECONDS = 10.0
+ALIVE_SECONDS = 60.0
+LOST = ("NodeDiedError", "WorkerCrashedError", "OutOfMemoryError", "ObjectLostError", "LocalRayletDiedError")
+
+
+class Ray:
+    """As many runs at a time as the cluster has room for.
+
+    Args:
+        address: `host:port` of a cluster; `auto` for the one this machine belongs to, or one of this machine alone.
+        jobs: into how many shares runs of large tasks divide a node: its cores, where `--threads` does not say, and its
+            GPUs.
+
+    Raises:
+        UsageError: when Ray is not installed, or nobody answers at the address.
+    """
+
+    def __init__(self, address: str, jobs: int = 1):
+        self._ray = _import_ray()
+        self._jobs = jobs
+        self._address = find_cluster() if address == "auto" else address
+        if self._address != "local":
+            _probe(self._address)
+
+    def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
+        """Train each of `runs` that nobody else is at, see `Executor`.
+
+        Raises:
+            UsageError: when the cluster cannot be joined, or has no such device.
+            StoreError: when the store cannot be written to.
+            KeyboardInterrupt: after what was running was stored as interrupted.
+        """
+        _connect(self._ray, self._address)  # and stay so until the process ends: a command may come back with more runs
+        crew = _Crew(self._ray, place, store, watch, self._jobs)
+        waiting = deque(runs)
+        try:
+            while crew.launch(waiting):
+                crew.land()
+        except OSError as error:
+            crew.recall()
+            raise StoreError(f"cannot write runs to {store.root}: {error.strerror}") from error
+        except BaseException:
+            crew.recall()
+            raise
+
+
+def _import_ray() -> ModuleType:
+    # Before the import: no usage statistics leave this machine, and no word about accelerators there are none of.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise UsageError(f"Ray is not installed ({error})", "pip install 'lehi[ray]'") from error
+    return ray
+
+
+def _probe(address: str) -> None:
+    """See that a cluster answers: Ray itself would try for minutes, or for ever.
+
+    Raises:
+        UsageError: when none does.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise UsageError(f"--ray-address {address!r} is not host:port", "auto, or what `ray start --head` prints")
+    hint = "`ray start --head` starts a cluster and prints its address; --ray-address auto needs none"
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS) as connection:
+            connection.sendall(HELLO)
+            answer = connection.recv(4)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"no Ray cluster answers at {address}: {error}", hint) from error
+    if answer[3:4] != SETTINGS and not os.environ.get("RAY_USE_TLS"):
+        raise UsageError(f"what answers at {address} is not a Ray cluster", hint)
+
+
+def find_cluster() -> str:
+    """Address of the cluster this machine belongs to, `local` for none; Ray's note of one that is gone does not count.
+
+    Raises:
+        UsageError: when nobody answers at `RAY_ADDRESS`.
+    """
+    if given := os.environ.get("RAY_ADDRESS"):
+        _probe(given)
+        return given
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108  (where Ray puts it)
+    try:
+        noted = (Path(folder) / "ray" / "ray_current_cluster").read_text(encoding="utf-8").strip()
+        _probe(noted)
+    except (OSError, UsageError):
+        return "local"
+    return noted
+
+
+def _connect(ray: ModuleType, address: str) -> None:
+    """Join a cluster, or start one of this machine's cores.
+
+    Raises:
+        UsageError: when it cannot be joined.
+    """
+    if ray.is_initialized():
+        return
+    # Ray prints the last words of a node that dies, pages of them; what matters of it is said by `retried`.
+    inside = sys.modules.get("ray._private.worker")
+    if hasattr(inside, "listen_error_messages"):
+        inside.listen_error_messages = lambda *_: None  # type: ignore[union-attr]
+    own = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (RuntimeError, ValueError, OSError) as error:
+        hint = "run lehi on one of its nodes: `ray start --address=...` makes this machine one"
+        raise UsageError(f"the Ray cluster at {address} cannot be joined: {error}", hint) from error
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a node has to share out."""
+
+    cpus: float
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one run gets: threads, and the cores and GPUs Ray sets aside for it."""
+
+    threads: int
+    cpus: float
+    gpus: float
+
+
+def share(run: RunSpec, place: Place, nodes: Sequence[Node], jobs: int) -> Share:
+    """A run's share of a node: cores for its threads; on GPUs, a node's GPUs divided by the jobs, at most one."""
+    fewest, most = min(node.cpus for node in nodes), max(node.cpus for node in nodes)
+    threads = run.task.threads or place.threads or max(1, int(fewest // jobs))
+    gpus = max(node.gpus for node in nodes) if place.device == "cuda" else 0.0
+    return Share(threads, min(threads, most), min(1.0, gpus / jobs))
+
+
+def device_of(device: str, nodes: Sequence[Node]) -> str:
+    """The device runs are trained on: the same on every node, for results that can be compared.
+
+    Raises:
+        UsageError: when no node has it, or when it names one GPU of many.
+    """
+    has_gpus = any(node.gpus for node in nodes)
+    if device == "auto":
+        return "cuda" if has_gpus else "cpu"
+    if device.startswith("cuda:"):
+        raise UsageError(f"--device {device} names one GPU; Ray deals them", "--device cuda")
+    if device == "cuda" and not has_gpus:
+        raise UsageError("no node of the Ray cluster has a GPU", "--device cpu")
+    return device
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A run on its way to a node: `sources` holds the bytes of the files it was planned from, by their path here."""
+
+    run: RunSpec
+    run_id: str
+    place: Place
+    sources: Mapping[str, bytes]
+    version: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run on its way back: how it ended, and its record."""
+
+    status: str
+    message: str
+    files: Mapping[str, bytes]
+
+
+@dataclass
+class _Errand:
+    """A run that is under way somewhere."""
+
+    run: RunSpec
+    recorder: Recorder
+    share: Share
+    retries: int = 0
+
+
+class _Crew:
+    """The runs under way on the cluster."""
+
+    def __init__(self, ray: ModuleType, place: Place, store: Store, watch: Watcher, jobs: int):
+        self._ray = ray
+        self._store = store
+        self._watch = watch
+        self._jobs = jobs
+        self._place = replace(place, device=device_of(place.device, self._nodes()))
+        self._remote = ray.remote(_on_node)
+        self._lost = tuple(getattr(ray.exceptions, name) for name in LOST if hasattr(ray.exceptions, name))
+        self._errands: dict[Any, _Errand] = {}
+
+    def _nodes(self) -> list[Node]:
+        alive = (node["Resources"] for node in self._ray.nodes() if node["Alive"])
+        nodes = [Node(has.get("CPU", 0.0), has.get("GPU", 0.0)) for has in alive]
+        return [node for node in nodes if node.cpus] or [Node(1.0)]
+
+    def launch(self, waiting: deque[RunSpec]) -> bool:
+        """Send out what the cluster has room for; False when nothing is left to wait for."""
+        nodes = self._nodes() if waiting else []
+        while waiting:
+            need = share(waiting[0], self._place, nodes, self._jobs)
+            if self._errands and not self._has_room(need, nodes):
+                break
+            run = waiting.popleft()
+            recorder = self._store.claim(run, {"device": self._place.device})
+            if recorder is not None:
+                self._send(_Errand(run, recorder, need))
+        return bool(self._errands)
+
+    def _has_room(self, need: Share, nodes: Sequence[Node]) -> bool:
+        """Whether the cluster as a whole could take one more; what would only wait there stays here."""
+        cpus = sum(errand.share.cpus for errand in self._errands.values()) + need.cpus
+        gpus = sum(errand.share.gpus for errand in self._errands.values()) + need.gpus
+        return cpus <= sum(node.cpus for node in nodes) and gpus <= sum(node.gpus for node in nodes)
+
+    def _send(self, errand: _Errand) -> None:
+        place = replace(self._place, threads=errand.share.threads)
+        parcel = Parcel(errand.run, errand.run.run_id, place, sources_of(errand.run), lehi_cli.__version__)
+        needs = {"num_cpus": errand.share.cpus, "num_gpus": errand.share.gpus, "max_retries": 0}
+        self._errands[self._remote.options(**needs).remote(parcel)] = errand
+        self._watch.started(errand.run)
+
+    def land(self) -> None:
+        """Wait for a run to come back, and store it; show other machines meanwhile that the others are alive."""
+        ready, _ = self._ray.wait(list(self._errands), timeout=ALIVE_SECONDS)
+        for reference in ready:
+            self._receive(reference)
+        if not ready:
+            for errand in self._errands.values():
+                errand.recorder.flush()
+
+    def _receive(self, reference: Any) -> None:
+        errand = self._errands.pop(reference)
+        try:
+            report, node = self._ray.get(reference)
+        except self._lost as error:
+            self._retry(errand, type(error).__name__)
+        except self._ray.exceptions.RayError as error:
+            self._fail(errand, "error", getattr(error, "cause", None) or error)
+        else:
+            errand.recorder.receive(report.files, {"node": node, "retries": errand.retries})
+            self._watch.finished(errand.run, report.status, report.message)
+
+    def _retry(self, errand: _Errand, reason: str) -> None:
+        what = f"lost with its node or its worker ({reason})"
+        if errand.retries == RETRIES:
+            self._fail(errand, "killed", RuntimeError(f"{what} {RETRIES + 1} times"))
+            return
+        errand.retries += 1
+        self._watch.retried(errand.run, f"{what}, retry {errand.retries} of {RETRIES}")
+        self._send(errand)
+
+    def _fail(self, errand: _Errand, status: str, error: BaseException) -> None:
+        state = errand.recorder.state
+        state["environment"] = {**state["environment"], "retries": errand.retries}
+        message = f"{error.message} {error.hint}".strip() if isinstance(error, LehiError) else str(error)
+        kind = "Killed" if status == "killed" else type(error).__name__
+        errand.recorder.finish(status, {}, {"type": kind, "message": message})
+        self._watch.finished(errand.run, status, message)
+
+    def recall(self) -> None:
+        """Interrupt what is under way, and store what it came to so far as interrupted."""
+        for reference in self._errands:
+            self._ray.cancel(reference)
+        if self._errands:
+            self._ray.wait(list(self._errands), num_returns=len(self._errands), timeout=STOP_SECONDS)
+        for reference, errand in self._errands.items():
+            try:
+                report, node = self._ray.get(reference, timeout=0)
+                errand.recorder.receive(report.files, {"node": node, "retries": errand.retries})
+            except self._ray.exceptions.RayError:  # it did not get so far as to start, or to report
+                errand.recorder.finish("interrupted", {}, {"type": "KeyboardInterrupt", "message": ""})
+        self._errands.clear()
+
+
+def sources_of(run: RunSpec) -> dict[str, bytes]:
+    """The bytes of the Python files that the run's task and optimizer were read from, by path."""
+    origins = {origin for origin in (run.task.origin, run.optimizer_origin) if origin.endswith(".py")}
+    return {origin: Path(origin).read_bytes() for origin in sorted(origins)}
+
+
+def _on_node(parcel: Parcel) -> tuple[Report, str]:
+    """Carry out a parcel as a Ray task; which node that was is for the caller to record."""
+    import ray
+
+    report = carry_out(parcel)
+    return report, f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
+
+
+def carry_out(parcel: Parcel) -> Report:
+    """Train a run on this node, into a store that lasts as long as the run.
+
+    Raises:
+        UsageError: when this node's code is not the code the run was planned with.
+    """
+    from .worker import execute
+
+    run = unpack(parcel)
+    _check_code(run, parcel)
+    with tempfile.TemporaryDirectory(prefix="lehi-") as folder:
+        store = Store(Path(folder))
+        try:
+            ended = execute(run, parcel.place, store, lambda: None, lambda _: None)
+        except KeyboardInterrupt:
+            ended = ("interrupted", "")
+        found = sorted((store.root / parcel.run_id).glob("[!.]*"))
+        files = {path.name: path.read_bytes() for path in found}
+    status, message = ended or ("error", "")
+    if message.startswith(DataError.__name__) and not parcel.place.data.is_dir():
+        raise DataError(
+            f"{message.partition(': ')[2]} (on the Ray node {socket.gethostname()}, which has no {parcel.place.data})",
+            "every node needs the data under the same path: fetch it there, or name a shared folder with --data-dir",
+        )
+    return Report(status, message, files)
+
+
+def unpack(parcel: Parcel) -> RunSpec:
+    """The run as this node can train it: the files it was planned from are the copies that came with it."""
+    here = {origin: str(_materialise(Path(origin).name, source)) for origin, source in parcel.sources.items()}
+    run = parcel.run
+    task = replace(run.task, origin=here.get(run.task.origin, run.task.origin))
+    return replace(run, task=task, optimizer_origin=here.get(run.optimizer_origin, run.optimizer_origin))
+
+
+@cache
+def _materialise(name: str, source: bytes) -> Path:
+    """The source as a file that stays while this process does: what is loaded from it is then loaded once."""
+    folder = Path(_scratch().name) / hashlib.sha256(source).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_bytes(source)
+    return path
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="lehi-plugins-")
+
+
+_source_hash = cache(source_hash)
+
+
+def _check_code(run: RunSpec, parcel: Parcel) -> None:
+    host = socket.gethostname()
+    if parcel.version != lehi_cli.__version__ or run.run_id != parcel.run_id:
+        versions = f"lehi {lehi_cli.__version__}, not {parcel.version}"
+        raise UsageError(f"the Ray node {host} has {versions}", "install the same version on every node")
+    try:
+        found = {reference: _source_hash(reference, run.task.origin) for reference in run.task.code}
+        record = optimizers.find(optimizers.load(), run.optimizer_origin or run.optimizer.name)
+        found[run.optimizer.name] = record.code_hash()
+    except LehiError as error:
+        raise UsageError(f"on the Ray node {host}: {error.message}", error.hint) from error
+    for name, expected in {**run.task.code, run.optimizer.name: run.optimizer_code}.items():
+        if found[name] != expected:
+            raise UsageError(f"the Ray node {host} has other code for {name}", "install the same version on every node")

@@ -1,0 +1,9 @@
+"""Numbers out of repeated runs: pure functions, one idea per module.
+
+The means that every table needs can be had from here; the tests, curves and verdicts are imported from their modules.
+numpy and scipy are imported inside functions, because `lehi --help` does without them.
+"""
+
+from lehi_cli.stats.summary import HIGHER_IS_BETTER, Estimate, estimate, is_better, mean_curve
+
+__all__ = ["HIGHER_IS_BETTER", "Estimate", "estimate", "is_better", "mean_curve"]

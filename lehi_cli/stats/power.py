@@ -1,0 +1,113 @@
+"""How many seeds a paired t test needs, and what it can see with the seeds there are.
+
+With n differences of mean δ and standard deviation σ, Student's t has n - 1 degrees of freedom and noncentrality
+δ √n / σ: the power of the test is a tail of that noncentral t distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from lehi_cli.errors import UsageError
+
+POWER = 0.8
+MOST_SEEDS = 10_000
+
+
+def t_power(effect: float, n: int, alpha: float = 0.05) -> float:
+    """Power of the two-sided paired t test at level `alpha`.
+
+        P(|T| > t*),  T ~ noncentral t(n - 1, d √n),  t* the 1 - alpha/2 quantile of t(n - 1)
+
+    Args:
+        effect: d = mean over standard deviation of the differences.
+        n: number of pairs; below 2 there is no test, and no power.
+        alpha: level.
+    """
+    if n < 2:
+        return 0.0
+    from scipy import special
+
+    critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
+    return _tail(abs(effect), n, critical) + _tail(-abs(effect), n, critical)
+
+
+def tost_power(effect: float, margin: float, n: int, alpha: float = 0.05) -> float:
+    """Power of two one-sided t tests to show that the mean lies within ± margin; a lower bound, tight where it matters.
+
+        max(0, P(T₁ > t*) + P(T₂ < -t*) - 1),  T₁, T₂ noncentral with (margin ± d) √n
+
+    Args:
+        effect: true mean over standard deviation of the differences.
+        margin: in the same unit.
+        n: number of pairs.
+        alpha: level of each one-sided test, and so of the whole.
+    """
+    if n < 2 or margin <= abs(effect):
+        return 0.0
+    from scipy import special
+
+    critical = float(special.stdtrit(n - 1, 1 - alpha))
+    return max(0.0, _tail(margin + effect, n, critical) + _tail(margin - effect, n, critical) - 1)
+
+
+def detectable_effect(n: int, alpha: float = 0.05, power: float = POWER) -> float:
+    """The smallest d = mean / standard deviation that the paired t test finds with probability `power`; inf for n < 2.
+
+    Times the standard deviation of the differences this is the minimal detectable difference.
+    """
+    _check_level(alpha)
+    if n < 2:
+        return math.inf
+    low, high = 0.0, 1.0
+    while t_power(high, n, alpha) < power:
+        low, high = high, 2 * high
+    while high - low > 1e-10 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_power(middle, n, alpha) < power else (low, middle)
+    return high
+
+
+def seeds_for_difference(effect: float, alpha: float = 0.05, power: float = POWER) -> int | None:
+    """The fewest pairs with which the t test finds `effect` with probability `power`; None above `MOST_SEEDS`."""
+    _check_level(alpha)
+    return _fewest(lambda n: t_power(effect, n, alpha), power)
+
+
+def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, power: float = POWER) -> int | None:
+    """The fewest pairs with which two one-sided tests place `effect` within ± margin; None above `MOST_SEEDS`.
+
+    `effect` and `margin` are in units of the standard deviation of the differences.
+    """
+    _check_level(alpha)
+    return _fewest(lambda n: tost_power(effect, margin, n, alpha), power)
+
+
+def _tail(effect: float, n: int, critical: float) -> float:
+    """P(T > critical) for a noncentral t with n - 1 degrees of freedom and noncentrality effect √n."""
+    from scipy import special
+
+    shift = effect * math.sqrt(n)
+    below = float(special.nctdtr(n - 1, shift, critical))
+    if math.isnan(below):  # scipy, at places where one of the tails is below 1e-8
+        return float(shift > critical)
+    return 1.0 - below
+
+
+def _fewest(power_at: Callable[[int], float], power: float) -> int | None:
+    """The smallest n >= 2 with enough power; power grows with n."""
+    low, high = 1, 2
+    while power_at(high) < power:
+        low, high = high, 2 * high
+        if low >= MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if power_at(middle) < power else (low, middle)
+    return high if high <= MOST_SEEDS else None
+
+
+def _check_level(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise UsageError(f"alpha is {alpha}", "a level between 0 and 1, such as 0.05")

@@ -1,0 +1,216 @@
+"""One word on a candidate against a reference, and what it stands on.
+
+- *equivalent*: two one-sided tests place the difference within the margin. It comes first: a difference that is real
+  but smaller than what matters is equivalent, and the note says that it is real.
+- *better*, *worse*: the paired test finds a difference.
+- *inconclusive*: neither; more seeds may settle it, and the verdict says how many.
+
+Several comparisons are one family: p-values are adjusted by Holm's method, so that the chance of any false *better* or
+*worse* among them is alpha at most. The adjustment of equivalence is a family of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from lehi_cli.errors import UsageError
+
+from .paired import Interval, Paired, compare_paired, differences, holm, seeds_for_ranks, tost, wilcoxon
+from .power import detectable_effect, seeds_for_difference, seeds_for_equivalence
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+Word = Literal["better", "worse", "equivalent", "inconclusive"]
+BySeed = Mapping[int, float]
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A candidate against a reference.
+
+    Attributes:
+        word: *better*, *worse*, *equivalent* or *inconclusive*.
+        n: seeds that both have.
+        center: what `difference` and `interval` are of: `mean`, or `median` where a run has no value.
+        difference: candidate minus reference.
+        interval: of the difference, at confidence 1 - alpha, not adjusted for several comparisons.
+        margin: within which a difference does not matter, in units of the values.
+        p_t: paired t test; NaN where it is undefined.
+        p_wilcoxon: signed-rank test.
+        p_adjusted: the one gone by (t where it is defined), adjusted by Holm's method.
+        p_equivalent: two one-sided tests, adjusted by Holm's method.
+        effect_size: Cohen's d_z; NaN without spread.
+        detectable: the smallest difference that n seeds find with probability 80 %; NaN without spread.
+        seeds_needed: seeds in all (not more than there are) to settle it with probability 80 %, should they go on like
+            these; n once it is settled; None when these do not tell, or more than 10,000.
+        note: what a reader must know; may be empty.
+    """
+
+    word: Word
+    n: int
+    center: Literal["mean", "median"]
+    difference: float
+    interval: Interval
+    margin: float
+    p_t: float
+    p_wilcoxon: float
+    p_adjusted: float
+    p_equivalent: float
+    effect_size: float
+    detectable: float
+    seeds_needed: int | None
+    note: str
+
+
+def judge(
+    candidate: BySeed, reference: BySeed, *, minimize: bool = True, margin: float = 0.01, alpha: float = 0.05
+) -> Verdict:
+    """The verdict on one candidate; see `judge_pairs`."""
+    return judge_pairs({0: (candidate, reference)}, minimize=minimize, margin=margin, alpha=alpha)[0]
+
+
+def judge_all(
+    candidates: Mapping[Key, BySeed],
+    reference: BySeed,
+    *,
+    minimize: bool = True,
+    margin: float = 0.01,
+    alpha: float = 0.05,
+) -> dict[Key, Verdict]:
+    """The verdict on each of several candidates against one reference; see `judge_pairs`."""
+    pairs = {key: (candidate, reference) for key, candidate in candidates.items()}
+    return judge_pairs(pairs, minimize=minimize, margin=margin, alpha=alpha)
+
+
+def judge_pairs(
+    pairs: Mapping[Key, tuple[BySeed, BySeed]], *, minimize: bool = True, margin: float = 0.01, alpha: float = 0.05
+) -> dict[Key, Verdict]:
+    """The verdict on each (candidate, reference), all of them one family.
+
+    Args:
+        pairs: final value by seed of both; NaN or infinite for a run that ended without one, which counts as worst.
+        minimize: whether lower is better.
+        margin: a difference within this share of the reference's mean does not matter; 0 for no margin.
+        alpha: chance of any false verdict of a kind in the family.
+
+    Raises:
+        UsageError: a negative margin, or alpha not between 0 and 1.
+    """
+    if not 0 <= margin < math.inf:
+        raise UsageError(f"margin is {margin}", "a share of the reference's mean, such as 0.01; 0 for none")
+    if not 0 < alpha < 1:
+        raise UsageError(f"alpha is {alpha}", "a level between 0 and 1, such as 0.05")
+    matches = [_match(candidate, reference, minimize, margin, alpha) for candidate, reference in pairs.values()]
+    p_values = holm([match.paired.p for match in matches])
+    p_equivalents = holm([match.p_equivalent for match in matches])
+    level = alpha / max(1, len(matches))
+    return {
+        key: _verdict(match, p, p_equivalent, alpha, level)
+        for key, match, p, p_equivalent in zip(pairs, matches, p_values, p_equivalents, strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A pair before adjustment; `gain` is negative where the candidate is better."""
+
+    paired: Paired
+    gain: Numbers
+    margin: float
+    p_equivalent: float
+    is_empty: bool
+    left_out: tuple[int, ...]
+
+
+def _match(candidate: BySeed, reference: BySeed, minimize: bool, margin: float, alpha: float) -> _Match:
+    seeds = sorted(candidate.keys() & reference.keys())
+    own, other = [candidate[seed] for seed in seeds], [reference[seed] for seed in seeds]
+    finite = [value for value in other if math.isfinite(value)]
+    within = margin * abs(math.fsum(finite) / len(finite)) if finite else 0.0
+    d = differences(own, other, minimize=minimize)
+    is_empty = not any(math.isfinite(value) for value in (*own, *other))
+    return _Match(
+        compare_paired(own, other, minimize=minimize, confidence=1 - alpha),
+        d if minimize else -d,
+        within,
+        1.0 if is_empty else tost(d, within),
+        is_empty,
+        tuple(sorted(candidate.keys() ^ reference.keys())),
+    )
+
+
+def _verdict(match: _Match, p: float, p_equivalent: float, alpha: float, level: float) -> Verdict:
+    paired = match.paired
+    word = _word(match, p, p_equivalent, alpha)
+    detectable = math.nan
+    if not math.isnan(paired.p_t):
+        detectable = paired.sd * detectable_effect(paired.n, level)
+    return Verdict(
+        word,
+        paired.n,
+        paired.center,
+        paired.difference,
+        paired.interval,
+        match.margin,
+        paired.p_t,
+        paired.p_wilcoxon,
+        p,
+        p_equivalent,
+        paired.effect_size,
+        detectable,
+        _seeds_needed(match, level) if word == "inconclusive" else paired.n,
+        "; ".join(_notes(match, word, p <= alpha, level)),
+    )
+
+
+def _word(match: _Match, p: float, p_equivalent: float, alpha: float) -> Word:
+    if match.is_empty:
+        return "inconclusive"
+    if p_equivalent <= alpha:
+        return "equivalent"
+    if p > alpha:
+        return "inconclusive"
+    if math.isnan(match.paired.p_t):
+        return "better" if wilcoxon(match.gain, "less") < wilcoxon(match.gain, "greater") else "worse"
+    return "better" if float(match.gain.mean()) < 0 else "worse"
+
+
+def _seeds_needed(match: _Match, level: float) -> int | None:
+    paired, gain = match.paired, match.gain
+    if match.is_empty or (paired.n < 2 and not paired.censoring):
+        return None
+    if not gain.any():
+        needed: list[int | None] = [math.ceil(-math.log2(level))]
+    elif math.isnan(paired.p_t):
+        needed = [seeds_for_ranks(gain, level)]
+    else:
+        needed = [seeds_for_difference(paired.effect_size, level)]
+        needed.append(seeds_for_equivalence(paired.effect_size, match.margin / paired.sd, level))
+    found = [seeds for seeds in needed if seeds is not None]
+    return max(paired.n + 1, min(found)) if found else None
+
+
+def _notes(match: _Match, word: Word, is_significant: bool, level: float) -> list[str]:
+    paired = match.paired
+    notes = []
+    if match.left_out:
+        notes.append(f"seeds {', '.join(map(str, match.left_out))} are not in both and left out")
+    if match.is_empty and paired.n:
+        notes.append("no run of either ended with a value")
+    notes += [note for note in (paired.censoring, paired.note) if note]
+    if word == "equivalent" and is_significant:
+        notes.append("the difference is significant, but within the margin")
+    if paired.n and paired.smallest_p > level:
+        able = math.ceil(1 - math.log2(level))
+        limit = f"by ranks {paired.n} seeds cannot go below p = {paired.smallest_p:.2g}, {able} can reach {level:.2g}"
+        by_t = word != "inconclusive" and not math.isnan(paired.p_t)
+        notes.append(f"rests on the t test, which takes differences as normal; {limit}" if by_t else limit)
+    return notes
