@@ -7,7 +7,7 @@ in between: micro-batches, gradient scaling, ignored labels, a step skipped.
 """
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -18,10 +18,11 @@ from torch import Tensor
 from lehi_cli.curvature import FACTOR_KINDS, CustomLoss, Loss, make_loss
 from lehi_cli.curvature.custom import FactorFunction
 from lehi_cli.curvature.loss import working_dtype
+from lehi_cli.optim.checked import CheckedOptimizer
 from lehi_cli.optim.descent import _multi_tensor_descend, _single_tensor_descend
 
 
-class CurvatureOptimizer(torch.optim.Optimizer, ABC):
+class CurvatureOptimizer(CheckedOptimizer):
     """Base of the optimizers that precondition with samples of the Gauss-Newton diagonal.
 
     Subclasses implement `_update`, with the parameters of one group that have a gradient.
@@ -81,22 +82,8 @@ class CurvatureOptimizer(torch.optim.Optimizer, ABC):
         self._group = group
         self._generator = None
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, as in torch, with its options checked.
-
-        Raises:
-            ValueError: for an option that is unknown or out of range.
-            TypeError: for complex parameters.
-        """
-        allowed = {"params", "param_names", "name", "initial_lr", *self.defaults}
-        unknown = sorted(set(param_group) - allowed)
-        if unknown:
-            raise ValueError(f"a parameter group may set {', '.join(sorted(self.defaults))}; got {', '.join(unknown)}")
-        _check_options({**self.defaults, **param_group})
-        super().add_param_group(param_group)
-        if any(p.is_complex() for p in param_group["params"]):
-            self.param_groups.pop()
-            raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+    def _check_group(self, options: dict[str, Any]) -> None:
+        _check_options(options)
 
     def backward(
         self, outputs: Tensor, targets: Tensor, *, weight: float = 1.0, scaler: torch.amp.GradScaler | None = None
@@ -218,12 +205,6 @@ class CurvatureOptimizer(torch.optim.Optimizer, ABC):
             if state.shape == generator.get_state().shape:
                 generator.set_state(state)
         self._discard()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
-        left = ("_optimizer", "_zero", "step")
-        own = {name: value for name, value in self.__dict__.items() if not name.startswith(left)}
-        return {**own, **super().__getstate__()}
 
     @abstractmethod
     def _update(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from lehi_cli.curvature import Loss
 from lehi_cli.curvature.cg import CGResult
 from lehi_cli.curvature.products import GaussNewton
-from lehi_cli.optim.hessian_free_base import HessianFreeBase, Problem, Trial, check_flag
+from lehi_cli.optim.checked import check_flag
+from lehi_cli.optim.hessian_free_base import HessianFreeBase, Problem, Trial
 from lehi_cli.optim.line_search import armijo, backtrack
 
 NO_DECREASE = "line search found no decrease"

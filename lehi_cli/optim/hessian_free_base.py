@@ -5,7 +5,7 @@ conjugate gradients, for all parameters or for a block of them. What becomes of 
 """
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from lehi_cli.curvature import Loss, make_loss
 from lehi_cli.curvature.cg import NEGATIVE, NON_FINITE, CGResult, conjugate_gradient
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.curvature.products import GaussNewton, flatten, unflatten
+from lehi_cli.optim.checked import CheckedOptimizer, check_flag, check_number
 from lehi_cli.optim.damping import adjusted_damping, reduction_ratio
 
 COLD = "useless warm start"
@@ -30,7 +31,7 @@ class Forward(Protocol):
         """Outputs of some rows of the mini-batch, attached to their graph when gradients are on, and their targets."""
 
 
-class HessianFreeBase(torch.optim.Optimizer, ABC):
+class HessianFreeBase(CheckedOptimizer):
     """Base of the optimizers that solve for their step by conjugate gradients.
 
     Subclasses implement `_advance`: the step, from a `Problem`.
@@ -69,21 +70,8 @@ class HessianFreeBase(torch.optim.Optimizer, ABC):
         self.diagnostics: dict[str, float] = {}
         super().__init__(params, {"lr": lr})
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, as in torch, with its options checked.
-
-        Raises:
-            ValueError: for an option that is unknown or out of range.
-            TypeError: for complex parameters.
-        """
-        unknown = sorted(set(param_group) - {"params", "param_names", "name", "initial_lr", "lr"})
-        if unknown:
-            raise ValueError(f"a parameter group may set lr; got {', '.join(unknown)}")
-        check_number("lr", param_group.get("lr", self.defaults["lr"]))
-        super().add_param_group(param_group)
-        if any(p.is_complex() for p in param_group["params"]):
-            self.param_groups.pop()
-            raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+    def _check_group(self, options: dict[str, Any]) -> None:
+        check_number("lr", options["lr"])
 
     def step(self, forward: Forward) -> Tensor:  # type: ignore[override]
         """One update from one mini-batch.
@@ -137,12 +125,6 @@ class HessianFreeBase(torch.optim.Optimizer, ABC):
         saved = state_dict["hessian_free"]
         super().load_state_dict(state_dict)
         self.damping, self.fallbacks = saved["damping"], dict(saved["fallbacks"])
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
-        left = ("_optimizer", "_zero", "step")
-        own = {name: value for name, value in self.__dict__.items() if not name.startswith(left)}
-        return {**own, **super().__getstate__()}
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -269,29 +251,6 @@ class Trial:
         pieces = step.split([p.numel() for p in params])
         for p, start, piece in zip(params, self._origin, pieces, strict=True):
             p.copy_(start + piece.view(p.shape))
-
-
-def check_number(name: str, value: Any, most: float = math.inf) -> None:
-    """Refuse what is not a number >= 0 (a tensor of one element counts), or more than `most`.
-
-    Raises:
-        ValueError: naming the option, its value and what is allowed.
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    number = number or (isinstance(value, Tensor) and value.numel() == 1)
-    if not (number and 0 <= value <= most and math.isfinite(value)):
-        allowed = "a number >= 0" if most == math.inf else f"a number in [0, {most:g}]"
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Refuse what is not True or False.
-
-    Raises:
-        ValueError: naming the option and its value.
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
 def _without_iterate(result: CGResult, gradient: Tensor, damping: float) -> CGResult:

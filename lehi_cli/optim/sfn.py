@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from lehi_cli.curvature import Loss, make_loss
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.curvature.products import Hessian, flatten, unflatten
-from lehi_cli.optim.hessian_free_base import Forward, check_flag, check_number
+from lehi_cli.optim.checked import CheckedOptimizer, check_flag, check_number
+from lehi_cli.optim.hessian_free_base import Forward
 from lehi_cli.optim.series import partial_sums, shanks
 
 SCALE_DOUBLED = "scale doubled"
@@ -26,7 +27,7 @@ BAD_GRADIENT = "non-finite gradient"
 _GOOD, _POOR = 3 / 4, 1 / 4
 
 
-class SFN(torch.optim.Optimizer):
+class SFN(CheckedOptimizer):
     """Saddle-free Newton by a truncated series.
 
     With g and H the gradient and the Hessian of the mini-batch's loss f, |H| = (H^2)^(1/2), and S_0, ..., S_{K-1} the
@@ -125,21 +126,8 @@ class SFN(torch.optim.Optimizer):
         self.diagnostics: dict[str, float] = {}
         super().__init__(params, {"lr": lr})
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, as in torch, with its options checked.
-
-        Raises:
-            ValueError: for an option that is unknown or out of range.
-            TypeError: for complex parameters.
-        """
-        unknown = sorted(set(param_group) - {"params", "param_names", "name", "initial_lr", "lr"})
-        if unknown:
-            raise ValueError(f"a parameter group may set lr; got {', '.join(unknown)}")
-        check_number("lr", param_group.get("lr", self.defaults["lr"]))
-        super().add_param_group(param_group)
-        if any(p.is_complex() for p in param_group["params"]):
-            self.param_groups.pop()
-            raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+    def _check_group(self, options: dict[str, Any]) -> None:
+        check_number("lr", options["lr"])
 
     def step(self, forward: Forward) -> Tensor:  # type: ignore[override]
         """One update from one mini-batch: `opt.step(lambda rows=slice(None): (model(x[rows]), y[rows]))`.
@@ -253,12 +241,6 @@ class SFN(torch.optim.Optimizer):
         saved = state_dict["sfn"]
         super().load_state_dict(state_dict)
         self.scale, self.damping, self.fallbacks = saved["scale"], saved["damping"], dict(saved["fallbacks"])
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
-        left = ("_optimizer", "_zero", "step")
-        own = {name: value for name, value in self.__dict__.items() if not name.startswith(left)}
-        return {**own, **super().__getstate__()}
 
     def _fell_back(self, reason: str, times: int = 1) -> None:
         if times:

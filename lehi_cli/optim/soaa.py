@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from lehi_cli.curvature.loss import working_dtype
+from lehi_cli.optim.checked import CheckedOptimizer
 
 
-class SOAA(torch.optim.Optimizer):
+class SOAA(CheckedOptimizer):
     """Second-order adaptive Adam.
 
     With g the gradient (shapes of the parameter), f the loss at the weights before step t of T, and the sums over all
@@ -114,21 +115,8 @@ class SOAA(torch.optim.Optimizer):
         trust, rho = (torch.stack(list(own.values())).mean() for own in (self._trust, self._rho))
         return {"trust": trust, "rho": rho}
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, as in torch, with its options checked.
-
-        Raises:
-            ValueError: for an option that is unknown or out of range.
-            TypeError: for complex parameters.
-        """
-        unknown = sorted(set(param_group) - {"params", "param_names", "name", "initial_lr", *self.defaults})
-        if unknown:
-            raise ValueError(f"a parameter group may set lr, weight_decay; got {', '.join(unknown)}")
-        _check_options({**self.defaults, **param_group})
-        super().add_param_group(param_group)
-        if any(p.is_complex() for p in param_group["params"]):
-            self.param_groups.pop()
-            raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+    def _check_group(self, options: dict[str, Any]) -> None:
+        _check_options(options)
 
     @torch.no_grad()
     def step(self, loss: Tensor | float | Callable[[], Tensor | float] | None = None) -> Tensor | float:  # type: ignore[override]
@@ -266,12 +254,6 @@ class SOAA(torch.optim.Optimizer):
         super().load_state_dict(state_dict)
         self._steps, self._average = saved["steps"], saved["average"]
         self._trust, self._predicted, self._rho = (dict(saved[name]) for name in ("trust", "predicted", "rho"))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
-        left = ("_optimizer", "_zero", "step")
-        own = {name: value for name, value in self.__dict__.items() if not name.startswith(left)}
-        return {**own, **super().__getstate__()}
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
