@@ -25,6 +25,16 @@ def set_random_state(state: RandomState, device: torch.device) -> None:
         torch.cuda.set_rng_state(state[1], device)
 
 
+def seed_global(seed: int, device: torch.device | str) -> None:
+    """Seed torch's global generators of the CPU and of `device`; `torch.manual_seed` would queue a call to CUDA too."""
+    torch.default_generator.manual_seed(seed)
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.manual_seed_all(seed)
+    elif kind == "mps":
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def preserved_random(device: torch.device) -> Iterator[None]:
     """Leave torch's global generators as they were met, whatever is drawn inside."""
@@ -41,7 +51,7 @@ def draw_apart(optimizer: Optimizer, seed: int, device: torch.device) -> None:
     Dropout draws from the global ones too: at one seed its masks would differ between optimizers otherwise.
     """
     with preserved_random(device):
-        torch.manual_seed(seed)
+        seed_global(seed, device)
         own = random_state(device)
     outside = own
 

@@ -31,7 +31,7 @@ from lehi_cli.registry import optimizers
 from lehi_cli.registry.plugins import call, resolve
 from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.steps import STEPS, Evaluation, Meter, run_model
-from lehi_cli.streams import draw_apart, preserved_random
+from lehi_cli.streams import draw_apart, preserved_random, seed_global
 
 LOGS_PER_EVALUATION = 5
 EVALUATION_ROWS = 512
@@ -183,7 +183,7 @@ class Training:
         if self._record.draws:
             draw_apart(self.optimizer, stream(run.seed, "optimizer"), torch.device(device))
         self._diagnostics: dict[str, Tensor | float] = {}
-        torch.manual_seed(stream(run.seed, "train"))  # dropout, and whatever else the model draws while it trains
+        seed_global(stream(run.seed, "train"), device)  # dropout, and whatever else the model draws while it trains
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Mini-batches of the training split, augmented, epoch after epoch, without end.
@@ -326,7 +326,7 @@ def _build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
     options = dict(run.task.model)
     build = resolve(options.pop("kind"), run.task.origin)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(run.seed, "init"))
+        seed_global(stream(run.seed, "init"), "cpu")
         model: nn.Module = call(build, data, **options)
     return model.to(device)
 
