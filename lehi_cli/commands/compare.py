@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from lehi_cli.errors import UsageError
+from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.registry import optimizers
 from lehi_cli.space import SAMPLERS, parse_space
-from lehi_cli.specs import parse_optimizers
+from lehi_cli.specs import OptimSpec, parse_optimizers
 
 from .flow import run_and_show
-from .options import RunOptions, choice, takes_run_options
+from .options import (
+    MARGIN,
+    Margin,
+    Optims,
+    Prune,
+    Reference,
+    RunOptions,
+    Sampler,
+    Seeds,
+    Space,
+    checked_margin,
+    choice,
+    takes_run_options,
+)
 from .search import Trials, compare_tuned
 
-Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
-Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
-
-
 Tune = Annotated[int | None, typer.Option(help="First tune each optimizer with this many trials, on another seed.")]
-Sampler = Annotated[str, typer.Option(help="How trials are drawn: sobol, random or tpe.")]
-Space = Annotated[
-    list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
-]
-
-Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
 
 
 @takes_run_options
@@ -36,11 +42,16 @@ def compare(
     sampler: Sampler = "sobol",
     space: Space = None,
     prune: Prune = False,
+    reference: Reference = None,
+    margin: Margin = MARGIN,
 ) -> None:
     """Compare optimizers on the same task, from the same weights, on the same batches."""
     specs = parse_optimizers(optims)
     if len(specs) < 2:
         raise UsageError("compare needs at least two optimizers", "lehi train runs a single one")
+    if reference is not None:
+        specs = _led_by(reference, specs)
+    options = replace(options, margin=checked_margin(margin))
     request = options.request(specs, seeds)
     if tune is not None:
         trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
@@ -49,3 +60,24 @@ def compare(
     if space or prune:
         raise UsageError(f"{'--space' if space else '--prune'} goes with --tune", "for example --tune 16")
     run_and_show(request, options)
+
+
+def _led_by(reference: str, specs: Sequence[OptimSpec]) -> list[OptimSpec]:
+    """The optimizers with the reference in front: the first named is what the others are compared with.
+
+    Raises:
+        UsageError: when `reference` is none of them, or several.
+    """
+    labels = [spec.label or str(spec) for spec in specs]
+    named = [i for i, label in enumerate(labels) if label == reference]
+    named = named or [i for i, spec in enumerate(specs) if reference in (spec.name, _registered(spec.name))]
+    if not named:
+        raise UnknownNameError("reference", reference, labels)
+    if len(named) > 1:
+        raise UsageError(f"--reference {reference!r} is several", f"one of {', '.join(labels[i] for i in named)}")
+    return [specs[named[0]], *(spec for i, spec in enumerate(specs) if i != named[0])]
+
+
+def _registered(name: str) -> str:
+    """What an optimizer that was named by its file is called."""
+    return optimizers.find(optimizers.load(), name).name

@@ -28,9 +28,10 @@ from lehi_cli.results import Section, arrange
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
-from .options import AXES, DEFAULT_RUNS, TYPED, RunOptions, choice
+from .options import AXES, DEFAULT_RUNS, MARGIN, TYPED, RunOptions, choice
 
 if TYPE_CHECKING:
+    from lehi_cli.comparison import Comparison
     from lehi_cli.execute.estimate import Cost
 
 LIMIT = 500
@@ -39,12 +40,25 @@ SWEEP_ROWS = 12
 
 @dataclass(frozen=True)
 class View:
-    """How to show results."""
+    """How to show results.
+
+    Attributes:
+        x: what curves are drawn against.
+        json: one document instead of tables and curves.
+        sweep: many settings, of which the best are shown, and no verdict.
+        extra: what the document has beside the sections.
+        reference: optimizer that the others are compared with; None for the first.
+        order: optimizers as they were named, the first of them first.
+        margin: share of the reference within which a difference does not matter.
+    """
 
     x: str = "passes"
     json: bool = False
     sweep: bool = False
     extra: Mapping[str, object] = field(default_factory=dict)
+    reference: str | None = None
+    order: Sequence[str] = ()
+    margin: float = MARGIN
 
 
 class Session:
@@ -125,6 +139,7 @@ def or_with_fake_data(run: Callable[[Request], None], request: Request, session:
 def finish(session: Session, runs: Sequence[RunSpec], view: View, interrupted: bool) -> None:
     """Show the runs there are, and exit with what they came to."""
     stored = session.found(runs)
+    view = replace(view, order=[run.label for run in runs[:1]], margin=session.options.margin)
     show(session.store, stored, view, {run.run_id: run.label for run in runs})
     session.say_where(runs)
     if interrupted:
@@ -161,22 +176,45 @@ def _say_where(console: Console, runs: Sequence[RunSpec], stored: Sequence[Store
 
 
 def show(store: Store, runs: Sequence[StoredRun], view: View, labels: dict[str, str] | None = None) -> None:
-    """Tables and curves of stored runs, or one JSON document."""
+    """Tables, curves and verdicts of stored runs, or one JSON document."""
     sections = arrange(store, runs, labels)
+    comparisons = _compare(sections, view)
     errors = Console(stderr=True)
     say(errors, store.notices)
     if view.json:
-        typer.echo(to_json(sections, view.extra))
+        typer.echo(to_json(sections, comparisons, view.extra))
         return
     console = Console()
-    for section in sections:
+    for section, comparison in zip(sections, comparisons, strict=True):
         if view.sweep:
             print_summary(console, section, shown=SWEEP_ROWS)
         else:
             print_summary(console, section)
             print_curves(console, section, view.x)
+        _show_verdict(console, section, comparison, view)
         print_sensitivity(console, section)
         say(errors, _differences(section))
+
+
+def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | None]:
+    """The verdicts of each section; none in a sweep, where the best of many settings wins by chance."""
+    if view.sweep:
+        return [None] * len(sections)
+    from lehi_cli.comparison import compare_sections  # here, because `lehi --help` does without it
+
+    return compare_sections(sections, reference=view.reference, order=view.order, margin=view.margin)
+
+
+def _show_verdict(console: Console, section: Section, comparison: Comparison | None, view: View) -> None:
+    from lehi_cli.comparison import named
+    from lehi_cli.render.verdict import print_verdict
+
+    if comparison:
+        print_verdict(console, comparison)
+    elif view.reference and not named(section, view.reference):
+        line = f"no verdict: {view.reference} has no runs here"
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print()
 
 
 def _differences(section: Section) -> list[Notice]:

@@ -7,9 +7,10 @@ typer sees them as options of their own.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -24,12 +25,26 @@ from lehi_cli.specs import Budget, OptimSpec, parse_seeds
 
 AXES = ("passes", "steps", "seconds")
 DEFAULT_RUNS = Path("runs")
+MARGIN = 0.01
 TYPED: ContextVar[Sequence[str]] = ContextVar("TYPED", default=())
 """What was typed after `lehi`, to be shown to whoever wants to go on with it."""
 
+Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
+Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
+Sampler = Annotated[str, typer.Option(help="How trials are drawn: sobol, random or tpe.")]
+Space = Annotated[
+    list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
+]
+Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
 Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE)]
 Axis = Annotated[str, typer.Option("--x", help="What curves are drawn against: passes, steps or seconds.")]
+Reference = Annotated[
+    str | None, typer.Option(help="Compare with this optimizer, a label; by default the first one named.")
+]
+Margin = Annotated[
+    float, typer.Option(help="A difference within this share of the reference does not matter; 0 for none.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and curves.")]
 
 
@@ -71,6 +86,8 @@ class RunOptions:
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Train again what the run folder already has.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no hints.")] = False
     json: Json = False
+    margin: float = field(default=MARGIN, metadata={"typed": False})
+    """Set by the commands that compare; those that do not have no such option."""
 
     def request(self, optimizers: list[OptimSpec], seeds: str) -> Request:
         """The request these options make."""
@@ -113,7 +130,8 @@ class RunOptions:
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command with a parameter `options: RunOptions` each field of it as a parameter of its own."""
-    names = {item.name for item in fields(RunOptions)}
+    typed = [item for item in fields(RunOptions) if item.metadata.get("typed", True)]
+    names = {item.name for item in typed}
 
     @wraps(command)
     def flat(**values: Any) -> None:
@@ -123,8 +141,7 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(command, include_extras=True) | get_type_hints(RunOptions, include_extras=True)
     own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
     spread = [
-        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item.default))
-        for item in fields(RunOptions)
+        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item.default)) for item in typed
     ]
     first, *rest = spread  # the task comes first in the help, then what the command adds
     kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
@@ -136,6 +153,17 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _default(value: Any) -> Any:
     return inspect.Parameter.empty if value is MISSING else value
+
+
+def checked_margin(margin: float) -> float:
+    """`margin`, if it can be one.
+
+    Raises:
+        UsageError: when it is negative, infinite or no number.
+    """
+    if not 0 <= margin < math.inf:
+        raise UsageError(f"--margin {margin:g} is not allowed", "a share such as 0.01 for 1 %, or 0 for no margin")
+    return margin
 
 
 def choice(value: str, allowed: tuple[str, ...], flag: str) -> str:

@@ -11,7 +11,7 @@ from lehi_cli.specs import parse_seeds
 from lehi_cli.store import Store, StoredRun
 
 from .flow import View, show
-from .options import AXES, DEFAULT_RUNS, Axis, Json, Runs, choice
+from .options import AXES, DEFAULT_RUNS, MARGIN, Axis, Json, Margin, Reference, Runs, checked_margin, choice
 
 TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list.")]
 OptimFilter = Annotated[
@@ -29,9 +29,12 @@ def report(
     runs: Runs = DEFAULT_RUNS,
     x: Axis = "passes",
     json: Json = False,
+    reference: Reference = None,
+    margin: Margin = MARGIN,
 ) -> None:
     """Show stored runs again: runs of one task and budget side by side."""
-    view = View(choice(x, AXES, "--x"), json=json)
+    order = optims.split(",") if optims else ()
+    view = View(choice(x, AXES, "--x"), json=json, reference=reference, order=order, margin=checked_margin(margin))
     store = Store(runs)
     stored = store.runs()
     wanted = [run for run in stored if _matches(run, task, optims, seeds, status)]

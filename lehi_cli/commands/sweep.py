@@ -12,22 +12,14 @@ from lehi_cli.space import SAMPLERS, Axis, grid, parse_axes, parse_space
 from lehi_cli.specs import OptimSpec, parse_optimizers
 
 from .flow import run_and_show
-from .options import RunOptions, choice, takes_run_options
+from .options import Optims, Prune, RunOptions, Sampler, Seeds, Space, choice, takes_run_options
 from .search import Trials, sweep_trials
 
-Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
-Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
 Over = Annotated[
     list[str] | None,
     typer.Option(help="A grid: lr=1e-5..1e-1/log9, factor=rademacher,sampled, or adam.eps=1e-8,1e-6; repeatable."),
 ]
 Count = Annotated[int | None, typer.Option(help="Settings to draw from each optimizer's tuning space.")]
-Sampler = Annotated[str, typer.Option(help="How to draw them: sobol, random or tpe.")]
-Space = Annotated[
-    list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
-]
-
-Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
 
 
 @takes_run_options

@@ -10,10 +10,9 @@ from lehi_cli.errors import UsageError
 from lehi_cli.specs import parse_optimizers
 
 from .flow import run_and_show
-from .options import RunOptions, takes_run_options
+from .options import RunOptions, Seeds, takes_run_options
 
 Optim = Annotated[str, typer.Option(help="Optimizer such as lehi or adam:lr=3e-4.")]
-Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
 
 
 @takes_run_options

@@ -29,7 +29,7 @@ def print_sensitivity(console: Console, section: Section) -> None:
     if lines[0].best:
         looks.append((f"best of {lines[0].label}", AUXILIARY))
     if any(point.lost for line in lines for point in line.points):
-        looks.append(("lost to divergence or failure", DIVERGED))
+        looks.append(("diverged or failed", DIVERGED))
     print_plot(console, drawing, looks)
     print_table(console, sensitivity_table(lines, len(section.seeds)))
     for note in edge_notes(lines):

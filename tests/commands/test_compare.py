@@ -260,7 +260,7 @@ BAD = [
     (("compare", "--task", "digits", "--optims", "missing.py,adam"), "missing.py is not a Python file"),
     (("report", "--runs", "nowhere"), "no runs in nowhere"),
     (("tasks", "show", "digit"), "did you mean 'digits'"),
-    (("optims", "adma"), "did you mean 'adam'"),
+    (("optims", "adem"), "did you mean 'adam'"),
     (("frobnicate",), "No such command 'frobnicate'"),
 ]
 

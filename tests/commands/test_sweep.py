@@ -53,7 +53,7 @@ def test_sensitivity_counts_what_diverged(lehi: Callable) -> None:
     assert line.joined
     assert line.best is not None
     assert line.best.lr < 1e30
-    assert "lost to divergence" in result.out
+    assert "▲ diverged or failed" in result.out
     assert "2/8" in result.out
     end = line.points[0].value
     runs = [metrics.curve("val", "loss")[1][-3:] for metrics in section().series[0].metrics]

@@ -1,0 +1,221 @@
+"""From sections of stored runs to verdicts: each optimizer against the reference, paired over seeds.
+
+What is compared is where the runs ended: the last validation loss, and the task's first further metric. A run that
+diverged or failed has no such value, and dropping it would favour the optimizer that diverges, so it counts as worst.
+A run that was pruned, was interrupted or is still going on says nothing about where it would have ended, so its seed is
+left out of the pairs. All pairs of all sections shown together are one family: who looks at ten tables finds something.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+
+from .errors import UnknownNameError, UsageError
+from .results import Section, Series
+from .stats import HIGHER_IS_BETTER
+from .stats.paired import Interval
+from .stats.verdict import Verdict, judge_pairs
+from .store import PRUNED, Metrics, StoredRun
+
+MOST_SERIES = 12
+UNFINISHED = ("planned", "running", "interrupted", PRUNED)
+
+Key = tuple[int, str, str]  # section, label, metric
+Pair = tuple[Mapping[int, float], Mapping[int, float]]  # values by seed: of an optimizer, of the reference
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """An optimizer against the reference on one validation metric.
+
+    Attributes:
+        label: of the optimizer.
+        metric: `loss`, or one of the task's.
+        verdict: what the pairs say.
+        has_values: whether any run of either ended with a value.
+    """
+
+    label: str
+    metric: str
+    verdict: Verdict
+    has_values: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdicts of one section.
+
+    Attributes:
+        reference: label of the optimizer that the others are compared with.
+        margin: share of the reference's mean within which a difference does not matter.
+        family: number of comparisons that the p-values are adjusted for, those of other sections included.
+        judgements: optimizer by optimizer, best first, metric by metric.
+        notes: which runs were left out of the pairs, and why.
+    """
+
+    reference: str
+    margin: float
+    family: int
+    judgements: Sequence[Judgement]
+    notes: Sequence[str]
+
+    def by_label(self) -> dict[str, list[Judgement]]:
+        """The judgements of each optimizer."""
+        grouped: dict[str, list[Judgement]] = {}
+        for judgement in self.judgements:
+            grouped.setdefault(judgement.label, []).append(judgement)
+        return grouped
+
+
+def compare_sections(
+    sections: Sequence[Section], *, reference: str | None = None, order: Sequence[str] = (), margin: float = 0.01
+) -> list[Comparison | None]:
+    """Verdicts for each section, None for one with a single optimizer, too many, or without the reference.
+
+    Args:
+        sections: all that are shown; their pairs are one family.
+        reference: label or name of the reference; None for the first of `order`, or else of the section.
+        order: labels or names in the order in which they were asked for.
+        margin: share of the reference's mean within which a difference does not matter.
+
+    Raises:
+        UsageError: on a reference that no section has or that is several optimizers of one, and on a bad margin.
+    """
+    if reference is not None:
+        _refuse_unknown(sections, reference)
+    chosen = [_reference(section, reference, order) for section in sections]
+    pairs: dict[Key, Pair] = {}
+    for i, (section, other) in enumerate(zip(sections, chosen, strict=True)):
+        if other is not None:
+            found = _pairs(section, other)
+            pairs |= {(i, *key): pair for key, pair in found.items()}
+    judged = _judge(pairs, margin)
+    family = sum(_is_test(pair) for pair in pairs.values())
+    grouped: list[list[Judgement]] = [[] for _ in sections]
+    for (i, *_), judgement in judged.items():
+        grouped[i].append(judgement)
+    return [
+        Comparison(other.label, margin, family, own, _left_out(section)) if other else None
+        for section, other, own in zip(sections, chosen, grouped, strict=True)
+    ]
+
+
+def _pairs(section: Section, reference: Series) -> dict[tuple[str, str], Pair]:
+    """Final values of each optimizer and of the reference by seed; by label and metric."""
+    others = [series for series in section.ranked() if series is not reference]
+    return {
+        (series.label, metric): (_by_seed(series, metric), _by_seed(reference, metric))
+        for series in others
+        for metric in _metrics(section)
+    }
+
+
+def _judge(pairs: Mapping[Key, Pair], margin: float) -> dict[Key, Judgement]:
+    """A verdict on each pair.
+
+    A single seed cannot find anything, so it is no test and not counted as one: otherwise the single runs in a folder
+    would take the power from its comparisons.
+    """
+    tests = {key: pair for key, pair in pairs.items() if _is_test(pair)}
+    rest = {key: pair for key, pair in pairs.items() if key not in tests}
+    found = judge_pairs(tests, margin=margin) | judge_pairs(rest, margin=margin)
+    judged = {}
+    for key, pair in pairs.items():
+        _, label, metric = key
+        verdict = _turned(found[key]) if metric in HIGHER_IS_BETTER else found[key]
+        judged[key] = Judgement(label, metric, verdict, _has_values(pair))
+    return judged
+
+
+def _is_test(pair: Pair) -> bool:
+    return len(_shared(pair)) > 1
+
+
+def _has_values(pair: Pair) -> bool:
+    return any(math.isfinite(values[seed]) for values in pair for seed in _shared(pair))
+
+
+def _shared(pair: Pair) -> AbstractSet[int]:
+    own, other = pair
+    return own.keys() & other.keys()
+
+
+def _turned(verdict: Verdict) -> Verdict:
+    """The verdict on negated values, in the values' own direction."""
+    low, high = verdict.interval
+    return replace(
+        verdict,
+        difference=0.0 - verdict.difference,  # so that 0 stays 0, without a sign
+        interval=Interval(0.0 - high, 0.0 - low),
+        effect_size=0.0 - verdict.effect_size,
+    )
+
+
+def _metrics(section: Section) -> list[str]:
+    return ["loss", *section.metric_names[:1]]
+
+
+def _by_seed(series: Series, metric: str) -> dict[int, float]:
+    """Final value of each run, of a metric where more is better its negative: lower is better in all of them."""
+    sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
+    values: dict[int, float] = {}
+    for run, metrics in zip(series.runs, series.metrics, strict=True):
+        if run.status == "ok":
+            values |= {run.seed: sign * value for value in metrics.curve("val", metric)[1][-1:]}  # noqa: B035
+        elif run.status not in UNFINISHED:
+            values[run.seed] = math.inf
+    return values
+
+
+def _why_left_out(run: StoredRun, metrics: Metrics) -> str | None:
+    if run.status in UNFINISHED:
+        return run.status
+    if run.status == "ok" and not metrics.curve("val", "loss")[1]:
+        return "ok, but its metrics are lost"
+    return None
+
+
+def _left_out(section: Section) -> list[str]:
+    notes = []
+    for series in section.series:
+        for run, metrics in zip(series.runs, series.metrics, strict=True):
+            why = _why_left_out(run, metrics)
+            if why is not None:
+                notes.append(f"{series.label}, seed {run.seed}: {why}; left out of the pairs")
+        seeds = [run.seed for run in series.runs]
+        notes += [
+            f"{series.label}, seed {seed}: {seeds.count(seed)} runs, the last one counts"
+            for seed in dict.fromkeys(seeds)
+            if seeds.count(seed) > 1
+        ]
+    return notes
+
+
+def _reference(section: Section, reference: str | None, order: Sequence[str]) -> Series | None:
+    """The series that the others are compared with; None where nothing is to be compared."""
+    if not 2 <= len(section.series) <= MOST_SERIES:
+        return None
+    if reference is None:
+        asked = (series for name in order for series in named(section, name))
+        return next(asked, section.series[0])
+    found = named(section, reference)
+    if len(found) > 1:
+        labels = ", ".join(series.label for series in found)
+        raise UsageError(f"--reference {reference!r} is several optimizers of {section.task}", f"one of {labels}")
+    return found[0] if found else None
+
+
+def named(section: Section, name: str) -> list[Series]:
+    """The series of that label; when there is none, those stored under it, then those of that optimizer."""
+    by_label = [series for series in section.series if series.label == name]
+    stored = [series for series in section.series if series.runs[0].label == name]
+    return by_label or stored or [series for series in section.series if series.runs[0].optimizer == name]
+
+
+def _refuse_unknown(sections: Sequence[Section], reference: str) -> None:
+    if not any(named(section, reference) for section in sections):
+        labels = dict.fromkeys(series.label for section in sections for series in section.series)
+        raise UnknownNameError("reference", reference, labels)

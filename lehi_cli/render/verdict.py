@@ -1,0 +1,189 @@
+"""The verdict on a comparison: a table, what has to be said about it, and one sentence per optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from lehi_cli.comparison import Comparison, Judgement
+from lehi_cli.stats.verdict import Verdict
+
+from .numbers import compact
+from .table import Column, Table, print_table
+
+FOUND, PRICE = 0, 1
+ENOUGH = 6  # seeds with which a signed-rank test can reach 5 %
+
+
+def print_verdict(console: Console, comparison: Comparison) -> None:
+    """Heading, table, notes and sentences; with a single seed the one line that there is to say."""
+    seeds = [judgement.verdict.n for judgement in comparison.judgements]
+    if max(seeds) < 2:
+        _print(console, _cannot_tell(max(seeds), comparison.reference))
+    else:
+        shown = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(max(seeds))
+        _print(console, f"verdict against {comparison.reference}, paired over {shown} seeds")
+        console.print()
+        print_table(console, verdict_table(comparison))
+        for line in [*notes(comparison), *sentences(comparison)]:
+            _print(console, line)
+    console.print()
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def _cannot_tell(seeds: int, reference: str) -> str:
+    if seeds:
+        return f"no verdict: one seed cannot tell a difference from chance; {ENOUGH} are a start (--seeds {ENOUGH})"
+    return f"no verdict: no other optimizer has a seed in common with {reference}"
+
+
+def verdict_table(comparison: Comparison) -> Table:
+    """One row per optimizer and metric: what was found, then how sure it is and what it would take."""
+    columns = [
+        Column("optimizer, metric", right=False),
+        Column("verdict", right=False),
+        Column("difference [95 % interval]"),
+        Column("p", PRICE),
+        Column("effect", PRICE),
+        Column("detectable", PRICE),
+        Column("seeds", PRICE),
+    ]
+    rows = []
+    for judgement in comparison.judgements:
+        verdict = judgement.verdict
+        needed = verdict.seeds_needed
+        rows.append(
+            [
+                _name(judgement),
+                verdict.word,
+                _difference(judgement),
+                _p_value(verdict.p_adjusted),
+                f"{verdict.effect_size:.2f}" if math.isfinite(verdict.effect_size) else "-",
+                compact(float(f"{verdict.detectable:.2g}")),
+                "?" if needed is None else str(needed),
+            ]
+        )
+    return Table(columns, rows, _caption(comparison))
+
+
+def _difference(judgement: Judgement) -> str:
+    verdict = judgement.verdict
+    if not judgement.has_values:
+        return "-"
+    difference, low, high = _aligned([verdict.difference, *verdict.interval], verdict)
+    return f"{difference} [{low}, {high}]"
+
+
+def _name(judgement: Judgement) -> str:
+    return f"{judgement.label}, val {judgement.metric}"
+
+
+def _caption(comparison: Comparison) -> str:
+    family = comparison.family
+    adjusted = f" adjusted for {family} comparisons (Holm)" if family > 1 else ""
+    margin = f"equivalent within {_percent(comparison.margin)} of {comparison.reference}, " if comparison.margin else ""
+    return (
+        f"difference to {comparison.reference}, {margin}p of a difference{adjusted}, "
+        "effect in standard deviations of the difference, "
+        "detectable with probability 80 %, seeds in all that would settle it"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{compact(100 * share)} %"
+
+
+def _p_value(p: float) -> str:
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def _aligned(values: Sequence[float], verdict: Verdict) -> list[str]:
+    """Numbers to the place of the second digit of half the interval; to three digits where that says nothing."""
+    low, high = verdict.interval
+    half = (high - low) / 2
+    if not 1e-6 <= half < math.inf:
+        return [f"{value:.3g}" for value in values]
+    places = max(1 - math.floor(math.log10(half)), 0)
+    return [f"{value:z.{places}f}" for value in values]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Which runs were left out, and what must be known about the tests; what is so for several rows is said once."""
+    about: dict[str, list[Judgement]] = {}
+    for judgement in comparison.judgements:
+        for note in filter(None, judgement.verdict.note.split("; ")):
+            about.setdefault(note, []).append(judgement)
+    return [*comparison.notes, *(_about(comparison, rows) + note for note, rows in about.items())]
+
+
+def _about(comparison: Comparison, rows: Sequence[Judgement]) -> str:
+    """Whom a note is about."""
+    if len(rows) == len(comparison.judgements) and len(comparison.by_label()) > 1:
+        return "all: "
+    whole = {label for label, own in comparison.by_label().items() if all(row in rows for row in own)}
+    names = [row.label if row.label in whole else _name(row) for row in rows]
+    return f"{'; '.join(dict.fromkeys(names))}: "
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """One sentence per optimizer: the loss with its numbers, the other metric in a word."""
+    lines = []
+    for first, *others in comparison.by_label().values():
+        rest = [f"on val {judgement.metric} {judgement.verdict.word}" for judgement in others]
+        lines.append("; ".join([_sentence(first, comparison), *rest]))
+    return lines
+
+
+def _sentence(judgement: Judgement, comparison: Comparison) -> str:
+    label, reference, verdict = judgement.label, comparison.reference, judgement.verdict
+    word = verdict.word
+    opening = {
+        "better": f"{label} is better than {reference}",
+        "worse": f"{label} is worse than {reference}",
+        "equivalent": f"{label} and {reference} are equivalent",
+        "inconclusive": f"{label} against {reference} is inconclusive",
+    }[word]
+    said = [_size(judgement)]
+    if word == "equivalent":
+        said.append(f"within {_percent(comparison.margin)} (p {_equals(verdict.p_equivalent)})")
+    elif verdict.n > 1:
+        said.append(f"p {_equals(verdict.p_adjusted)}{_tests(verdict)}")
+    if word == "inconclusive" and judgement.has_values:
+        needed = verdict.seeds_needed
+        said.append(f"about {needed} seeds would settle it" if needed else "these seeds do not tell how many would")
+    return f"{opening} on val {judgement.metric}: {', '.join(said)}"
+
+
+def _equals(p: float) -> str:
+    shown = _p_value(p)
+    return f"{shown[0]} {shown[1:]}" if shown.startswith("<") else f"= {shown}"
+
+
+def _tests(verdict: Verdict) -> str:
+    """Both tests before adjustment, where there are both."""
+    if math.isnan(verdict.p_t):
+        return ""
+    return f" (unadjusted: t {_p_value(verdict.p_t)}, Wilcoxon {_p_value(verdict.p_wilcoxon)})"
+
+
+def _size(judgement: Judgement) -> str:
+    """The difference as a length and a direction, where runs without a value leave it finite."""
+    verdict = judgement.verdict
+    low, high = verdict.interval
+    if not judgement.has_values:
+        return "no value to compare"
+    if not math.isfinite(verdict.difference):
+        return "by ranks"
+    if not verdict.difference:
+        return "no difference"
+    is_lower = verdict.difference < 0
+    ends = (-high, -low) if is_lower else (low, high)
+    size, low_end, high_end = _aligned([abs(verdict.difference), *ends], verdict)
+    direction = "lower" if is_lower else "higher"
+    center = " in the median" if verdict.center == "median" else ""
+    return f"{size} {direction}{center} [{low_end}, {high_end}]"
