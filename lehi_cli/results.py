@@ -22,6 +22,7 @@ class Series:
     label: str
     runs: Sequence[StoredRun]
     metrics: Sequence[Metrics]
+    _finals: dict[tuple[str, str], Estimate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def ok(self) -> list[Metrics]:
@@ -40,8 +41,10 @@ class Series:
 
     def final(self, split: str, column: str) -> Estimate:
         """The last value of `column` in a split, over the runs that reached the end."""
-        last = (metrics.curve(split, column)[1][-1:] for metrics in self.ok)
-        return estimate(value for values in last for value in values)
+        if (split, column) not in self._finals:  # asked for by every table, ranking and plot
+            last = (metrics.curve(split, column)[1][-1:] for metrics in self.ok)
+            self._finals[split, column] = estimate(value for values in last for value in values)
+        return self._finals[split, column]
 
     def spent(self, what: str) -> Estimate:
         """Steps, passes or training seconds of every run that ended with an outcome, diverged ones included."""

@@ -13,7 +13,8 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from .errors import UsageError
@@ -249,10 +250,14 @@ class RunSpec:
             "precision": self.precision,
         }
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """SHA-256 of the canonical JSON of `identity()`: 16 hexadecimal digits."""
         return hashlib.sha256(canonical_json(self.identity()).encode()).hexdigest()[:16]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the id: another machine computes its own, which shows whether it means the same run."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 RECIPE = 1

@@ -13,13 +13,14 @@ import json
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .errors import Notice, StoreError
@@ -36,6 +37,7 @@ STATUSES = ("planned", "running", *DONE, PRUNED, *FAILED)
 FREE_BYTES = 16 * 2**20
 SHARD_ROWS = 2000
 STALE_SECONDS = 600.0
+_Version = tuple[int, int, int]
 TEXT_COLUMNS = ("run_id", "task", "data", "optimizer", "label", "split")
 COUNT_COLUMNS = ("seed", "step", "samples")
 NUMBER_COLUMNS = ("lr", "epoch", "passes", "seconds", "loss", "lr_now")
@@ -43,6 +45,8 @@ COLUMNS = (
     "run_id", "task", "data", "optimizer", "label", "lr", "seed", "split",
     "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
 )  # fmt: skip
+AT_ONCE = ("split", "step", "passes", "seconds", "loss")
+"""Columns that every report needs; they and the task's metrics are read with the run, the others when asked for."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Store:
 
     root: Path
     notices: list[Notice] = field(default_factory=list)
+    _ended: dict[Path, tuple[_Version, StoredRun]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def prepare(self) -> None:
         """Make the folder and see that it can be written to.
@@ -116,15 +121,26 @@ class Store:
             raise StoreError(
                 f"no runs in {self.root}", "make some with lehi compare, or name their folder with --runs DIR"
             )
-        folders = (entry for entry in os.scandir(self.root) if entry.is_dir() and not entry.name.startswith("."))
-        runs = [run for run in (self._read(Path(folder.path)) for folder in folders) if run is not None]
+        with os.scandir(self.root) as entries:
+            folders = [self.root / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        runs = [run for run in map(self._read, folders) if run is not None]
         return sorted(runs, key=lambda run: (run.started, run.run_id))
 
     def _read(self, folder: Path) -> StoredRun | None:
+        """The run in a folder; one that ended is parsed again only after its `run.json` was replaced or touched."""
         path = folder / "run.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return _stored(content, folder)
+            with open(path, "rb") as file:
+                version = _version(os.fstat(file.fileno()))  # of this very file, whatever replaces it meanwhile
+                known = self._ended.get(folder)
+                if known and known[0] == version:
+                    return known[1]
+                content = json.loads(file.read().decode())
+            run = _stored(content, folder)
+            # What is running can turn out to be killed without its file being written to.
+            if content["status"] != "running":
+                self._ended[folder] = (version, run)
+            return run
         except FileNotFoundError:
             # Between the making of the folder and of its run.json there is a moment; only an old one is worth a word.
             if _age(folder) > STALE_SECONDS:
@@ -135,18 +151,32 @@ class Store:
         return None
 
     def metrics(self, run: StoredRun) -> Metrics:
-        """All metric rows of a run; a damaged shard is named in `notices` and the rest returned."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        """The metric rows of a run; a damaged shard is named in `notices` and the rest returned."""
+        return Metrics(self._columns(run.folder, {*AT_ONCE, *run.spec["task"]["metrics"]}), self._rest(run.folder))
 
-        tables = []
-        for shard in sorted(run.folder.glob("metrics-*.parquet")):
+    def _rest(self, folder: Path) -> Callable[[], Mapping[str, Any]]:
+        return lambda: self._columns(folder, None)
+
+    def _columns(self, folder: Path, wanted: set[str] | None) -> dict[str, pa.ChunkedArray | None]:
+        """The columns of a run, those in `wanted` with their values, the others as None; without `wanted`, all."""
+        import pyarrow as pa
+
+        tables, names = [], dict[str, None]()
+        for shard in _shards(folder):
             try:
-                tables.append(pq.read_table(shard, use_threads=False, partitioning=None))
+                table, known = _read_shard(shard, wanted)
             except (OSError, pa.ArrowException) as error:
-                first = str(error).splitlines()[0]
-                self.notices.append(Notice(f"skipped {shard}: damaged ({first})", "delete its folder to run it again"))
-        return Metrics(pa.concat_tables(tables, promote_options="default").to_pydict() if tables else {})
+                first = str(error).partition("\n")[0]
+                notice = Notice(f"skipped {shard}: damaged ({first})", "delete its folder to run it again")
+                if notice not in self.notices:  # said when the run was first read
+                    self.notices.append(notice)
+            else:
+                tables.append(table)
+                names |= dict.fromkeys(known)
+        if not tables:
+            return {}
+        table = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
+        return names | dict(zip(table.column_names, table.columns, strict=True))
 
     def claim(self, run: RunSpec, environment: Mapping[str, Any]) -> Recorder | None:
         """Take on a run: a recorder for it, or None when it is done or another living process is at it.
@@ -197,23 +227,138 @@ class Store:
         return True
 
 
-class Metrics:
-    """The metric rows of one run, by column."""
+class _Column(NamedTuple):
+    """Values of a column, and in which rows there is one; None when in all."""
 
-    def __init__(self, columns: Mapping[str, list[Any]]):
-        self._columns = columns
+    values: Any
+    present: Any
+
+
+class Metrics:
+    """The metric rows of one run, by column.
+
+    Args:
+        columns: values by name, as a list or as Arrow has them, a row without one being None or null; None in place of
+            a column that was not read.
+        rest: reads the run anew, with every column: all of them, so that rows of two attempts are never mixed.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], rest: Callable[[], Mapping[str, Any]] | None = None):
+        self._columns = dict(columns)
+        self._rest = rest
+        self._rows: dict[str, Any] = {}
 
     def curve(self, split: str, column: str, x: str = "step") -> tuple[list[float], list[float]]:
         """`x` and `column` over the rows of a split, rows without a value left out."""
+        unread = self._columns.get(column, ()) is None or self._columns.get(x, ()) is None
+        if unread and self._rest is not None:
+            self._columns, self._rows = dict(self._rest()), {}
         if column not in self._columns:
             return [], []
-        rows = zip(self._columns["split"], self._columns[x], self._columns[column], strict=True)
-        points = [(at, value) for which, at, value in rows if which == split and value is not None]
-        return [at for at, _ in points], [value for _, value in points]
+        rows = self._of(split)
+        values, present = self._column(column)
+        if present is not None:
+            rows = rows[present[rows]]
+        return self._column(x).values[rows].tolist(), values[rows].tolist()
 
     def names(self) -> list[str]:
         """The metrics beside the loss."""
         return [name for name in self._columns if name not in COLUMNS]
+
+    def _of(self, split: str) -> Any:
+        """Which rows are of a split."""
+        if split not in self._rows:
+            (self._rows[split],) = (self._column("split").values == split).nonzero()
+        return self._rows[split]
+
+    def _column(self, name: str) -> _Column:
+        found = self._columns[name]
+        if not isinstance(found, _Column):
+            found = self._columns[name] = _from_list(found) if isinstance(found, list) else _from_arrow(found)
+        return found
+
+
+def _from_list(values: Sequence[Any]) -> _Column:
+    import numpy as np
+
+    present = np.array([value is not None for value in values], dtype=bool)
+    return _Column(np.array(values, dtype=object), None if present.all() else present)
+
+
+def _from_arrow(column: pa.ChunkedArray) -> _Column:
+    """A column out of its file, without Arrow's own `to_numpy`: that would import pandas, for a quarter of a second."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        read = _text
+    elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        read = _numbers
+    else:
+        return _from_list(column.to_pylist())
+    parts = [read(chunk) for chunk in column.chunks if len(chunk)]
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return _from_list([])
+    everywhere = [np.ones(len(part.values), dtype=bool) if part.present is None else part.present for part in parts]
+    present = np.concatenate(everywhere)
+    return _Column(np.concatenate([part.values for part in parts]), None if present.all() else present)
+
+
+def _text(chunk: pa.DictionaryArray) -> _Column:
+    """Text as one Python string per different one."""
+    import numpy as np
+
+    texts = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
+    which, present = _memory(chunk.indices)
+    return _Column(texts[which if present is None else np.where(present, which, -1)], present)
+
+
+def _numbers(chunk: pa.Array) -> _Column:
+    """Numbers, with NaN where there is none."""
+    import numpy as np
+
+    values, present = _memory(chunk)
+    return _Column(values if present is None else np.where(present, values, np.nan), present)
+
+
+def _memory(chunk: pa.Array) -> _Column:
+    """The numbers of an array as they lie in memory: any number where there is none."""
+    import numpy as np
+
+    part = slice(chunk.offset, chunk.offset + len(chunk))
+    bitmap, numbers = chunk.buffers()
+    values = np.frombuffer(numbers, chunk.type.to_pandas_dtype())[part]
+    if not chunk.null_count:
+        return _Column(values, None)
+    # Arrow keeps one bit for each value, the lowest of a byte first.
+    return _Column(values, np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")[part].astype(bool))
+
+
+def _shards(folder: Path) -> list[str]:
+    """Paths of a run's shards in the order they were written; none when the run is gone."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(f"{folder}/{name}" for name in names if name.startswith("metrics-") and name.endswith(".parquet"))
+
+
+def _read_shard(path: str, wanted: set[str] | None) -> tuple[pa.Table, list[str]]:
+    """The wanted columns of a shard, and the names of all.
+
+    A shard is small: read in one go it costs less than by way of Arrow's file systems, and a memory map would hold it
+    open. `read_table` would import pandas and more threads than a hundred rows are worth.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as source:
+        file = pq.ParquetFile(pa.BufferReader(source.read()))
+    names = [sys.intern(name) for name in file.schema.names]
+    columns = None if wanted is None else [name for name in names if name in wanted]
+    return file.read(columns=columns, use_threads=False), names
 
 
 class Recorder:
@@ -255,7 +400,14 @@ class Recorder:
 
             path = self._folder / f"metrics-{self._shards:04d}.parquet"
             with _replacing(path) as temporary:
-                pq.write_table(_table(self._rows), temporary, compression="zstd")
+                # Numbers hardly repeat, and a shard is read whole: dictionaries and statistics would only slow that.
+                pq.write_table(
+                    _table(self._rows),
+                    temporary,
+                    compression="zstd",
+                    use_dictionary=list(TEXT_COLUMNS),
+                    write_statistics=False,
+                )
             self._shards += 1
             self._rows = []
         os.utime(self._folder / "run.json")
@@ -312,6 +464,11 @@ def is_abandoned(folder: Path) -> bool:
     if host != socket.gethostname():
         return _age(folder / "run.json") > STALE_SECONDS
     return not _is_alive(pid)
+
+
+def _version(stat: os.stat_result) -> _Version:
+    """What changes whenever a file is replaced or touched."""
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _is_alive(pid: int) -> bool:

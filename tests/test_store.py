@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from cases import runs_of
 
 from lehi_cli.errors import StoreError
 from lehi_cli.specs import RunSpec
-from lehi_cli.store import COLUMNS, Recorder, Store, is_abandoned, write_json
+from lehi_cli.store import COLUMNS, Metrics, Recorder, Store, is_abandoned, write_json
 
 ROW = {
     "split": "val",
@@ -69,6 +70,100 @@ def test_a_run_is_read_back_as_it_was_written(store: Store, run: RunSpec) -> Non
     assert math.isnan(losses[0])
     assert metrics.curve("val", "nothing") == ([], [])
     assert not store.notices
+
+
+def rows_of(run: RunSpec) -> dict[str, list[object]]:
+    """Columns of a run with every kind of gap: a metric in some rows, one in later shards, NaN, rows of two splits."""
+    rows = [
+        {
+            **ROW,
+            "split": "train" if i % 3 else "val",
+            "step": i,
+            "passes": 1.5 * i,
+            "loss": math.nan if i == 4 else 0.1 * i,
+        }
+        for i in range(20)
+    ]
+    metrics: list[dict[str, float]] = [
+        {"accuracy": 0.5 + i / 100} if i % 3 == 0 else {"rank": float(i)} if i > 9 else {} for i in range(20)
+    ]
+    named = dict.fromkeys(name for row, more in zip(rows, metrics, strict=True) for name in (*row, *more))
+    columns = {name: [{**row, **more}.get(name) for row, more in zip(rows, metrics, strict=True)] for name in named}
+    return columns | {"label": [run.label] * 20, "seed": [run.seed] * 20}
+
+
+@pytest.mark.parametrize("rows_per_shard", [1, 7, 10, 20])
+def test_a_run_is_read_alike_however_it_was_cut_into_shards(store: Store, run: RunSpec, rows_per_shard: int) -> None:
+    columns = rows_of(run)
+    recorder = begin(store, run)
+    for i in range(20):
+        row = {name: columns[name][i] for name in ROW}
+        recorder.add(row, {name: columns[name][i] for name in ("accuracy", "rank") if columns[name][i] is not None})  # type: ignore[misc]
+        if i % rows_per_shard == rows_per_shard - 1:
+            recorder.flush()
+    recorder.finish("ok", {}, {})
+    found = store.find(run.run_id)
+    assert found is not None
+    asked = [
+        (split, name, x) for split in ("train", "val", "test") for name in columns for x in ("step", "passes", "epoch")
+    ]
+    for split, name, x in asked:
+        rows = [i for i in range(20) if columns["split"][i] == split and columns[name][i] is not None]
+        expected = ([columns[x][i] for i in rows], [columns[name][i] for i in rows])
+        # A run anew for each question: what was read with the run and what is fetched later answer alike.
+        for metrics in (store.metrics(found), Metrics(columns)):
+            assert repr(metrics.curve(split, name, x)) == repr(expected), (split, name, x)
+    assert sorted(store.metrics(found).names()) == ["accuracy", "rank"]
+    assert not store.notices
+
+
+def test_a_column_read_later_is_never_joined_to_another_attempt(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    for step in (1, 2, 3):
+        recorder.add({**ROW, "step": step}, {"rank": 1.0})
+    recorder.finish("error", {}, {})
+    found = store.find(run.run_id)
+    assert found is not None
+    metrics = store.metrics(found)
+    assert metrics.curve("val", "loss")[0] == [1, 2, 3]
+    again = begin(store, run)
+    again.add({**ROW, "step": 9}, {"rank": 2.0})
+    again.finish("ok", {}, {})
+    assert metrics.curve("val", "rank") == ([9], [2.0])
+    assert metrics.curve("val", "loss")[0] == [9]
+    store.discard(run.run_id)
+    fresh = store.metrics(found)
+    assert fresh.names() == []
+    assert fresh.curve("val", "loss") == ([], [])
+
+
+def test_a_run_that_ended_is_parsed_once_and_again_when_it_changes(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    first = store.find(run.run_id)
+    assert first is not None
+    assert first.status == "running"
+    recorder.finish("error", {}, {"type": "E", "message": "m"})
+    ended = store.find(run.run_id)
+    assert ended is not None
+    assert ended.status == "error"
+    assert store.find(run.run_id) is ended
+    assert store.runs()[0] is ended
+    other = Store(store.root)  # another process
+    begin(other, run).finish("ok", {"steps": 1}, {})
+    found = store.find(run.run_id)
+    assert found is not None
+    assert (found.status, found.outcome) == ("ok", {"steps": 1})
+    other.discard(run.run_id)
+    assert store.find(run.run_id) is None
+    assert store.runs() == []
+
+
+def test_an_id_is_computed_once_and_does_not_travel(run: RunSpec) -> None:
+    assert run.run_id == run.run_id
+    sent = pickle.loads(pickle.dumps(run))
+    assert "run_id" not in vars(sent)
+    assert sent == run
+    assert sent.run_id == run.run_id
 
 
 def test_shards_are_wide_typed_and_dictionary_encoded(store: Store, run: RunSpec) -> None:
