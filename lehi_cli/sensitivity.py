@@ -126,7 +126,7 @@ def _base_label(series: Series) -> str:
 
 
 def _point(series: Series, split: str, column: str) -> Point:
-    ends = [values[-LAST:] for values in (metrics.curve(split, column)[1] for metrics in series.ok) if values]
+    ends = [values for values in (metrics.last(split, column, LAST) for metrics in series.ok) if values]
     finals = [sum(values) / len(values) for values in ends]
     spread = estimate(finals).sd if len(finals) > 1 else estimate(ends[0]).sd if ends else math.nan
     return Point(_rate(series), estimate(finals).mean, spread, len(series.runs) - len(ends), len(series.runs))

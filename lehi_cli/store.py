@@ -261,6 +261,11 @@ class Metrics:
             rows = rows[present[rows]]
         return self._column(x).values[rows].tolist(), values[rows].tolist()
 
+    def last(self, split: str, column: str, count: int) -> list[float]:
+        """The last `count` values of a split; the one before the first step is none of them."""
+        steps, values = self.curve(split, column)
+        return [value for step, value in zip(steps, values, strict=True) if step > 0][-count:]
+
     def names(self) -> list[str]:
         """The metrics beside the loss."""
         return [name for name in self._columns if name not in COLUMNS]

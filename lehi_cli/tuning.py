@@ -192,7 +192,7 @@ def _peers(run: RunSpec, runs: Sequence[RunSpec]) -> tuple[str, ...]:
 
 def trial_of(spec: OptimSpec, runs: Sequence[StoredRun], store: Store) -> Trial:
     """What the stored runs of one setting came to."""
-    ends = [store.metrics(run).curve("val", "loss")[1][-LAST:] if run.status == "ok" else [] for run in runs]
+    ends = [store.metrics(run).last("val", "loss", LAST) if run.status == "ok" else [] for run in runs]
     finals = [sum(values) / len(values) if values else math.inf for values in ends]
     value = sum(finals) / len(finals) if finals else math.inf
     passes = sum(float(run.outcome.get("passes", 0.0)) for run in runs)

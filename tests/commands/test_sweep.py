@@ -60,6 +60,13 @@ def test_sensitivity_counts_what_diverged(lehi: Callable) -> None:
     assert end == pytest.approx(sum(sum(values) / 3 for values in runs) / 2)
 
 
+def test_the_evaluation_before_the_first_step_is_no_final_value(lehi: Callable) -> None:
+    lehi("sweep", *SHORT, "--set", "evaluations=1", "--optims", "adam", "--over", "lr=1e-3,1e-2,1e-1")
+    (line,) = sensitivity(section())
+    finals = {series.runs[0].options["lr"]: series.final("val", "loss").mean for series in section().series}
+    assert {point.lr: point.value for point in line.points} == finals
+
+
 def points(*values: float) -> list[Point]:
     return [Point(10.0**i, value, 0.0, 0 if math.isfinite(value) else 1, 1) for i, value in enumerate(values)]
 
