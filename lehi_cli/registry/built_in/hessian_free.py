@@ -45,8 +45,8 @@ RECORDS: tuple[OptimizerRecord, ...] = (
             ),
         ),
         kind="whole",
-        passes="5/3+2k+e/3 with k CG iterations and e evaluations of the loss (from the second step on one iteration "
-        "more for the warm start; 1+c+2ck+e/3 with curvature_fraction=c; 1 more with preconditioner)",
+        passes="5/3+2k+e/3 (k CG iterations, e evaluations of the loss; from the second step on one iteration more for "
+        "the warm start; 1+c+2ck+e/3 with curvature_fraction=c; 1 more with preconditioner)",
         state="1",
         source="Martens 2010, Deep learning via Hessian-free optimization",
         formula="phi(u) = g . u + 1/2 u^T (G + damping I) u,  G the Gauss-Newton matrix of the mini-batch\n"
@@ -68,8 +68,8 @@ RECORDS: tuple[OptimizerRecord, ...] = (
         ),
         kind="whole",
         takes="model",
-        passes="1+c+2ck with k CG iterations over all blocks and c=curvature_fraction (from the second step on one "
-        "iteration more per block for the warm start; 1/3 more with adaptive_damping; c=1: 2/3 in the place of c)",
+        passes="1+c+2ck (k CG iterations over all blocks, c=curvature_fraction; from the second step on one iteration "
+        "more per block for the warm start; 1/3 more with adaptive_damping; c=1: 2/3 in the place of c)",
         state="1",
         source="Zhang, Xiong, Bradbury and Socher 2017, arXiv 1712.07296",
         formula="for every block b:  u_b by conjugate gradients on (G_bb + damping I) u_b = -g_b,\n"
