@@ -334,11 +334,19 @@ def _memory(chunk: pa.Array) -> _Column:
 
     part = slice(chunk.offset, chunk.offset + len(chunk))
     bitmap, numbers = chunk.buffers()
-    values = np.frombuffer(numbers, chunk.type.to_pandas_dtype())[part]
+    values = np.frombuffer(numbers, _dtype(chunk.type))[part]
     if not chunk.null_count:
         return _Column(values, None)
     # Arrow keeps one bit for each value, the lowest of a byte first.
     return _Column(values, np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")[part].astype(bool))
+
+
+def _dtype(kind: pa.DataType) -> str:
+    """The numbers' type as numpy writes it, such as `f8`; Arrow's own `to_pandas_dtype` may want pandas."""
+    import pyarrow as pa
+
+    letter = "f" if pa.types.is_floating(kind) else "i" if pa.types.is_signed_integer(kind) else "u"
+    return f"{letter}{kind.bit_width // 8}"
 
 
 def _shards(folder: Path) -> list[str]:
