@@ -177,7 +177,7 @@ class Training:
         self._sum = torch.zeros((), device=device)
         self._count = 0
         self.clock = Clock(task.budget, self.reader.samples, self.reader.steps)
-        self._record = optimizers.find(optimizers.load(), run.optimizer_origin or run.optimizer.name)
+        self._record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
         self.optimizer = _build_optimizer(run, self._record, self.model, self.clock.total_steps)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         if self._record.draws:

@@ -396,7 +396,7 @@ def _check_code(run: RunSpec, parcel: Parcel) -> None:
         raise UsageError(f"the Ray node {host} has {versions}", "install the same version on every node")
     try:
         found = {reference: _source_hash(reference, run.task.origin) for reference in run.task.code}
-        record = optimizers.find(optimizers.load(), run.optimizer_origin or run.optimizer.name)
+        record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
         found[run.optimizer.name] = record.code_hash()
     except LehiError as error:
         raise UsageError(f"on the Ray node {host}: {error.message}", error.hint) from error

@@ -18,7 +18,7 @@ from .built_in import BUILT_IN
 from .catalog import Catalog
 from .record import KINDS, OptimizerRecord, Option
 
-__all__ = ["BUILT_IN", "GROUP", "KINDS", "OptimizerRecord", "Option", "find", "load"]
+__all__ = ["BUILT_IN", "GROUP", "KINDS", "OptimizerRecord", "Option", "find", "load", "planned"]
 
 GROUP = "lehi.optimizers"
 
@@ -46,6 +46,20 @@ def find(catalog: Catalog[OptimizerRecord], name: str) -> OptimizerRecord:
             f"put its folder into {plugins.PLUGIN_FOLDERS} and use their names",
         )
     return records[0]
+
+
+def planned(name: str, origin: str) -> OptimizerRecord:
+    """The record that a run was planned with: the one called `name` in the file `origin`, or in the catalog without.
+
+    Raises:
+        PluginError: when the file has it no more.
+    """
+    if not origin:
+        return find(load(), name)
+    for record in _records_in(Path(origin)):
+        if record.name == name:
+            return record
+    raise PluginError(f"{origin} has no optimizer {name!r}")
 
 
 def _read(plugin: plugins.Plugin) -> Iterator[tuple[str, OptimizerRecord]]:

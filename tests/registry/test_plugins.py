@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lehi_cli.registry import optimizers
+
 FILES = {
     "pyproject.toml": """
 [build-system]
@@ -77,3 +79,21 @@ def test_another_distribution_is_found(site: Path, python: Callable[..., subproc
     compared = python("-m", "lehi_cli", *arguments, PYTHONPATH=path)
     assert compared.returncode == 0, compared.stderr
     assert "half" in compared.stdout
+
+
+def test_a_file_in_a_plugin_folder_may_have_several_optimizers(
+    lehi: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "two.py").write_text(
+        "from torch.optim import SGD\n"
+        "from lehi_cli.registry.optimizers import Option, OptimizerRecord\n"
+        "rate = (Option('lr', 0.1, 'learning rate'),)\n"
+        "OPTIMIZERS = [OptimizerRecord(name, 'SGD', ':SGD', options=rate) for name in ('first', 'second')]\n"
+    )
+    monkeypatch.setenv("LEHI_PLUGINS", str(folder))
+    optimizers.load.cache_clear()
+    result = lehi("compare", "--task", "digits", "--optims", "second,adam", "--steps", "2", "--seeds", "1", "--quiet")
+    assert result.code == 0, result.err
+    assert "second" in result.out
