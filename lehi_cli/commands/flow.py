@@ -206,13 +206,18 @@ def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | N
 
 
 def _show_verdict(console: Console, section: Section, comparison: Comparison | None, view: View) -> None:
-    from lehi_cli.comparison import named
+    from lehi_cli.comparison import MOST_SERIES, named
     from lehi_cli.render.verdict import print_verdict
 
     if comparison:
         print_verdict(console, comparison)
-    elif view.reference and not named(section, view.reference):
+        return
+    line = ""
+    if view.reference and not named(section, view.reference):
         line = f"no verdict: {view.reference} has no runs here"
+    elif not view.sweep and len(section.series) > MOST_SERIES:
+        line = f"no verdict: the best of {len(section.series)} settings wins by chance; name up to {MOST_SERIES}"
+    if line:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
         console.print()
 
