@@ -76,7 +76,7 @@ class Session:
         """Train what the store does not have.
 
         Raises:
-            typer.Exit: on Ctrl-C, after what was running was stored and what to type was said.
+            KeyboardInterrupt: on Ctrl-C, after what was running was stored.
         """
         done, missing = ([], runs) if self.settings.fresh else split(runs, self.store, self.settings.is_mock)
         self._reused |= {run.run_id for run in done} - self._trained

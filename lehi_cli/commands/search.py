@@ -69,13 +69,14 @@ def compare_tuned(request: Request, options: RunOptions, trials: Trials) -> None
         if interrupted:
             session.say_interrupted()
             raise typer.Exit(Exit.INTERRUPTED)
-        runs = [run for task in request.tasks for run in plan(_final(request, task, tuned))]
+        plans = {task: plan(_final(request, task, tuned)) for task in request.tasks}
+        runs = [run for of_task in plans.values() for run in of_task]
         try:
             session.train(runs)
         except KeyboardInterrupt:
             interrupted = True
         if not options.json:
-            print_tuning(Console(), tuned, trials.sampler, _final_passes(session, runs))
+            print_tuning(Console(), tuned, trials.sampler, _final_passes(session, plans))
         finish(session, runs, replace(view, extra={"tuning": tuning_content(tuned)}), interrupted)
 
     or_with_fake_data(run, request, session)
@@ -124,14 +125,15 @@ def _final(request: Request, task: str, tuned: Sequence[Tuned]) -> Request:
     return replace(request, tasks=[task], optimizers=[result.winner for result in tuned if result.task == task])
 
 
-def _final_passes(session: Session, runs: Sequence[RunSpec]) -> dict[tuple[str, str], float]:
-    """Passes of the final runs, by task and label."""
+def _final_passes(session: Session, plans: Mapping[str, Sequence[RunSpec]]) -> dict[tuple[str, str], float]:
+    """Passes of the final runs, by task as it was asked for (a name or a path) and label."""
     passes: dict[tuple[str, str], float] = {}
-    for run in runs:
-        stored = session.store.find(run.run_id)
-        if stored is not None:
-            key = (run.task.name, run.label)
-            passes[key] = passes.get(key, 0.0) + float(stored.outcome.get("passes", 0.0))
+    for task, runs in plans.items():
+        for run in runs:
+            stored = session.store.find(run.run_id)
+            if stored is not None:
+                key = (task, run.label)
+                passes[key] = passes.get(key, 0.0) + float(stored.outcome.get("passes", 0.0))
     return passes
 
 

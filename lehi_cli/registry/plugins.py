@@ -119,7 +119,7 @@ def source_hash(reference: str, origin: str = "") -> str:
     A package counts with all its Python files. Nothing is imported: the code may need torch, this must not.
     """
     module_name = reference.partition(":")[0]
-    path = _locate(module_name) if module_name else Path(origin)
+    path = locate(module_name) if module_name else Path(origin)
     files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
     digest = hashlib.sha256()
     for file in files:
@@ -127,7 +127,7 @@ def source_hash(reference: str, origin: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
-def _locate(module_name: str) -> Path:
+def locate(module_name: str) -> Path:
     """The file of a module, found part by part: `importlib.util.find_spec` would import the packages above it."""
     search: Sequence[str] | None = None
     path = ""

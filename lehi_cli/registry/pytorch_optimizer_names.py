@@ -90,7 +90,7 @@ def names() -> dict[str, bool]:
 @cache
 def _tree(module: str) -> ast.Module:
     try:
-        return ast.parse(plugins._locate(module).read_text(encoding="utf-8"))
+        return ast.parse(plugins.locate(module).read_text(encoding="utf-8"))
     except PluginError as error:
         raise PluginError(f"{PREFIX}<Name> needs the package pytorch-optimizer: {error.message}", error.hint) from None
 

@@ -118,6 +118,15 @@ def test_tuned_comparison_reports_fresh_seeds_only(lehi: Callable) -> None:
     assert "final passes" in shown.out
 
 
+def test_a_task_by_path_is_charged_for_its_final_runs(lehi: Callable) -> None:
+    lehi("tasks", "new", "mine")
+    command = ("compare", "--task", "mine.yaml", "--optims", "adam,sgd", "--steps", "6")
+    result = lehi(*command, "--tune", "2", "--seeds", "2")
+    assert result.code == 0, result.err
+    rows = [line for line in result.out.splitlines() if line.startswith(("| adam", "| sgd")) and "lr=" in line]
+    assert [row.split("|")[-2].strip() for row in rows] == ["12", "12"]
+
+
 def test_a_plan_can_be_looked_at_first(lehi: Callable) -> None:
     result = lehi("sweep", *SHORT, "--optims", "lehi,adam", "--over", "lr=1e-3,1e-2", "--dry-run")
     assert result.code == 0, result.err
