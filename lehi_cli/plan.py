@@ -54,10 +54,7 @@ def plan(request: Request) -> list[RunSpec]:
     if request.precision not in RunSpec.PRECISIONS:
         raise UsageError(f"unknown precision {request.precision!r}", f"one of {', '.join(RunSpec.PRECISIONS)}")
     runs: list[RunSpec] = []
-    for name in request.tasks:
-        task = _task(name, request)
-        if any(task.name == run.task.name for run in runs):
-            raise UsageError(f"task {task.name!r} is given twice", "its runs would be counted twice")
+    for task in tasks_of(request):
         resolved = [_optimizer(spec, task) for spec in request.optimizers]
         labels = _labels(
             [replace(typed, name=record.name) for typed, (record, _) in zip(request.optimizers, resolved, strict=True)]
@@ -68,6 +65,20 @@ def plan(request: Request) -> list[RunSpec]:
                 runs.append(RunSpec(task, spec, seed, request.precision, record.code_hash(), record.origin))
     _refuse_twins(runs)
     return runs
+
+
+def tasks_of(request: Request) -> list[TaskSpec]:
+    """The tasks with every change applied.
+
+    Raises:
+        UsageError: on an unknown task, and on one that is given twice, be it by name and by path.
+    """
+    specs = [_task(name, request) for name in request.tasks]
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"task {name!r} is given twice", "its runs would be counted twice")
+    return specs
 
 
 def _task(name: str, request: Request) -> TaskSpec:

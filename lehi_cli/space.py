@@ -114,6 +114,8 @@ def _read(texts: Iterable[str], flag: str) -> Iterator[tuple[str, str, str]]:
         only, _, name = target.rpartition(".")
         if not (name and equals and values):
             raise UsageError(f"malformed {flag} {text!r}", "write option=values, for example lr=1e-5..1e-1/log9")
+        if name == "label":
+            raise UsageError(f"{flag} {text!r}: a label is a display name", "there is nothing to search in it")
         if (only, name) in seen:
             raise UsageError(f"{flag} {target} is given twice")
         seen.add((only, name))

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from lehi_cli.errors import Exit, UsageError
-from lehi_cli.plan import Request, plan
+from lehi_cli.plan import Request, plan, tasks_of
 from lehi_cli.render.tuning import print_tuning, tuning_content
 from lehi_cli.space import Dimension
 from lehi_cli.specs import RunSpec
@@ -105,6 +105,7 @@ def _begin(request: Request, options: RunOptions, trials: Trials, finals: int) -
 
 def _tune(session: Session, request: Request, trials: Trials, seen: list[RunSpec]) -> tuple[list[Tuned], bool]:
     """Tune on each task; what was trained is added to `seen`. Second: whether it was interrupted."""
+    tasks_of(request)  # each is planned by itself: that all are there, and none twice, is seen before any is trained
     tuned: list[Tuned] = []
 
     def train(runs: Sequence[RunSpec]) -> None:

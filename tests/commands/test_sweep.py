@@ -176,6 +176,8 @@ BAD = [
     (("compare", *SHORT, "--tune", "2", "--space", "lr=-1..1/lin"), "lr=-1 is not allowed"),
     (("compare", *SHORT, "--tune", "2", "--space", "sgd.lr=1..2/lin"), "no optimizer 'sgd' here"),
     (("compare", *SHORT, "--space", "lr=1..2/lin"), "--space goes with --tune"),
+    (("compare", "--task", "digits,digits", "--steps", "3", "--tune", "2"), "task 'digits' is given twice"),
+    (("sweep", *SHORT, "--over", "label=a,b"), "a label is a display name"),
     (("compare", *SHORT, "--tune", "2", "--seeds", str(SEED)+","), "the one that tuning uses"),
     (("compare", *SHORT, "--tune", "2", "--optims", "adam:lr=1e-3,lehi", "--space", "lr=1..2/lin"), "already says"),
 ]  # fmt: skip
