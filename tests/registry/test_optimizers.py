@@ -279,7 +279,7 @@ def test_without_pytorch_optimizer_its_names_are_refused(monkeypatch: pytest.Mon
     def missing(module: str) -> None:
         raise PluginError(f"no module named {module!r}", "is it installed in this environment?")
 
-    monkeypatch.setattr(pytorch_optimizer_names.plugins, "_locate", missing)
+    monkeypatch.setattr(pytorch_optimizer_names.plugins, "locate", missing)
     pytorch_optimizer_names.names.cache_clear()
     pytorch_optimizer_names._tree.cache_clear()
     with pytest.raises(PluginError, match=r"po\.<Name> needs the package pytorch-optimizer: no module named"):
