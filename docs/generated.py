@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 from lehi_cli.cli import app
 from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
-from lehi_cli.render.table import Table, to_markdown
+from lehi_cli.render.content import Table
+from lehi_cli.render.table import to_markdown
 
 VERBS = ("compare", "train", "sweep", "report", "tasks", "optims", "data")
 

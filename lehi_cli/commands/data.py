@@ -12,7 +12,8 @@ from rich.filesize import decimal
 from lehi_cli.data import catalog
 from lehi_cli.data.fetch import fetch
 from lehi_cli.data.folder import data_folder
-from lehi_cli.render.table import Column, Table, print_table
+from lehi_cli.render.content import Column, Table
+from lehi_cli.render.table import print_table
 
 from .options import DataDir
 

@@ -17,13 +17,14 @@ from lehi_cli.execute.conduct import Settings, conduct, differences, split
 from lehi_cli.execute.place import Place
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
+from lehi_cli.render.content import Column, Table
 from lehi_cli.render.curves import print_curves
 from lehi_cli.render.document import to_json
 from lehi_cli.render.live import watcher
 from lehi_cli.render.numbers import compact, duration
 from lehi_cli.render.sensitivity import print_sensitivity
 from lehi_cli.render.summary import print_summary
-from lehi_cli.render.table import Column, Table, print_table
+from lehi_cli.render.table import print_table
 from lehi_cli.results import Section, arrange
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun

@@ -11,7 +11,8 @@ from rich.console import Console
 from lehi_cli.errors import Notice
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.optimizers import OptimizerRecord, Option
-from lehi_cli.render.table import Column, Table, print_table
+from lehi_cli.render.content import Column, Table
+from lehi_cli.render.table import print_table
 from lehi_cli.specs import format_value
 
 from .flow import say

@@ -12,7 +12,8 @@ from rich.console import Console
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.registry import tasks as registry
-from lehi_cli.render.table import Column, Table, print_table
+from lehi_cli.render.content import Column, Table
+from lehi_cli.render.table import print_table
 
 from . import starter
 from .flow import say

@@ -10,9 +10,10 @@ from rich.console import Console
 from lehi_cli.results import Section
 from lehi_cli.sensitivity import LAST, WITHIN, Line, sensitivity
 
+from .content import Column, Table
 from .numbers import compact
 from .plot import AUXILIARY, DIVERGED, Trace, look, plot, print_plot
-from .table import Column, Table, print_table
+from .table import print_table
 
 BAND = 2.0
 

@@ -10,8 +10,9 @@ from rich.markup import escape
 from lehi_cli.results import Section, Series
 from lehi_cli.stats import Estimate
 
+from .content import Column, Table
 from .numbers import compact, with_spread
-from .table import Column, Table, print_table
+from .table import print_table
 
 QUALITY, PRICE = 0, 1
 

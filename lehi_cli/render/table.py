@@ -1,9 +1,8 @@
-"""A table as plain data, and its writers: Rich for a terminal, Markdown for everything else."""
+"""Tables as text: ruled and in colour on a terminal, Markdown for everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
@@ -11,33 +10,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from tabulate import tabulate
 
+from .content import Table
+
 GAP = 3  # between two columns, as drawn
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column.
-
-    Attributes:
-        heading: what it is called.
-        part: columns of one part stay together when the whole table is too wide.
-        right: set to the right, as numbers are.
-        wraps: prose that may run over several lines; any other cell is shown whole or not at all.
-    """
-
-    heading: str
-    part: int = 0
-    right: bool = True
-    wraps: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns and rows of finished text; the first column names the row, a cell ending in `*` is its column's best."""
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -11,8 +11,9 @@ from rich.console import Console
 from lehi_cli.specs import format_value
 from lehi_cli.tuning import Tuned
 
+from .content import Column, Table
 from .numbers import compact
-from .table import Column, Table, print_table
+from .table import print_table
 from .tuning_curve import print_tuning_curves
 
 

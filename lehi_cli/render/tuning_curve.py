@@ -10,9 +10,10 @@ from rich.console import Console
 from lehi_cli.stats.tuning_curve import TuningCurve, crossing, leader, tuning_curve
 from lehi_cli.tuning import ADAPTIVE, Tuned
 
+from .content import Column, Table
 from .numbers import compact
 from .plot import Trace, look, plot, print_plot
-from .table import Column, Table, print_table
+from .table import print_table
 
 MIN_TRIALS = 3
 BAND_CHARACTER = "."

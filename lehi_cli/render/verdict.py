@@ -10,8 +10,9 @@ from rich.console import Console
 from lehi_cli.comparison import Comparison, Judgement
 from lehi_cli.stats.verdict import Verdict
 
+from .content import Column, Table
 from .numbers import compact
-from .table import Column, Table, print_table
+from .table import print_table
 
 FOUND, PRICE = 0, 1
 ENOUGH = 6  # seeds with which a signed-rank test can reach 5 %

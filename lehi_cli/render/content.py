@@ -1,0 +1,127 @@
+"""What is shown, as plain data: parts of tables, figures and lines of text. Each format has a writer of its own.
+
+Nothing here knows how it will look: a terminal draws a figure in characters, HTML in vectors, and both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Style = int | Literal["auxiliary", "lost"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Points of one meaning.
+
+    Attributes:
+        label: for the legend; empty for none.
+        xs: places.
+        ys: values there; of a figure with `rows` the row's number from 0.
+        style: the i-th colour and character, alike for one optimizer in all figures; `auxiliary` for what is there to
+            be compared with, `lost` for what has no value.
+        kind: `line` joins the points, `steps` holds each value up to the next point, `points` leaves them alone.
+        low: lower end of a band, or of an interval, at each point; empty for none.
+        high: its upper end.
+        marks: further places in the row of each point, such as the single runs behind a mean; only in a figure with
+            `rows`.
+    """
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    style: Style = 0
+    kind: Literal["line", "steps", "points"] = "line"
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    marks: Sequence[Sequence[float]] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Traces on common axes.
+
+    Attributes:
+        title: what is drawn.
+        x_label: of the horizontal axis.
+        traces: those that come later lie over those before.
+        caption: what a line and its band are, and over how many runs.
+        log_x: whether x is logarithmic, where its values allow it.
+        log_y: whether y is; None where positive values span more than a decade.
+        rows: names of the rows from top to bottom, of a figure of one row per name: intervals are then along x.
+    """
+
+    title: str
+    x_label: str
+    traces: Sequence[Trace]
+    caption: str = ""
+    log_x: bool = False
+    log_y: bool | None = None
+    rows: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        heading: what it is called.
+        part: columns of one part stay together when the whole table is too wide.
+        right: set to the right, as numbers are.
+        wraps: prose that may run over several lines; any other cell is shown whole or not at all.
+    """
+
+    heading: str
+    part: int = 0
+    right: bool = True
+    wraps: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of finished text; the first column names the row, a cell ending in `*` is its column's best."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Sentences, each on a line of its own."""
+
+    lines: Sequence[str]
+
+
+Block = Table | Figure | Lines
+
+
+@dataclass(frozen=True)
+class Part:
+    """What belongs together under one heading.
+
+    Attributes:
+        title: such as the task's name.
+        subtitle: such as budget, batch size, seeds and device.
+        blocks: in the order in which they are read.
+    """
+
+    title: str
+    subtitle: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole report.
+
+    Attributes:
+        parts: one per task and budget, then what holds for all of them.
+        provenance: names and values of what a reader needs to get the same numbers: the command, versions, devices,
+            seeds, budgets, identity of the data, whether any of it is fake.
+    """
+
+    parts: Sequence[Part]
+    provenance: Sequence[tuple[str, str]] = ()
