@@ -14,6 +14,7 @@ import lehi_cli
 from .commands import compare, data, optims, report, sweep, tasks, train
 from .commands.options import TYPED
 from .errors import LehiError
+from .render import plain
 
 app = typer.Typer(
     name="lehi",
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     TYPED.set(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that knows no ± gets a ?, not a traceback
+            stream.reconfigure(errors=plain.register())  # a terminal that knows no ± gets +-, not a traceback
     try:
         app(arguments, prog_name="lehi")
     except LehiError as error:

@@ -4,6 +4,9 @@ What is compared is where the runs ended: the last validation loss, and the task
 diverged or failed has no such value, and dropping it would favour the optimizer that diverges, so it counts as worst.
 A run that was pruned, was interrupted or is still going on says nothing about where it would have ended, so its seed is
 left out of the pairs. All pairs of all sections shown together are one family: who looks at ten tables finds something.
+
+Where seeds were added until the verdict was settled, the section is judged by what stays valid under such looks. What
+was settled has no run at the later seeds, which is no loss to be spoken of.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass, replace
 from .errors import UnknownNameError, UsageError
 from .results import Section, Series
 from .stats import HIGHER_IS_BETTER
+from .stats.anytime import judge_anytime
 from .stats.paired import Interval
 from .stats.verdict import Verdict, judge_pairs
 from .store import PRUNED, Metrics, StoredRun
@@ -23,25 +27,33 @@ from .store import PRUNED, Metrics, StoredRun
 MOST_SERIES = 12
 UNFINISHED = ("planned", "running", "interrupted", PRUNED)
 
-Key = tuple[int, str, str]  # section, label, metric
+LOOKED_AT = (
+    "seeds were added until settled: intervals and words are valid however often one looks "
+    "(anytime-valid t, arXiv 2310.03722)"
+)
+
+Column = tuple[str, str]  # split, metric
+Key = tuple[int, str, Column]  # section, label
 Pair = tuple[Mapping[int, float], Mapping[int, float]]  # values by seed: of an optimizer, of the reference
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """An optimizer against the reference on one validation metric.
+    """An optimizer against the reference on one metric.
 
     Attributes:
         label: of the optimizer.
         metric: `loss`, or one of the task's.
         verdict: what the pairs say.
         has_values: whether any run of either ended with a value.
+        split: of the data: `val` or `test`.
     """
 
     label: str
     metric: str
     verdict: Verdict
     has_values: bool = True
+    split: str = "val"
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,11 @@ class Comparison:
     judgements: Sequence[Judgement]
     notes: Sequence[str]
 
+    @property
+    def is_anytime(self) -> bool:
+        """Whether the verdicts are those that stay valid when seeds are added after a look."""
+        return any(judgement.verdict.method == "anytime" for judgement in self.judgements)
+
     def by_label(self) -> dict[str, list[Judgement]]:
         """The judgements of each optimizer."""
         grouped: dict[str, list[Judgement]] = {}
@@ -71,15 +88,22 @@ class Comparison:
 
 
 def compare_sections(
-    sections: Sequence[Section], *, reference: str | None = None, order: Sequence[str] = (), margin: float = 0.01
+    sections: Sequence[Section],
+    *,
+    reference: str | None = None,
+    order: Sequence[str] = (),
+    margin: float = 0.01,
+    columns: Sequence[Column] | None = None,
 ) -> list[Comparison | None]:
-    """Verdicts for each section, None for one with a single optimizer, too many, or without the reference.
+    """Verdicts for each section, None for one with a single optimizer, too many, or without the reference or columns.
 
     Args:
         sections: all that are shown; their pairs are one family.
         reference: label or name of the reference; None for the first of `order`, or else of the section.
         order: labels or names in the order in which they were asked for.
         margin: share of the reference's mean within which a difference does not matter.
+        columns: what is judged as (split, metric), as far as a section has it; None for the validation loss and the
+            section's first further metric.
 
     Raises:
         UsageError: on a reference that no section has or that is several optimizers of one, and on a bad margin.
@@ -90,43 +114,58 @@ def compare_sections(
     pairs: dict[Key, Pair] = {}
     for i, (section, other) in enumerate(zip(sections, chosen, strict=True)):
         if other is not None:
-            found = _pairs(section, other)
+            found = _pairs(section, other, _columns(section, columns))
             pairs |= {(i, *key): pair for key, pair in found.items()}
-    judged = _judge(pairs, margin)
-    family = sum(_is_test(pair) for pair in pairs.values())
+    anytime = {i for i, section in enumerate(sections) if any(run.adaptive for run in section.runs)}
+    family = sum(key[0] in anytime or _is_test(pair) for key, pair in pairs.items())
+    judged = _judge(pairs, anytime, margin, family)
     grouped: list[list[Judgement]] = [[] for _ in sections]
     for (i, *_), judgement in judged.items():
         grouped[i].append(judgement)
+    notes = [[*([LOOKED_AT] if i in anytime else []), *_left_out(section)] for i, section in enumerate(sections)]
     return [
-        Comparison(other.label, margin, family, own, _left_out(section)) if other else None
-        for section, other, own in zip(sections, chosen, grouped, strict=True)
+        Comparison(other.label, margin, family, own, said) if other and own else None
+        for other, own, said in zip(chosen, grouped, notes, strict=True)
     ]
 
 
-def _pairs(section: Section, reference: Series) -> dict[tuple[str, str], Pair]:
-    """Final values of each optimizer and of the reference by seed; by label and metric."""
+def _columns(section: Section, asked: Sequence[Column] | None) -> list[Column]:
+    if asked is None:
+        return [("val", metric) for metric in ("loss", *section.metric_names[:1])]
+    return [column for column in asked if column in section.columns]
+
+
+def _pairs(section: Section, reference: Series, columns: Sequence[Column]) -> dict[tuple[str, Column], Pair]:
+    """Final values of each optimizer and of the reference by seed; by label and column."""
     others = [series for series in section.ranked() if series is not reference]
     return {
-        (series.label, metric): (_by_seed(series, metric), _by_seed(reference, metric))
+        (series.label, column): (_by_seed(series, column), _by_seed(reference, column))
         for series in others
-        for metric in _metrics(section)
+        for column in columns
     }
 
 
-def _judge(pairs: Mapping[Key, Pair], margin: float) -> dict[Key, Judgement]:
+def _judge(pairs: Mapping[Key, Pair], anytime: AbstractSet[int], margin: float, family: int) -> dict[Key, Judgement]:
     """A verdict on each pair.
 
-    A single seed cannot find anything, so it is no test and not counted as one: otherwise the single runs in a folder
-    would take the power from its comparisons.
+    Args:
+        pairs: what is compared.
+        anytime: sections whose seeds were added after a look.
+        margin: share of the reference's mean.
+        family: number of comparisons. A single seed cannot find anything, so it is no test and not counted as one:
+            otherwise the single runs in a folder would take the power from its comparisons. Where seeds are added all
+            count, because their number must not depend on what was found.
     """
-    tests = {key: pair for key, pair in pairs.items() if _is_test(pair)}
-    rest = {key: pair for key, pair in pairs.items() if key not in tests}
-    found = judge_pairs(tests, margin=margin) | judge_pairs(rest, margin=margin)
+    looked = {key: pair for key, pair in pairs.items() if key[0] in anytime}
+    tests = {key: pair for key, pair in pairs.items() if key not in looked and _is_test(pair)}
+    rest = {key: pair for key, pair in pairs.items() if key not in looked and key not in tests}
+    found = judge_anytime(looked, margin=margin, family=family) | judge_pairs(tests, margin=margin, family=family)
+    found |= judge_pairs(rest, margin=margin)
     judged = {}
     for key, pair in pairs.items():
-        _, label, metric = key
+        _, label, (split, metric) = key
         verdict = _turned(found[key]) if metric in HIGHER_IS_BETTER else found[key]
-        judged[key] = Judgement(label, metric, verdict, _has_values(pair))
+        judged[key] = Judgement(label, metric, verdict, _has_values(pair), split)
     return judged
 
 
@@ -154,17 +193,14 @@ def _turned(verdict: Verdict) -> Verdict:
     )
 
 
-def _metrics(section: Section) -> list[str]:
-    return ["loss", *section.metric_names[:1]]
-
-
-def _by_seed(series: Series, metric: str) -> dict[int, float]:
+def _by_seed(series: Series, column: Column) -> dict[int, float]:
     """Final value of each run, of a metric where more is better its negative: lower is better in all of them."""
+    split, metric = column
     sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
     values: dict[int, float] = {}
     for run, metrics in zip(series.runs, series.metrics, strict=True):
         if run.status == "ok":
-            values |= {run.seed: sign * value for value in metrics.curve("val", metric)[1][-1:]}  # noqa: B035
+            values |= {run.seed: sign * value for value in metrics.curve(split, metric)[1][-1:]}  # noqa: B035
         elif run.status not in UNFINISHED:
             values[run.seed] = math.inf
     return values

@@ -18,6 +18,8 @@ class Exit(IntEnum):
     OK = 0
     RUN_FAILED = 1
     USAGE = 2
+    ASSERT_FALSE = 3
+    ASSERT_INCONCLUSIVE = 4
     INTERRUPTED = 130
 
 

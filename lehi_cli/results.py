@@ -1,15 +1,25 @@
-"""Stored runs, arranged for reading: one section per task and budget, one series per optimizer."""
+"""Stored runs, arranged for reading: one section per task and budget, one series per optimizer.
+
+What cannot be compared never shares a section, nor what is not the same a series. A section has one task with all its
+settings, one precision, one version of the training loop and of the data files, and either trained or made-up results;
+a series has one optimizer in one version of its code with one set of options.
+"""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 
-from .specs import canonical_json, format_value
-from .stats import Estimate, estimate, is_better, mean_curve
+from .distinction import code_of, distinct_labels, name_apart
+from .specs import canonical_json
+from .stats import Estimate, estimate, is_better
+from .stats.paired import Interval
+from .stats.summary import Band, band_curve, mean_interval
 from .store import Metrics, Store, StoredRun
 
 WORST = math.inf
@@ -17,12 +27,25 @@ WORST = math.inf
 
 @dataclass
 class Series:
-    """The runs of one optimizer in a section, one per seed."""
+    """The runs of one optimizer in a section, one per seed.
+
+    Attributes:
+        label: unique in its section.
+        runs: what the store has of each.
+        metrics: of each run.
+        chosen_from: how many settings it is the best of; 1 when nothing was chosen.
+        chosen_by: the column that decided, such as `val_loss`.
+    """
 
     label: str
     runs: Sequence[StoredRun]
     metrics: Sequence[Metrics]
-    _finals: dict[tuple[str, str], Estimate] = field(default_factory=dict, init=False, repr=False, compare=False)
+    chosen_from: int = 1
+    chosen_by: str = ""
+    _finals: dict[tuple[str, str], dict[int, float]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _final: dict[tuple[str, str], Estimate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def ok(self) -> list[Metrics]:
@@ -39,12 +62,26 @@ class Series:
         """How many runs ended how."""
         return Counter(run.status for run in self.runs)
 
-    def final(self, split: str, column: str) -> Estimate:
-        """The last value of `column` in a split, over the runs that reached the end."""
+    def finals(self, split: str, column: str) -> dict[int, float]:
+        """The last value of `column` in a split by seed, of the runs that reached the end.
+
+        For `train` it is the last logged mean over steps.
+        """
         if (split, column) not in self._finals:  # asked for by every table, ranking and plot
-            last = (metrics.curve(split, column)[1][-1:] for metrics in self.ok)
-            self._finals[split, column] = estimate(value for values in last for value in values)
+            ended = ((run, own) for run, own in zip(self.runs, self.metrics, strict=True) if run.status == "ok")
+            last = ((run.seed, own.curve(split, column)[1][-1:]) for run, own in ended)
+            self._finals[split, column] = {seed: values[0] for seed, values in last if values}
         return self._finals[split, column]
+
+    def final(self, split: str, column: str) -> Estimate:
+        """Mean and standard deviation of `finals`."""
+        if (split, column) not in self._final:
+            self._final[split, column] = estimate(self.finals(split, column).values())
+        return self._final[split, column]
+
+    def interval(self, split: str, column: str) -> Interval:
+        """Student's 95 % interval of the mean of `finals`; NaN at both ends for fewer than two."""
+        return mean_interval(self.final(split, column))
 
     def spent(self, what: str) -> Estimate:
         """Steps, passes or training seconds of every run that ended with an outcome, diverged ones included."""
@@ -59,23 +96,44 @@ class Series:
             "state_bytes_per_parameter": estimate(o["state_bytes"] / o["parameters"] for o in ended).mean,
         }
 
+    def band_curve(self, split: str, column: str, x: str) -> Band:
+        """Mean, lowest and highest of the runs that reached the end; when none did, over as much as there is."""
+        return band_curve(metrics.curve(split, column, x) for metrics in self.ok or self.metrics)
+
     def curve(self, split: str, column: str, x: str) -> tuple[list[float], list[float]]:
-        """Mean over the runs that reached the end; when none did, over as much as there is."""
-        return mean_curve(metrics.curve(split, column, x) for metrics in self.ok or self.metrics)
+        """The `xs` and `mean` of `band_curve`."""
+        band = self.band_curve(split, column, x)
+        return band.xs, band.mean
 
 
 @dataclass
 class Section:
-    """Runs that can be compared: one task in one version, one budget, one precision."""
+    """Runs that can be compared: one task in one version, one budget, one precision.
+
+    Attributes:
+        task: its name.
+        spec: of the first run.
+        series: one per optimizer.
+        distinction: in what it differs from other sections of that task, such as `budget 100 steps`.
+        shown: the quality columns to show; None for all there are.
+        grouped_by: the options that the series were grouped by; they then stay in the order of those options' values.
+    """
 
     task: str
     spec: Mapping[str, object]
     series: list[Series] = field(default_factory=list)
+    distinction: str = ""
+    shown: Sequence[tuple[str, str]] | None = None
+    grouped_by: Sequence[str] = ()
 
     @property
     def title(self) -> str:
-        """The task's name; data that is not real is named with it, wherever the name is shown."""
-        return f"{self.task} [FAKE DATA]" if self.is_fake else self.task
+        """The task's name with what distinguishes the section: unique among those arranged together.
+
+        Data that is not real is named with it, wherever the name is shown.
+        """
+        aside = f" ({self.distinction})" if self.distinction else ""
+        return f"{self.task}{aside}{' [FAKE DATA]' if self.is_fake else ''}"
 
     @property
     def is_fake(self) -> bool:
@@ -87,16 +145,35 @@ class Section:
         """All runs of the section."""
         return [run for series in self.series for run in series.runs]
 
+    @property
+    def data_checksum(self) -> str:
+        """Identity of the data that was read, or else of the data that the task declares; empty when neither is known.
+
+        `arrange` keeps runs on different data apart, so it is the same for all.
+        """
+        read = (run.outcome.get("data_checksum") for run in self.runs)
+        return next(filter(None, read), None) or str(self.spec["task"]["data"].get("checksum", ""))  # type: ignore[index]
+
+    @cached_property
+    def logged(self) -> set[str]:
+        """Every metric beside the loss that some run logged, what an optimizer says of itself included."""
+        return {name for series in self.series for metrics in series.metrics for name in metrics.names()}
+
     @cached_property
     def metric_names(self) -> list[str]:
         """The metrics beside the loss, as the task lists them."""
-        found = {name for series in self.series for metrics in series.metrics for name in metrics.names()}
-        return [name for name in self.spec["task"]["metrics"] if name in found]  # type: ignore[index]
+        return [name for name in self.spec["task"]["metrics"] if name in self.logged]  # type: ignore[index]
 
     @property
-    def columns(self) -> list[tuple[str, str]]:
+    def columns(self) -> Sequence[tuple[str, str]]:
         """Quality columns as (split, metric)."""
+        if self.shown is not None:
+            return self.shown
         return [(split, name) for split in ("val", "test") for name in ("loss", *self.metric_names)]
+
+    def restricted(self, columns: Sequence[tuple[str, str]]) -> Section:
+        """The section with these quality columns only."""
+        return replace(self, shown=tuple(columns))
 
     @property
     def floor(self) -> float | None:
@@ -120,7 +197,9 @@ class Section:
         return leader[0] if leader and len(complete) > 1 else None
 
     def ranked(self) -> list[Series]:
-        """Series by final validation loss; those with a run that diverged or failed come last."""
+        """Series by final validation loss, those with a run that diverged or failed last; groups stay as they are."""
+        if self.grouped_by:
+            return self.series
         return sorted(self.series, key=lambda series: (not series.is_complete, _sortable(series.final("val", "loss"))))
 
     def pairing(self) -> tuple[dict[int, tuple[str, str]], list[int]]:
@@ -148,27 +227,60 @@ def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] |
         labels: display name by run id, in place of the one stored.
     """
     labels = labels or {}
-    grouped: dict[str, dict[str, list[StoredRun]]] = {}
+    keys = _Keys()
+    by_spec: dict[str, list[StoredRun]] = {}
     for run in runs:
-        section = canonical_json([run.spec["task"], run.spec["precision"]])
-        series = canonical_json([run.optimizer, run.options, labels.get(run.run_id, "")])
-        grouped.setdefault(section, {}).setdefault(series, []).append(run)
-    return [_section(store, list(members.values()), labels) for members in grouped.values()]
+        key = keys.of([run.spec["task"], run.spec["precision"], run.spec.get("recipe"), run.is_mock])
+        by_spec.setdefault(key, []).append(run)
+    groups = [group for alike in by_spec.values() for group in _by_data(alike)]
+    sections = [_section(store, group, labels, keys) for group in groups]
+    name_apart(sections)
+    return sections
 
 
-def _section(store: Store, members: Sequence[list[StoredRun]], labels: Mapping[str, str]) -> Section:
-    first = members[0][0]
-    section = Section(first.task, first.spec)
-    shown = [labels.get(runs[0].run_id, runs[0].label) for runs in members]
-    for runs, label in zip(members, shown, strict=True):
-        if shown.count(label) > 1:
-            label = _distinct(label, runs[0], [other[0] for other in members])
-        section.series.append(Series(label, runs, [store.metrics(run) for run in runs]))
-    return section
+class _Keys:
+    """Canonical JSON of what thousands of runs share: made once for each way in which it was written."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, content: object) -> str:
+        written = repr(content)  # at half the cost, but equal settings may be written in another order
+        if written not in self._known:
+            self._known[written] = canonical_json(content)
+        return self._known[written]
 
 
-def _distinct(label: str, run: StoredRun, others: Sequence[StoredRun]) -> str:
-    """The label with the options in which it differs from another optimizer of the same label."""
-    same = [other for other in others if other.label == run.label]
-    differing = [key for key in run.options if len({canonical_json(other.options.get(key)) for other in same}) > 1]
-    return ":".join([label, *(f"{key}={format_value(run.options[key])}" for key in differing)])
+def _by_data(runs: list[StoredRun]) -> list[list[StoredRun]]:
+    """Runs of one spec, those on different data apart.
+
+    A run that failed may not say what data it read: it goes with the run that does and was started nearest to it, of
+    two as near the earlier.
+    """
+    read = [run.outcome.get("data_checksum") or "" for run in runs]
+    if len(set(read) - {""}) < 2:
+        return [runs]
+    known = sorted((datetime.fromisoformat(run.started), data) for run, data in zip(runs, read, strict=True) if data)
+    grouped: dict[str, list[StoredRun]] = {}
+    for run, data in zip(runs, read, strict=True):
+        grouped.setdefault(data or _nearest(known, datetime.fromisoformat(run.started)), []).append(run)
+    return list(grouped.values())
+
+
+def _nearest(known: Sequence[tuple[datetime, str]], moment: datetime) -> str:
+    i = bisect_left(known, moment, key=lambda item: item[0])
+    return min(known[max(i - 1, 0) : i + 1], key=lambda item: abs(item[0] - moment))[1]
+
+
+def _section(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str], keys: _Keys) -> Section:
+    grouped: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        key = keys.of([run.optimizer, run.options, code_of(run), labels.get(run.run_id, "")])
+        grouped.setdefault(key, []).append(run)
+    members = list(grouped.values())
+    firsts = [own[0] for own in members]
+    shown = distinct_labels(firsts, [labels.get(run.run_id, run.label) for run in firsts])
+    series = [
+        Series(label, own, [store.metrics(run) for run in own]) for label, own in zip(shown, members, strict=True)
+    ]
+    return Section(runs[0].task, runs[0].spec, series)

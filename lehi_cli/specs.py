@@ -269,8 +269,31 @@ def canonical_json(content: Any) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=dict)
 
 
+ADAPTIVE = "auto"
+MOST_BY_DEFAULT = 20
+MOST_ALLOWED = 1000
+
+
+def parse_adaptive(text: str) -> int | None:
+    """Read `--seeds auto` and `auto:40` as the most seeds to use; None when `text` is not of that form.
+
+    Raises:
+        UsageError: when the number is not a whole one from 2 to 1000.
+    """
+    word, colon, number = text.strip().partition(":")
+    if word != ADAPTIVE:
+        return None
+    most = MOST_BY_DEFAULT if not colon else int(number) if number.isdecimal() else 0
+    if not 2 <= most <= MOST_ALLOWED:
+        how = f"write auto for up to {MOST_BY_DEFAULT} seeds, or auto:N with N from 2 to {MOST_ALLOWED}"
+        raise UsageError(f"seeds {text!r}: malformed", how)
+    return most
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read `--seeds`: a count `5` means seeds 0 to 4; a list `3,7,11` means those."""
+    if parse_adaptive(text) is not None:
+        raise UsageError(f"seeds {text!r} adds seeds until a comparison is settled", "only lehi compare does; give 5")
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:

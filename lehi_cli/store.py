@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .errors import Notice, StoreError
-from .specs import Budget, RunSpec
+from .specs import ADAPTIVE, Budget, RunSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,13 +45,16 @@ COLUMNS = (
     "run_id", "task", "data", "optimizer", "label", "lr", "seed", "split",
     "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
 )  # fmt: skip
-AT_ONCE = ("split", "step", "passes", "seconds", "loss")
+AT_ONCE = ("split", "step", "samples", "passes", "seconds", "loss")
 """Columns that every report needs; they and the task's metrics are read with the run, the others when asked for."""
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as the store has it, without its metrics."""
+    """A run as the store has it, without its metrics.
+
+    `target` is the one its task set when it was run. `adaptive` says that seeds were added, or not, after a look at it.
+    """
 
     run_id: str
     task: str
@@ -66,6 +69,8 @@ class StoredRun:
     error: Mapping[str, str]
     started: str
     folder: Path
+    target: Mapping[str, float] = field(default_factory=dict)
+    adaptive: bool = False
 
     @property
     def is_fake(self) -> bool:
@@ -205,6 +210,18 @@ class Store:
             state = recorder.state if recorder else {}
         killed = {"status": "killed", "error": {"type": "Killed", "message": message}, "outcome": {}}
         write_json(path, {**state, **killed})
+
+    def mark_adaptive(self, run: StoredRun) -> None:
+        """Remember of a run that ended that it was looked at before it was decided which seeds to run.
+
+        Raises:
+            StoreError: when its folder cannot be written to.
+        """
+        path = run.folder / "run.json"
+        try:
+            write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "seeds": ADAPTIVE})
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot write {path}: {error}") from error
 
     def discard(self, run_id: str) -> None:
         """Remove a run that is done, so that it is trained again; one that is being trained stays."""
@@ -392,6 +409,7 @@ class Recorder:
             "schema": SCHEMA,
             "run_id": run.run_id,
             "label": run.label,
+            "target": dict(run.task.target),
             "status": "running",
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "owner": {"host": socket.gethostname(), "pid": os.getpid()},
@@ -534,6 +552,8 @@ def _stored(content: Mapping[str, Any], folder: Path) -> StoredRun:
         error=content.get("error") or {},
         started=content["started"],
         folder=folder,
+        target=content.get("target") or {},
+        adaptive=content.get("seeds") == ADAPTIVE,
     )
 
 

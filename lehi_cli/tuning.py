@@ -126,6 +126,22 @@ def _check(record: OptimizerRecord, item: Dimension) -> None:
         option.check(int(value) if item.scale == "int" else value, f"--space {item.name}={item}")  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """The trials of every optimizer on every task.
+
+    Attributes:
+        results: one per task and optimizer.
+        sampler: how they were drawn.
+        final_passes: gradient equivalents of the runs that came after, by task as it was asked for and label; None
+            where there were none.
+    """
+
+    results: Sequence[Tuned]
+    sampler: str
+    final_passes: Mapping[tuple[str, str], float] | None = None
+
+
 def tune(
     request: Request,
     given: Mapping[tuple[str, str], Dimension],

@@ -15,6 +15,7 @@ from lehi_cli.specs import (
     RunSpec,
     Schedule,
     format_value,
+    parse_adaptive,
     parse_optimizers,
     parse_seeds,
     parse_value,
@@ -115,6 +116,27 @@ def test_malformed_optimizers_are_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(("text", "seeds"), [("3", (0, 1, 2)), ("7,", (7,)), ("3, 1", (3, 1))])
 def test_seeds_are_a_count_or_a_list(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "most"), [("auto", 20), ("auto:2", 2), (" auto:1000 ", 1000), ("5", None), ("autos", None), ("1,2", None)]
+)
+def test_seeds_may_be_added_up_to_a_number(text: str, most: int | None) -> None:
+    assert parse_adaptive(text) == most
+
+
+@pytest.mark.parametrize(
+    "text", ["auto:", "auto:0", "auto:1", "auto:-3", "auto:x", "auto:2.5", "auto:1001", "auto:3:4"]
+)
+def test_malformed_numbers_of_seeds_to_add_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="malformed"):
+        parse_adaptive(text)
+
+
+def test_where_there_is_nothing_to_settle_seeds_are_not_added() -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_seeds("auto:5")
+    assert refused.value.hint == "only lehi compare does; give 5"
 
 
 @pytest.mark.parametrize("text", ["0", "", "-1", "1,-2", "a", "1.5", "1,1", ","])

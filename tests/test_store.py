@@ -399,3 +399,28 @@ def test_made_up_results_are_marked(store: Store, run: RunSpec) -> None:
     assert found.is_fake
     (shard,) = found.folder.glob("metrics-*.parquet")
     assert pq.read_table(shard, partitioning=None).to_pylist()[0]["data"] == "fake"
+
+
+def test_a_run_remembers_that_it_was_looked_at_before_seeds_were_chosen(store: Store, run: RunSpec) -> None:
+    recorder = store.claim(run, {})
+    assert recorder is not None
+    recorder.finish("ok", {"steps": 25}, {})
+    before = store.find(run.run_id)
+    assert before is not None
+    assert not before.adaptive
+    store.mark_adaptive(before)
+    after = store.find(run.run_id)
+    assert after is not None
+    assert after.adaptive
+    assert (after.run_id, after.status, after.outcome) == (before.run_id, "ok", before.outcome)
+
+
+def test_a_run_that_cannot_be_marked_is_named(store: Store, run: RunSpec) -> None:
+    recorder = store.claim(run, {})
+    assert recorder is not None
+    recorder.finish("ok", {}, {})
+    stored = store.find(run.run_id)
+    assert stored is not None
+    store.discard(run.run_id)
+    with pytest.raises(StoreError, match=r"cannot write .*run\.json"):
+        store.mark_adaptive(stored)

@@ -11,18 +11,19 @@ import typer
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.registry import optimizers
 from lehi_cli.space import SAMPLERS, parse_space
-from lehi_cli.specs import OptimSpec, parse_optimizers
+from lehi_cli.specs import OptimSpec, parse_adaptive, parse_optimizers
 
+from .adaptive import compare_adaptively
 from .flow import run_and_show
 from .options import (
     MARGIN,
+    AnySeeds,
     Margin,
     Optims,
     Prune,
     Reference,
     RunOptions,
     Sampler,
-    Seeds,
     Space,
     checked_margin,
     choice,
@@ -37,7 +38,7 @@ Tune = Annotated[int | None, typer.Option(help="First tune each optimizer with t
 def compare(
     options: RunOptions,
     optims: Optims = "lehi,adam",
-    seeds: Seeds = "3",
+    seeds: AnySeeds = "3",
     tune: Tune = None,
     sampler: Sampler = "sobol",
     space: Space = None,
@@ -52,14 +53,16 @@ def compare(
     if reference is not None:
         specs = _led_by(reference, specs)
     options = replace(options, margin=checked_margin(margin))
-    request = options.request(specs, seeds)
+    most = parse_adaptive(seeds)
+    adaptive = most is not None and not options.smoke
+    request = options.request(specs, seeds if most is None else str(most))
     if tune is not None:
         trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
-        compare_tuned(request, options, trials)
+        compare_tuned(request, options, trials, adaptive)
         return
     if space or prune:
         raise UsageError(f"{'--space' if space else '--prune'} goes with --tune", "for example --tune 16")
-    run_and_show(request, options)
+    (compare_adaptively if adaptive else run_and_show)(request, options)
 
 
 def _led_by(reference: str, specs: Sequence[OptimSpec]) -> list[OptimSpec]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,53 +13,28 @@ from rich.console import Console
 
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, UsageError
-from lehi_cli.execute.conduct import Settings, conduct, differences, split
+from lehi_cli.execute.conduct import Settings, conduct, split
 from lehi_cli.execute.place import Place
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.content import Column, Table
-from lehi_cli.render.curves import print_curves
 from lehi_cli.render.document import to_json
 from lehi_cli.render.live import watcher
 from lehi_cli.render.numbers import compact, duration
-from lehi_cli.render.sensitivity import print_sensitivity
-from lehi_cli.render.summary import print_summary
+from lehi_cli.render.report import to_document
 from lehi_cli.render.table import print_table
-from lehi_cli.results import Section, arrange
+from lehi_cli.render.terminal import print_parts
+from lehi_cli.report import Report, View, make_report
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
-from .options import AXES, DEFAULT_RUNS, MARGIN, TYPED, RunOptions, choice
+from .options import AXES, DEFAULT_RUNS, TYPED, RunOptions, choice
 
 if TYPE_CHECKING:
-    from lehi_cli.comparison import Comparison
     from lehi_cli.execute.estimate import Cost
+    from lehi_cli.tuning import Tuning
 
 LIMIT = 500
-SWEEP_ROWS = 12
-
-
-@dataclass(frozen=True)
-class View:
-    """How to show results.
-
-    Attributes:
-        x: what curves are drawn against.
-        json: one document instead of tables and curves.
-        sweep: many settings, of which the best are shown, and no verdict.
-        extra: what the document has beside the sections.
-        reference: optimizer that the others are compared with; None for the first.
-        order: optimizers as they were named, the first of them first.
-        margin: share of the reference within which a difference does not matter.
-    """
-
-    x: str = "passes"
-    json: bool = False
-    sweep: bool = False
-    extra: Mapping[str, object] = field(default_factory=dict)
-    reference: str | None = None
-    order: Sequence[str] = ()
-    margin: float = MARGIN
 
 
 class Session:
@@ -105,7 +80,7 @@ class Session:
 
 def run_and_show(request: Request, options: RunOptions, *, sweep: bool = False) -> None:
     """Plan, train what is missing, show everything, and exit with what the runs came to."""
-    view = View(choice(options.x, AXES, "--x"), options.json, sweep)
+    view = View(choice(options.x, AXES, "--x"), sweep)
     session = Session(options)
 
     def run(request: Request) -> None:
@@ -137,11 +112,26 @@ def or_with_fake_data(run: Callable[[Request], None], request: Request, session:
         run(replace(request, fake=True))
 
 
-def finish(session: Session, runs: Sequence[RunSpec], view: View, interrupted: bool) -> None:
-    """Show the runs there are, and exit with what they came to."""
+def finish(
+    session: Session,
+    runs: Sequence[RunSpec],
+    view: View,
+    interrupted: bool,
+    tuning: Tuning | None = None,
+) -> None:
+    """Show the runs there are, and exit with what they came to.
+
+    Args:
+        session: what trained them.
+        runs: the plan.
+        view: what is asked of them.
+        interrupted: whether the plan was cut short.
+        tuning: the trials that came before.
+    """
     stored = session.found(runs)
     view = replace(view, order=[run.label for run in runs[:1]], margin=session.options.margin)
-    show(session.store, stored, view, {run.run_id: run.label for run in runs})
+    report = make_report(session.store, stored, view, {run.run_id: run.label for run in runs}, tuning)
+    show(report, session.store, json=session.options.json)
     session.say_where(runs)
     if interrupted:
         session.say_interrupted()
@@ -176,55 +166,13 @@ def _say_where(console: Console, runs: Sequence[RunSpec], stored: Sequence[Store
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def show(store: Store, runs: Sequence[StoredRun], view: View, labels: dict[str, str] | None = None) -> None:
-    """Tables, curves and verdicts of stored runs, or one JSON document."""
-    sections = arrange(store, runs, labels)
-    comparisons = _compare(sections, view)
-    errors = Console(stderr=True)
-    say(errors, store.notices)
-    if view.json:
-        typer.echo(to_json(sections, comparisons, view.extra))
-        return
-    console = Console()
-    for section, comparison in zip(sections, comparisons, strict=True):
-        if view.sweep:
-            print_summary(console, section, shown=SWEEP_ROWS)
-        else:
-            print_summary(console, section)
-            print_curves(console, section, view.x)
-        _show_verdict(console, section, comparison, view)
-        print_sensitivity(console, section)
-        say(errors, _differences(section))
-
-
-def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | None]:
-    """The verdicts of each section; none in a sweep, where the best of many settings wins by chance."""
-    if view.sweep:
-        return [None] * len(sections)
-    from lehi_cli.comparison import compare_sections  # here, because `lehi --help` does without it
-
-    return compare_sections(sections, reference=view.reference, order=view.order, margin=view.margin)
-
-
-def _show_verdict(console: Console, section: Section, comparison: Comparison | None, view: View) -> None:
-    from lehi_cli.comparison import MOST_SERIES, named
-    from lehi_cli.render.verdict import print_verdict
-
-    if comparison:
-        print_verdict(console, comparison)
-        return
-    line = ""
-    if view.reference and not named(section, view.reference):
-        line = f"no verdict: {view.reference} has no runs here"
-    elif not view.sweep and len(section.series) > MOST_SERIES:
-        line = f"no verdict: the best of {len(section.series)} settings wins by chance; name up to {MOST_SERIES}"
-    if line:
-        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-        console.print()
-
-
-def _differences(section: Section) -> list[Notice]:
-    return differences([dict(run.environment) for run in section.runs])
+def show(report: Report, store: Store, *, json: bool = False) -> None:
+    """Write a report: tables, figures and verdicts, or one JSON document."""
+    say(Console(stderr=True), store.notices)
+    if json:
+        typer.echo(to_json(report))
+    else:
+        print_parts(Console(), to_document(report).parts)
 
 
 def say(console: Console, notices: Sequence[Notice]) -> None:

@@ -31,6 +31,10 @@ TYPED: ContextVar[Sequence[str]] = ContextVar("TYPED", default=())
 
 Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
 Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
+AnySeeds = Annotated[
+    str,
+    typer.Option(help="A count N, a list such as 3,7,11, or auto[:max]: seed by seed until the verdict is settled."),
+]
 Sampler = Annotated[str, typer.Option(help="How trials are drawn: sobol, random or tpe.")]
 Space = Annotated[
     list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")

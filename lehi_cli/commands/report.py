@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UsageError
+from lehi_cli.report import View, make_report
 from lehi_cli.specs import parse_seeds
 from lehi_cli.store import Store, StoredRun
 
-from .flow import View, show
+from .flow import show
 from .options import AXES, DEFAULT_RUNS, MARGIN, Axis, Json, Margin, Reference, Runs, checked_margin, choice
 
 TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list.")]
@@ -34,14 +35,14 @@ def report(
 ) -> None:
     """Show stored runs again: runs of one task and budget side by side."""
     order = optims.split(",") if optims else ()
-    view = View(choice(x, AXES, "--x"), json=json, reference=reference, order=order, margin=checked_margin(margin))
+    view = View(choice(x, AXES, "--x"), reference=reference, order=order, margin=checked_margin(margin))
     store = Store(runs)
     stored = store.runs()
     wanted = [run for run in stored if _matches(run, task, optims, seeds, status)]
     if not wanted:
         known = f"stored: {_listed(run.task for run in stored)}; {_listed(run.label for run in stored)}"
         raise UsageError(f"no stored run in {runs} matches", known if stored else "make some with lehi compare")
-    show(store, wanted, view)
+    show(make_report(store, wanted, view), store, json=json)
 
 
 def _matches(run: StoredRun, task: str | None, optims: str | None, seeds: str | None, status: str | None) -> bool:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import typer
 from rich.console import Console
 
+from lehi_cli.adaptive import FIRST
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.plan import Request, plan, tasks_of
-from lehi_cli.render.tuning import print_tuning, tuning_content
+from lehi_cli.report import View
 from lehi_cli.space import Dimension
 from lehi_cli.specs import RunSpec
-from lehi_cli.tuning import SEED, Tuned, space_of, tune
+from lehi_cli.tuning import SEED, Tuned, Tuning, space_of, tune
 
-from .flow import Session, View, check_size, finish, or_with_fake_data, say_registry, show_plan
+from .adaptive import check_count, train_until_settled, up_to
+from .flow import Session, check_size, finish, or_with_fake_data, say_registry, show_plan
 from .options import AXES, RunOptions, choice
 
 
@@ -37,7 +40,7 @@ class Trials:
 def sweep_trials(request: Request, options: RunOptions, trials: Trials) -> None:
     """Draw settings of every optimizer, train them, and show all of them."""
     session = _begin(request, options, trials, finals=0)
-    view = View(choice(options.x, AXES, "--x"), options.json, sweep=True)
+    view = View(choice(options.x, AXES, "--x"), sweep=True)
 
     def run(request: Request) -> None:
         if options.dry_run:
@@ -45,44 +48,58 @@ def sweep_trials(request: Request, options: RunOptions, trials: Trials) -> None:
             return
         seen: list[RunSpec] = []
         tuned, interrupted = _tune(session, request, trials, seen)
-        if not options.json:
-            print_tuning(Console(), tuned, trials.sampler)
-        finish(session, seen, replace(view, extra={"tuning": tuning_content(tuned)}), interrupted)
+        finish(session, seen, view, interrupted, Tuning(tuned, trials.sampler))
 
     or_with_fake_data(run, request, session)
 
 
-def compare_tuned(request: Request, options: RunOptions, trials: Trials) -> None:
-    """Tune every optimizer with the same number of trials, then compare the winners on seeds tuning never saw."""
+def compare_tuned(request: Request, options: RunOptions, trials: Trials, adaptive: bool = False) -> None:
+    """Tune every optimizer with the same number of trials, then compare the winners on seeds tuning never saw.
+
+    Args:
+        request: what to compare.
+        options: as typed.
+        trials: how to tune.
+        adaptive: take only as many of the request's seeds as settle the verdicts.
+    """
     if SEED in request.seeds:
         raise UsageError(f"seed {SEED} is the one that tuning uses", "choose other seeds for the comparison")
-    session = _begin(request, options, trials, finals=len(request.seeds))
-    view = View(choice(options.x, AXES, "--x"), options.json)
+    if adaptive:
+        check_count(request)
+    session = _begin(replace(request, seeds=(SEED,)), options, trials, finals=len(request.seeds))
+    view = View(choice(options.x, AXES, "--x"))
 
     def run(request: Request) -> None:
         tuning = replace(request, seeds=(SEED,))
         if options.dry_run:
             _show_first(tuning, session, trials)
-            Console().print(_then(request), highlight=False)
+            Console().print(_then(request, adaptive), highlight=False, soft_wrap=True)
             return
         tuned, interrupted = _tune(session, tuning, trials, [])
         if interrupted:
             session.say_interrupted()
             raise typer.Exit(Exit.INTERRUPTED)
         plans = {task: plan(_final(request, task, tuned)) for task in request.tasks}
-        runs = [run for of_task in plans.values() for run in of_task]
-        try:
-            session.train(runs)
-        except KeyboardInterrupt:
-            interrupted = True
-        if not options.json:
-            print_tuning(Console(), tuned, trials.sampler, _final_passes(session, plans))
-        finish(session, runs, replace(view, extra={"tuning": tuning_content(tuned)}), interrupted)
+        finals = [run for of_task in plans.values() for run in of_task]
+        runs, interrupted = (train_until_settled if adaptive else _train_all)(session, finals)
+        passes = _final_passes(session, plans, {run.run_id for run in runs})
+        finish(session, runs, view, interrupted, Tuning(tuned, trials.sampler, passes))
 
     or_with_fake_data(run, request, session)
 
 
-def _then(request: Request) -> str:
+def _train_all(session: Session, runs: Sequence[RunSpec]) -> tuple[Sequence[RunSpec], bool]:
+    """Train them; second: whether it was interrupted."""
+    try:
+        session.train(runs)
+    except KeyboardInterrupt:
+        return runs, True
+    return runs, False
+
+
+def _then(request: Request, adaptive: bool) -> str:
+    if adaptive:
+        return f"then the winners on {FIRST} seeds, and {up_to(request)}"
     count = len(request.tasks) * len(request.optimizers) * len(request.seeds)
     return f"then {count} runs: the winners on seeds {', '.join(map(str, request.seeds))}"
 
@@ -126,12 +143,14 @@ def _final(request: Request, task: str, tuned: Sequence[Tuned]) -> Request:
     return replace(request, tasks=[task], optimizers=[result.winner for result in tuned if result.task == task])
 
 
-def _final_passes(session: Session, plans: Mapping[str, Sequence[RunSpec]]) -> dict[tuple[str, str], float]:
-    """Passes of the final runs, by task as it was asked for (a name or a path) and label."""
+def _final_passes(
+    session: Session, plans: Mapping[str, Sequence[RunSpec]], asked: AbstractSet[str]
+) -> dict[tuple[str, str], float]:
+    """Passes of the final runs that were asked for, by task as it was typed (a name or a path) and label."""
     passes: dict[tuple[str, str], float] = {}
     for task, runs in plans.items():
         for run in runs:
-            stored = session.store.find(run.run_id)
+            stored = session.store.find(run.run_id) if run.run_id in asked else None
             if stored is not None:
                 key = (task, run.label)
                 passes[key] = passes.get(key, 0.0) + float(stored.outcome.get("passes", 0.0))

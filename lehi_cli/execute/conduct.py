@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lehi_cli.data.folder import data_folder
-from lehi_cli.errors import Notice, UsageError
+from lehi_cli.errors import UsageError
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import DONE, PRUNED, Store, StoredRun
 
@@ -158,20 +158,3 @@ def _is_unfinished(run: RunSpec, store: Store) -> bool:
     """Whether a run has no final status: it is running elsewhere, or its folder was taken a moment ago."""
     stored = store.find(run.run_id)
     return stored is None or stored.status == "running"
-
-
-def differences(environments: Sequence[dict[str, object]]) -> list[Notice]:
-    """A notice for every respect in which runs that are compared were made differently."""
-    notices = []
-    for key in ("device", "device_name", "threads", "torch", "lehi", "python"):
-        values = sorted({_kind(key, environment.get(key)) for environment in environments if environment})
-        if len(values) > 1:
-            notices.append(
-                Notice(f"the runs differ in {key}: {', '.join(values)}", "--no-cache trains all of them anew")
-            )
-    return notices
-
-
-def _kind(key: str, value: object) -> str:
-    """The GPUs of one machine are one device: runs were dealt to them."""
-    return str(value).partition(":")[0] if key == "device" else str(value)

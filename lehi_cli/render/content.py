@@ -48,8 +48,8 @@ class Figure:
         x_label: of the horizontal axis.
         traces: those that come later lie over those before.
         caption: what a line and its band are, and over how many runs.
-        log_x: whether x is logarithmic, where its values allow it.
-        log_y: whether y is; None where positive values span more than a decade.
+        log_x: whether x is logarithmic, where its values allow it; None where positive values span more than a decade.
+        log_y: the same of y.
         rows: names of the rows from top to bottom, of a figure of one row per name: intervals are then along x.
     """
 
@@ -57,7 +57,7 @@ class Figure:
     x_label: str
     traces: Sequence[Trace]
     caption: str = ""
-    log_x: bool = False
+    log_x: bool | None = False
     log_y: bool | None = None
     rows: Sequence[str] = ()
 
@@ -95,7 +95,14 @@ class Lines:
     lines: Sequence[str]
 
 
-Block = Table | Figure | Lines
+@dataclass(frozen=True)
+class Heading:
+    """What the blocks after it are about."""
+
+    text: str
+
+
+Block = Table | Figure | Lines | Heading
 
 
 @dataclass(frozen=True)

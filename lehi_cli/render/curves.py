@@ -1,35 +1,57 @@
-"""Training and validation curves in the terminal."""
+"""Figures of a section: training and validation curves with bands, and where the runs ended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
-from rich.console import Console
+from lehi_cli.results import Section, Series
 
-from lehi_cli.results import Section
+from .content import Figure, Trace
 
-from .plot import AUXILIARY, Trace, look, plot, print_plot
-
-Curve = tuple[str, list[float], list[float]]
+MOST_ROWS = 30
 
 
-def print_curves(console: Console, section: Section, x: str) -> None:
+def curve_figures(section: Section, x: str) -> list[Figure]:
     """Training loss and validation loss of every optimizer against `x`: steps, passes or seconds."""
+    return [_curves(section, split, title, x) for split, title in (("train", "training"), ("val", "validation"))]
+
+
+def _curves(section: Section, split: str, title: str, x: str) -> Figure:
     column = {"steps": "step"}.get(x, x)
-    for split, title in (("train", "training loss"), ("val", "validation loss")):
-        curves = [(series.label, *series.curve(split, "loss", column)) for series in section.ranked()]
-        floor = section.floor if split == "val" else None
-        how = f", mean of {len(section.seeds)} seeds" if len(section.seeds) > 1 else ""
-        colored = console.color_system is not None
-        drawing = draw(curves, f"{section.title}: {title}{how}", x, console.width, colored, floor)
-        looks = [(label, look(i)) for i, (label, xs, _) in enumerate(curves) if xs]
-        print_plot(console, drawing, looks + ([("floor", AUXILIARY)] if floor is not None else []))
+    traces = [_trace(series, i, split, column) for i, series in enumerate(section.ranked())]
+    ends = [trace.xs[-1] for trace in traces if trace.xs]
+    if split == "val" and section.floor is not None and ends:
+        traces.insert(0, Trace("floor", [0.0, max(ends)], [section.floor] * 2, "auxiliary"))
+    return Figure(f"{section.title}: {title} loss", x, traces, _caption(section))
 
 
-def draw(curves: Sequence[Curve], title: str, x: str, width: int, colored: bool, floor: float | None = None) -> str:
-    """The plot as text, with ANSI colours or without any; empty when there is nothing to draw."""
-    traces = [Trace(xs, ys, look(i)) for i, (_, xs, ys) in enumerate(curves)]
-    reached = [at for trace in traces for at in trace.finite.xs]
-    if floor is not None and reached:
-        traces.insert(0, Trace([0.0, max(reached)], [floor, floor], AUXILIARY))
-    return plot(traces, title, x, width, colored)
+def _trace(series: Series, i: int, split: str, column: str) -> Trace:
+    band = series.band_curve(split, "loss", column)
+    low, high = (band.low, band.high) if band.n > 1 else ((), ())
+    return Trace(series.label, band.xs, band.mean, i, low=low, high=high)
+
+
+def _caption(section: Section) -> str:
+    n = len(section.seeds)
+    return f"line: mean of {n} seeds; band: from the lowest to the highest run" if n > 1 else ""
+
+
+def finals_figures(section: Section, split: str = "val", metric: str = "loss") -> list[Figure]:
+    """Final values as dots with intervals, best first; none with a single seed, a single optimizer, or too many."""
+    ranked = section.ranked()
+    if len(section.seeds) < 2 or not 2 <= len(ranked) <= MOST_ROWS:
+        return []
+    traces = [_final(series, i, split, metric) for i, series in enumerate(ranked)]
+    if sum(math.isfinite(trace.xs[0]) for trace in traces) < 2:
+        return []
+    caption = "dot: mean; bar: 95 % t interval of the mean; small dots: the single runs"
+    rows = [series.label for series in ranked]
+    title = f"{section.title}: final {split} {metric}"
+    return [Figure(title, f"{split} {metric}", traces, caption, log_x=None, rows=rows)]
+
+
+def _final(series: Series, i: int, split: str, metric: str) -> Trace:
+    low, high = series.interval(split, metric)
+    values = list(series.finals(split, metric).values())
+    mean = series.final(split, metric).mean
+    return Trace(series.label, [mean], [i], i, "points", [low], [high], [values])

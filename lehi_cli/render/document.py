@@ -22,26 +22,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lehi_cli.results import Section, Series
 from lehi_cli.stats import Estimate
 
+from .tuning import tuning_content
+
 if TYPE_CHECKING:
     from lehi_cli.comparison import Comparison
+    from lehi_cli.report import Report
 
 SCHEMA = 1
 
 
-def to_json(
-    sections: Sequence[Section],
-    comparisons: Sequence[Comparison | None],
-    extra: Mapping[str, object] | None = None,
-) -> str:
-    """The document, indented, with the comparison of each section; `extra` stands beside the sections."""
-    shown = [_section(*both) for both in zip(sections, comparisons, strict=True)]
-    content = {"schema": SCHEMA, **(extra or {}), "sections": shown}
+def to_json(report: Report) -> str:
+    """The document, indented."""
+    shown = [_section(item.section, item.comparison) for item in report.sections]
+    content: dict[str, Any] = {"schema": SCHEMA, "sections": shown}
+    if report.tuning:
+        content["tuning"] = tuning_content(report.tuning.results)
     return json.dumps(content, indent=2, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""A plot as text: traces on linear or logarithmic axes, drawn with plotext.
+"""A figure as text: traces on linear or logarithmic axes, drawn with plotext.
 
 In colour traces are fine lines; without it each has a character of its own, so they can still be told apart on paper,
 in a log file, or by someone who does not see the colours.
@@ -7,114 +7,235 @@ in a log file, or by someone who does not see the colours.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rich.console import Console
 from rich.text import Text
 
+from .content import Figure, Style, Trace
+
 HEIGHT = 16
+AROUND = 5  # lines of a figure beside its rows: title, frame, frame, ticks, label
 MIN_WIDTH, MAX_WIDTH = 40, 110
 LOG_RATIO = 10.0
+MOST_BANDS = 5  # more of them hide each other
 COLORS = (33, 208, 40, 196, 171, 44, 178)  # of the 256 every terminal has; apart on light and on dark ground
 CHARACTERS = "●+xo*#@%"
-Look = tuple[str, int]
-AUXILIARY: Look = ("-", 244)
-DIVERGED: Look = ("▲", 196)
+BAND, INTERVAL, MARK = "░", "─", "·"
+LOOKS = {"auxiliary": ("-", 244), "lost": ("▲", 196)}
 
 
 @dataclass(frozen=True)
-class Trace:
-    """Points drawn alike: joined by lines, or on their own."""
+class Layer:
+    """Points drawn alike, in the axes' own units: joined by fine lines, or a character each."""
 
     xs: Sequence[float]
     ys: Sequence[float]
-    look: Look
-    joined: bool = True
+    character: str
+    color: int
+    joined: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How values become places: as they are or by their logarithm, and the ticks with their names."""
+
+    low: float
+    high: float
+    ticks: Sequence[float]
+    names: Sequence[str]
+    log: bool = False
 
     @property
-    def finite(self) -> Trace:
-        """Without the points that are no numbers."""
-        points = [(x, y) for x, y in zip(self.xs, self.ys, strict=True) if math.isfinite(x) and math.isfinite(y)]
-        return Trace([x for x, _ in points], [y for _, y in points], self.look, self.joined)
+    def place(self) -> Callable[[float], float]:
+        """Value -> place; the logarithm is taken here: plotext's own leaves ticks set by hand where they were."""
+        return math.log10 if self.log else float
 
 
-def look(i: int) -> Look:
-    """Character and colour of the i-th trace."""
-    return CHARACTERS[i % len(CHARACTERS)], COLORS[i % len(COLORS)]
+def look(style: Style) -> tuple[str, int]:
+    """Character and colour of a style."""
+    if isinstance(style, str):
+        return LOOKS[style]
+    return CHARACTERS[style % len(CHARACTERS)], COLORS[style % len(COLORS)]
 
 
-def plot(traces: Sequence[Trace], title: str, x_label: str, width: int, colored: bool, log_x: bool = False) -> str:
-    """The plot as text, with ANSI colours or without any; empty when there is nothing to draw.
-
-    The y axis is logarithmic when positive values span more than a decade; x is when `log_x` says so.
-    """
-    import plotext  # here, because it takes longer to import than all else that `lehi --help` needs
-
-    traces = [finite for finite in (trace.finite for trace in traces) if finite.xs]
+def draw(figure: Figure, width: int, colored: bool) -> str:
+    """The figure as text, with ANSI colours or without any; empty when there is nothing to draw."""
+    traces = [trace for trace in map(_finite, figure.traces) if trace.xs]
     if not traces:
         return ""
-    across = [x for trace in traces for x in trace.xs]
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
-    y_scale, y_ticks = _y_axis([y for trace in traces for y in trace.ys])
-    x_scale, x_ticks = _x_axis(across, max(width // 16, 2), log_x)
+    x = _x_axis(figure, traces, max(width // 16, 2))
+    y = _rows_axis(figure.rows) if figure.rows else _y_axis(figure, traces)
+    layers = _row_layers(traces, len(figure.rows), x, width) if figure.rows else _layers(traces, x, y, width, colored)
+    height = len(figure.rows) + AROUND if figure.rows else HEIGHT
+    return _build(figure, layers, x, y, (width, height), colored)
+
+
+def _build(figure: Figure, layers: Iterable[Layer], x: Axis, y: Axis, size: tuple[int, int], colored: bool) -> str:
+    import plotext  # here, because it takes longer to import than all else that `lehi --help` needs
 
     plotext.terminal.limit(False, False)  # the width is the caller's, and a low terminal can scroll
-    figure = plotext.figure
-    figure.clear()
-    figure.theme("colorless")  # the traces bring their own colours; axes and text take the terminal's
-    figure.plot_size(width, HEIGHT)
-    figure.title(title)
-    figure.label(x_label, "x", "lower")
-    figure.legend(False)  # plotext's own covers the traces, and vanishes when it is too tall
-    figure.ruler("x", "lower").ticks([x_scale(tick) for tick in x_ticks], [f"{tick:g}" for tick in x_ticks])
-    figure.ruler("y", "left").ticks([y_scale(tick) for tick in y_ticks], [f"{tick:g}" for tick in y_ticks])
-    for trace in traces:
-        character, paint = trace.look
-        fine = colored and trace.joined
-        marker = plotext.marker("hd" if fine else character, paint) if colored else character
-        signal = figure.signal([x_scale(x) for x in trace.xs], [y_scale(y) for y in trace.ys], marker=marker)
-        signal.lines(trace.joined)
-        figure.draw(signal)
-    return str(figure.build().string(not colored)).rstrip("\n")
+    drawing = plotext.figure
+    drawing.clear()
+    drawing.theme("colorless")  # the traces bring their own colours; axes and text take the terminal's
+    drawing.plot_size(*size)
+    drawing.title(figure.title)
+    drawing.label(figure.x_label, "x", "lower")
+    drawing.legend(False)  # plotext's own covers the traces, and vanishes when it is too tall
+    for axis, ruler in ((x, drawing.ruler("x", "lower")), (y, drawing.ruler("y", "left"))):
+        ruler.ticks([axis.place(tick) for tick in axis.ticks], list(axis.names))
+        if axis.low < axis.high:
+            ruler.lim(axis.place(axis.low), axis.place(axis.high))
+    for layer in layers:
+        character = "hd" if colored and layer.joined else layer.character
+        marker = plotext.marker(character, layer.color) if colored else character
+        signal = drawing.signal(list(layer.xs), list(layer.ys), marker=marker)
+        signal.lines(layer.joined)
+        drawing.draw(signal)
+    return str(drawing.build().string(not colored)).rstrip("\n")
 
 
-def print_plot(console: Console, drawing: str, looks: Sequence[tuple[str, Look]]) -> None:
-    """Write a plot and, on a line of its own, which trace is whose."""
+def print_figure(console: Console, figure: Figure) -> None:
+    """Write a figure, which trace is whose, and what it says of itself; nothing when it is empty."""
+    drawing = draw(figure, console.width, console.color_system is not None)
     if not drawing:
         return
     console.print(Text.from_ansi(drawing), no_wrap=True, crop=False, soft_wrap=True)
-    console.print(legend(looks, console.color_system is not None))
-    console.print()
+    named = legend(figure, console.color_system is not None)
+    if named:
+        console.print(named)
+    if figure.caption:
+        console.print(figure.caption, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
-def legend(looks: Sequence[tuple[str, Look]], colored: bool) -> Text:
-    """Which trace is whose."""
-    text = Text("   ")
-    for label, (character, paint) in looks:
-        text.append("━━ " if colored and character != DIVERGED[0] else f"{character} ", style=f"color({paint})")
-        text.append(f"{label}   ")
+def legend(figure: Figure, colored: bool) -> Text:
+    """Which trace is whose; empty where rows or nothing else say it."""
+    text = Text()
+    for trace in figure.traces:
+        if trace.label and len(trace.xs) and not figure.rows:
+            character, color = look(trace.style)
+            drawn = "━━" if colored and trace.kind != "points" else character
+            text.append("   ").append(f"{drawn} ", style=f"color({color})").append(trace.label)
     return text
 
 
-def _x_axis(values: Sequence[float], count: int, log: bool) -> tuple[Callable[[float], float], list[float]]:
+def _finite(trace: Trace) -> Trace:
+    """Without the points that are no numbers."""
+    kept = [i for i, (x, y) in enumerate(zip(trace.xs, trace.ys, strict=True)) if math.isfinite(x) and math.isfinite(y)]
+    if len(kept) == len(trace.xs):
+        return trace
+
+    def only(values: Sequence[float]) -> list[float]:
+        return [values[i] for i in kept] if values else []
+
+    marks = [trace.marks[i] for i in kept] if trace.marks else []
+    return Trace(
+        trace.label, only(trace.xs), only(trace.ys), trace.style, trace.kind, only(trace.low), only(trace.high), marks
+    )
+
+
+def _layers(traces: Sequence[Trace], x: Axis, y: Axis, width: int, colored: bool) -> Iterator[Layer]:
+    """Bands first, so that lines lie over them."""
+    banded = [trace for trace in traces if trace.low and trace.kind != "points"]
+    for trace in banded if len(banded) <= MOST_BANDS else []:
+        yield _band(trace, x, y, width)
+    for trace in traces:
+        character, color = look(trace.style)
+        xs, ys = [x.place(value) for value in trace.xs], [y.place(value) for value in trace.ys]
+        if trace.kind == "points" and trace.low:
+            for place, low, high in zip(xs, trace.low, trace.high, strict=True):
+                yield Layer([place, place], [y.place(low), y.place(high)], character, color, joined=True)
+        if trace.kind == "steps":
+            xs, ys = _staircase(xs, ys, x.place(x.high))
+        yield Layer(xs, ys, character, color, joined=trace.kind != "points")
+
+
+def _band(trace: Trace, x: Axis, y: Axis, width: int) -> Layer:
+    """The cells between the band's ends, one column of the terminal after the other."""
+    import numpy as np
+
+    xs = np.array([x.place(value) for value in trace.xs])
+    columns = np.linspace(
+        xs[0], xs[-1], max(round(width * (xs[-1] - xs[0]) / ((x.place(x.high) - x.place(x.low)) or 1)), 1)
+    )
+    low, high = (np.interp(columns, xs, [y.place(v) for v in ends]) for ends in (trace.low, trace.high))
+    rows = np.linspace(y.place(y.low), y.place(y.high), HEIGHT - AROUND)
+    step = rows[1] - rows[0]
+    inside = (rows[:, None] >= low - step / 2) & (rows[:, None] <= high + step / 2) & (high - low > step)
+    row, column = inside.nonzero()
+    return Layer(columns[column].tolist(), rows[row].tolist(), BAND, look(trace.style)[1])
+
+
+def _staircase(xs: Sequence[float], ys: Sequence[float], end: float) -> tuple[list[float], list[float]]:
+    """Each value held up to the next point, the last one to the end."""
+    corners = [(xs[0], ys[0])]
+    for (_, before), (place, value) in pairwise(zip(xs, ys, strict=True)):
+        corners += [(place, before), (place, value)]
+    corners.append((end, ys[-1]))
+    return [place for place, _ in corners], [value for _, value in corners]
+
+
+def _row_layers(traces: Sequence[Trace], rows: int, x: Axis, width: int) -> Iterator[Layer]:
+    """Intervals along x, then single runs, then means, the first row on top."""
+    step = (x.place(x.high) - x.place(x.low)) / width or 1.0
+    for trace in traces:
+        character, color = look(trace.style)
+        for i, (value, row) in enumerate(zip(trace.xs, trace.ys, strict=True)):
+            height = rows - 1 - row
+            if trace.low and math.isfinite(trace.low[i]) and math.isfinite(trace.high[i]):
+                places = _between(x.place(max(trace.low[i], x.low)), x.place(min(trace.high[i], x.high)), step)
+                yield Layer(places, [height] * len(places), INTERVAL, color)
+            marks = [x.place(mark) for mark in (trace.marks[i] if trace.marks else ()) if math.isfinite(mark)]
+            if marks:
+                yield Layer(marks, [height] * len(marks), MARK, color)
+            yield Layer([x.place(value)], [height], character if isinstance(trace.style, str) else "●", color)
+
+
+def _between(low: float, high: float, step: float) -> list[float]:
+    count = max(math.ceil((high - low) / step), 1)
+    return [low + (high - low) * i / count for i in range(count + 1)]
+
+
+def _x_axis(figure: Figure, traces: Sequence[Trace], count: int) -> Axis:
+    values = [x for trace in traces for x in trace.xs]
+    if figure.rows:
+        ends = [end for trace in traces for end in (*trace.low, *trace.high, *(m for own in trace.marks for m in own))]
+        values += [end for end in ends if math.isfinite(end)]
     low, high = min(values), max(values)
-    if log and low > 0:
+    if _is_log(figure.log_x, low, high):
         ticks = log_ticks(low, high)
         decades = [tick for tick in ticks if math.isclose(math.log10(tick) % 1, 0, abs_tol=1e-9)]
-        return math.log10, ticks if len(ticks) <= count else decades or ticks[:1]
-    return float, nice_ticks(min(low, 0.0), high, count)
+        ticks = ticks if len(ticks) <= count else decades or ticks[:1]
+        return Axis(low, high, ticks, _names(ticks), log=True)
+    low = low if figure.rows else min(low, 0.0)
+    ticks = nice_ticks(low, high, count)
+    return Axis(low, high, ticks, _names(ticks))
 
 
-def _y_axis(values: Sequence[float]) -> tuple[Callable[[float], float], list[float]]:
-    """How y is drawn, and its ticks: logarithmic when positive values span more than a decade or so.
-
-    The logarithm is taken here: plotext's own log scale leaves ticks that are set by hand where they were.
-    """
+def _y_axis(figure: Figure, traces: Sequence[Trace]) -> Axis:
+    values = [y for trace in traces for y in (*trace.ys, *trace.low, *trace.high) if math.isfinite(y)]
     low, high = min(values), max(values)
-    if low <= 0 or high <= LOG_RATIO * low:
-        return float, nice_ticks(low, high, 5)
-    return math.log10, log_ticks(low, high)
+    if _is_log(figure.log_y, low, high):
+        ticks = log_ticks(low, high)
+        return Axis(low, high, ticks, _names(ticks), log=True)
+    ticks = nice_ticks(low, high, 5)
+    return Axis(low, high, ticks, _names(ticks))
+
+
+def _is_log(asked: bool | None, low: float, high: float) -> bool:
+    """Whether an axis is logarithmic: as asked for, or when positive values span more than a decade."""
+    return low > 0 and (high > LOG_RATIO * low if asked is None else asked)
+
+
+def _rows_axis(rows: Sequence[str]) -> Axis:
+    return Axis(-0.5, len(rows) - 0.5, range(len(rows)), list(reversed(rows)))
+
+
+def _names(ticks: Sequence[float]) -> list[str]:
+    return [f"{tick:g}" for tick in ticks]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -131,6 +252,13 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
         return [low]
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    steps = [m * power for m in (10, 5, 2, 1)]
+    fitting = [step for step in steps if step >= rough * (1 - 1e-9)]
+    smaller = [step for step in steps if step < rough * (1 - 1e-9)]
+    tried = (_multiples(low, high, step) for step in (fitting[-1], *smaller, power / 2))
+    return next((ticks for ticks in tried if len(ticks) > 1), [low])
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]

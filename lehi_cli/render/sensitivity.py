@@ -1,70 +1,72 @@
-"""The learning-rate sensitivity plot, and the table beside it."""
+"""How the final loss depends on the learning rate: a figure, and the table beside it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from lehi_cli.results import Section
-from lehi_cli.sensitivity import LAST, WITHIN, Line, sensitivity
+from lehi_cli.sensitivity import LAST, WITHIN, Line, Point, sensitivity
 
-from .content import Column, Table
+from .content import Block, Column, Figure, Lines, Table, Trace
 from .numbers import compact
-from .plot import AUXILIARY, DIVERGED, Trace, look, plot, print_plot
-from .table import print_table
 
 BAND = 2.0
 
 
-def print_sensitivity(console: Console, section: Section) -> None:
-    """Plot and table of a section; nothing when no optimizer was run at three or more rates."""
+def sensitivity_blocks(section: Section) -> list[Block]:
+    """Plot, table and notes of a section; nothing when no optimizer was run at three or more rates."""
     lines = sensitivity(section)
     if not lines:
-        return
-    colored = console.color_system is not None
-    console.print(f"{section.title}: final validation loss against learning rate", markup=False, highlight=False)
-    drawing = plot(_traces(lines), "", "learning rate", console.width, colored, log_x=True)
-    looks = [(line.label, look(i)) for i, line in enumerate(lines)]
-    if lines[0].best:
-        looks.append((f"best of {lines[0].label}", AUXILIARY))
-    if any(point.lost for line in lines for point in line.points):
-        looks.append(("diverged or failed", DIVERGED))
-    print_plot(console, drawing, looks)
-    print_table(console, sensitivity_table(lines, len(section.seeds)))
-    for note in edge_notes(lines):
-        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    console.print()
+        return []
+    over = _over(len(section.seeds))
+    title = f"{section.title}: final validation loss against learning rate"
+    figure = Figure(title, "learning rate", _traces(lines), f"bars: {BAND:g} standard deviations {over}", log_x=True)
+    blocks: list[Block] = [figure, sensitivity_table(lines, over)]
+    notes = edge_notes(lines)
+    return [*blocks, Lines(notes)] if notes else blocks
+
+
+def _over(seeds: int) -> str:
+    return f"over {seeds} seeds" if seeds > 1 else f"over the last {LAST} evaluations of one seed"
 
 
 def _traces(lines: Sequence[Line]) -> list[Trace]:
-    """Bands first, so that lines lie over them; points at which a run was lost stand at the upper edge."""
+    """A line with bars per optimizer; points at which a run was lost stand at the upper edge."""
     values = [point.value for line in lines for point in line.points if math.isfinite(point.value)]
     if not values:
         return []
     rates = [point.lr for line in lines for point in line.points]
-    traces = [band for i, line in enumerate(lines) for band in _bands(line, i)]
+    traces = []
     if lines[0].best:
-        traces.append(Trace([min(rates), max(rates)], [lines[0].best.value] * 2, AUXILIARY))
+        best = lines[0].best.value
+        traces.append(Trace(f"best of {lines[0].label}", [min(rates), max(rates)], [best] * 2, "auxiliary"))
     for i, line in enumerate(lines):
-        whole = [point for point in line.points if point.is_whole]
-        traces.append(Trace([point.lr for point in whole], [point.value for point in whole], look(i), line.joined))
+        traces += _of_line(line, i)
     lost = [point.lr for line in lines for point in line.points if point.lost]
-    return [*traces, Trace(lost, [max(values)] * len(lost), DIVERGED, joined=False)]
+    return [*traces, Trace("diverged or failed", lost, [max(values)] * len(lost), "lost", "points")]
 
 
-def _bands(line: Line, i: int) -> list[Trace]:
-    """A bar of two standard deviations up and down at each point."""
-    bars = []
-    for point in line.points:
-        if point.is_whole and math.isfinite(point.spread):
-            low = max(point.value - BAND * point.spread, 0.1 * point.value if point.value > 0 else -math.inf)
-            bars.append(Trace([point.lr] * 2, [low, point.value + BAND * point.spread], look(i)))
-    return bars
+def _of_line(line: Line, i: int) -> list[Trace]:
+    """Bars of two standard deviations at each point, and the line where the points differ in nothing but the rate."""
+    whole = [point for point in line.points if point.is_whole]
+    rates, values = [point.lr for point in whole], [point.value for point in whole]
+    low, high = [_lower(point) for point in whole], [_upper(point) for point in whole]
+    bars = Trace("" if line.joined else line.label, rates, values, i, "points", low, high)
+    return [bars, Trace(line.label, rates, values, i)] if line.joined else [bars]
 
 
-def sensitivity_table(lines: Sequence[Line], seeds: int) -> Table:
+def _upper(point: Point) -> float:
+    return point.value + BAND * point.spread if math.isfinite(point.spread) else point.value
+
+
+def _lower(point: Point) -> float:
+    """The lower end of a bar; of positive values not so low that it would stretch a logarithmic axis."""
+    low = 2 * point.value - _upper(point)
+    return max(low, 0.1 * point.value) if point.value > 0 else low
+
+
+def sensitivity_table(lines: Sequence[Line], over: str) -> Table:
     """Best rate, value there, and how wide the range of good rates is."""
     columns = [Column("optimizer", right=False), Column("best lr"), Column("val loss there")]
     columns += [Column(f"decades within {WITHIN:.0%}"), Column("rates"), Column("runs lost")]
@@ -74,10 +76,7 @@ def sensitivity_table(lines: Sequence[Line], seeds: int) -> Table:
         lost, runs = sum(point.lost for point in line.points), sum(point.runs for point in line.points)
         shown = [compact(best.lr), compact(best.value), f"{line.decades:.2g}"] if best else ["-", "-", "-"]
         rows.append([line.label, *shown, str(len(line.points)), f"{lost}/{runs}"])
-    over = f"over {seeds} seeds" if seeds > 1 else f"over the last {LAST} evaluations of one seed"
-    return Table(
-        columns, rows, f"value: mean of the last {LAST} evaluations; bars: {BAND:g} standard deviations {over}"
-    )
+    return Table(columns, rows, f"value: mean of the last {LAST} evaluations, {over}")
 
 
 def edge_notes(lines: Sequence[Line]) -> list[str]:

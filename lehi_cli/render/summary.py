@@ -1,37 +1,29 @@
-"""The result of a comparison: a heading, the table of quality and price, and what has to be said about it."""
+"""The result of a comparison: the table of quality and price, and what has to be said about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-from rich.markup import escape
-
 from lehi_cli.results import Section, Series
 from lehi_cli.stats import Estimate
 
-from .content import Column, Table
+from .content import Block, Column, Lines, Table
 from .numbers import compact, with_spread
-from .table import print_table
 
 QUALITY, PRICE = 0, 1
 
 
-def print_summary(console: Console, section: Section, shown: int | None = None) -> None:
-    """Heading, table and notes of one section; of a long table the best `shown` rows."""
-    console.print(f"[bold]{escape(section.title)}[/]  {_subtitle(section)}", highlight=False)
-    console.print()
+def summary_blocks(section: Section, shown: int | None = None) -> list[Block]:
+    """Table and notes of one section; of a long table the best `shown` rows."""
     table = summary_table(section)
     if shown is not None and len(table.rows) > shown:
         left = f"the best {shown} of {len(table.rows)} settings; lehi report shows all"
         table = Table(table.columns, table.rows[:shown], f"{left}. {table.caption}")
-    print_table(console, table)
-    for note in notes(section)[:shown]:
-        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    console.print()
+    return [table, Lines(notes(section)[:shown])]
 
 
-def _subtitle(section: Section) -> str:
+def subtitle(section: Section) -> str:
+    """Budget, batch size, seeds and device, for the heading."""
     run = section.runs[0]
     seeds = section.seeds
     shown = (

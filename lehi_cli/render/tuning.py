@@ -6,33 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
 from lehi_cli.specs import format_value
-from lehi_cli.tuning import Tuned
+from lehi_cli.tuning import Tuned, Tuning
 
-from .content import Column, Table
+from .content import Block, Column, Lines, Part, Table
 from .numbers import compact
-from .table import print_table
-from .tuning_curve import print_tuning_curves
+from .tuning_curve import tuning_curve_blocks
 
 
-def print_tuning(
-    console: Console,
-    tuned: Sequence[Tuned],
-    sampler: str,
-    final_passes: Mapping[tuple[str, str], float] | None = None,
-) -> None:
+def tuning_parts(tuning: Tuning) -> list[Part]:
     """For each task a table, a word on every winner at the edge of its space, and the tuning curves."""
-    for task in dict.fromkeys(result.task for result in tuned):
-        results = [result for result in tuned if result.task == task]
-        console.print(f"[bold]{task}[/]  tuning, {len(results[0].trials)} trials each", highlight=False)
-        console.print()
-        print_table(console, tuning_table(results, final_passes))
-        for note in notes(results):
-            console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-        console.print()
-        print_tuning_curves(console, results, sampler)
+    parts = []
+    for task in dict.fromkeys(result.task for result in tuning.results):
+        results = [result for result in tuning.results if result.task == task]
+        blocks: list[Block] = [tuning_table(results, tuning.final_passes)]
+        if said := notes(results):
+            blocks.append(Lines(said))
+        blocks += tuning_curve_blocks(results, tuning.sampler)
+        parts.append(Part(task, f"tuning, {len(results[0].trials)} trials each", blocks))
+    return parts
 
 
 def tuning_table(results: Sequence[Tuned], final_passes: Mapping[tuple[str, str], float] | None) -> Table:

@@ -5,49 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from lehi_cli.stats.tuning_curve import TuningCurve, crossing, leader, tuning_curve
 from lehi_cli.tuning import ADAPTIVE, Tuned
 
-from .content import Column, Table
+from .content import Block, Column, Figure, Lines, Table, Trace
 from .numbers import compact
-from .plot import Trace, look, plot, print_plot
-from .table import print_table
 
 MIN_TRIALS = 3
-BAND_CHARACTER = "."
 
 
-def print_tuning_curves(console: Console, results: Sequence[Tuned], sampler: str) -> None:
+def tuning_curve_blocks(results: Sequence[Tuned], sampler: str) -> list[Block]:
     """Curves of one task's optimizers; a word in their place where there are too few trials or they hang together."""
     count = len(results[0].trials)
     if sampler in ADAPTIVE:
-        _say(console, f"no tuning curve: trials drawn by {sampler} depend on each other")
-        return
+        return [Lines([f"no tuning curve: trials drawn by {sampler} depend on each other"])]
     if count < MIN_TRIALS:
-        return
+        return []
     curves = [tuning_curve([trial.value for trial in result.trials]) for result in results]
     labels = [result.label for result in results]
-    colored = console.color_system is not None
-    title = f"{results[0].task}: expected best validation loss after k trials"
-    drawing = plot(_traces(curves), title, "trials", console.width, colored)
-    print_plot(console, drawing, [(label, look(i)) for i, label in enumerate(labels)])
-    print_table(console, curve_table(labels, curves))
-    for line in crossings(labels, curves):
-        _say(console, line)
-    console.print()
-
-
-def _traces(curves: Sequence[TuningCurve]) -> list[Trace]:
-    """Bands as points of the curve's colour, then the curves."""
-    bands = [
-        Trace([float(k) for k in curve.trials], ends, (BAND_CHARACTER, look(i)[1]), joined=False)
-        for i, curve in enumerate(curves)
-        for ends in (curve.low, curve.high)
+    traces = [
+        Trace(label, [float(k) for k in curve.trials], curve.expected, i, low=curve.low, high=curve.high)
+        for i, (label, curve) in enumerate(zip(labels, curves, strict=True))
     ]
-    lines = [Trace([float(k) for k in curve.trials], curve.expected, look(i)) for i, curve in enumerate(curves)]
-    return bands + lines
+    title = f"{results[0].task}: expected best validation loss after k trials"
+    figure = Figure(title, "trials", traces, f"band: {curves[0].confidence:.0%} of its median, all k at once")
+    return [figure, curve_table(labels, curves), Lines(crossings(labels, curves))]
 
 
 def curve_table(labels: Sequence[str], curves: Sequence[TuningCurve]) -> Table:
@@ -84,7 +66,3 @@ def crossings(labels: Sequence[str], curves: Sequence[TuningCurve]) -> list[str]
             when = "at any number of trials" if since == 1 else f"from {since} trials on, not before"
             lines.append(f"{best} is expected to be ahead of {other} {when}")
     return lines
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -5,42 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from lehi_cli.comparison import Comparison, Judgement
 from lehi_cli.stats.verdict import Verdict
 
-from .content import Column, Table
+from .content import Block, Column, Heading, Lines, Table
 from .numbers import compact
-from .table import print_table
 
 FOUND, PRICE = 0, 1
 ENOUGH = 6  # seeds with which a signed-rank test can reach 5 %
+FEW = 10  # seeds below which the default of `--seeds auto` goes on far enough
 
 
-def print_verdict(console: Console, comparison: Comparison) -> None:
+def verdict_blocks(comparison: Comparison) -> list[Block]:
     """Heading, table, notes and sentences; with a single seed the one line that there is to say."""
     seeds = [judgement.verdict.n for judgement in comparison.judgements]
     if max(seeds) < 2:
-        _print(console, _cannot_tell(max(seeds), comparison.reference))
-    else:
-        shown = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(max(seeds))
-        _print(console, f"verdict against {comparison.reference}, paired over {shown} seeds")
-        console.print()
-        print_table(console, verdict_table(comparison))
-        for line in [*notes(comparison), *sentences(comparison)]:
-            _print(console, line)
-    console.print()
+        return [Lines([_cannot_tell(max(seeds), comparison)])]
+    shown = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(max(seeds))
+    return [
+        Heading(f"verdict against {comparison.reference}, paired over {shown} seeds"),
+        verdict_table(comparison),
+        Lines([*notes(comparison), *sentences(comparison)]),
+    ]
 
 
-def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+def _cannot_tell(seeds: int, comparison: Comparison) -> str:
+    if not seeds:
+        return f"no verdict: no other optimizer has a seed in common with {comparison.reference}"
+    more = f"{_more(seeds)} goes on" if comparison.is_anytime else f"{ENOUGH} are a start (--seeds {ENOUGH})"
+    return f"no verdict: one seed cannot tell a difference from chance; {more}"
 
 
-def _cannot_tell(seeds: int, reference: str) -> str:
-    if seeds:
-        return f"no verdict: one seed cannot tell a difference from chance; {ENOUGH} are a start (--seeds {ENOUGH})"
-    return f"no verdict: no other optimizer has a seed in common with {reference}"
+def _more(seeds: int) -> str:
+    """What to type where seeds were added, and these did not settle it."""
+    return f"--seeds auto:{2 * seeds}" if seeds >= FEW else "--seeds auto"
 
 
 def verdict_table(comparison: Comparison) -> Table:
@@ -51,25 +49,24 @@ def verdict_table(comparison: Comparison) -> Table:
         Column("difference [95 % interval]"),
         Column("p", PRICE),
         Column("effect", PRICE),
-        Column("detectable", PRICE),
+        *([] if comparison.is_anytime else [Column("detectable", PRICE)]),
         Column("seeds", PRICE),
     ]
-    rows = []
-    for judgement in comparison.judgements:
-        verdict = judgement.verdict
-        needed = verdict.seeds_needed
-        rows.append(
-            [
-                _name(judgement),
-                verdict.word,
-                _difference(judgement),
-                _p_value(verdict.p_adjusted),
-                f"{verdict.effect_size:.2f}" if math.isfinite(verdict.effect_size) else "-",
-                compact(float(f"{verdict.detectable:.2g}")),
-                "?" if needed is None else str(needed),
-            ]
-        )
-    return Table(columns, rows, _caption(comparison))
+    return Table(columns, [_row(judgement) for judgement in comparison.judgements], _caption(comparison))
+
+
+def _row(judgement: Judgement) -> list[str]:
+    verdict = judgement.verdict
+    is_anytime = verdict.method == "anytime"
+    return [
+        _name(judgement),
+        verdict.word,
+        _difference(judgement),
+        _p_value(verdict.p_adjusted),
+        f"{verdict.effect_size:.2f}" if math.isfinite(verdict.effect_size) else "-",
+        *([] if is_anytime else [compact(float(f"{verdict.detectable:.2g}"))]),
+        str(verdict.seeds_needed or (f">{verdict.n}" if is_anytime else "?")),
+    ]
 
 
 def _difference(judgement: Judgement) -> str:
@@ -81,15 +78,25 @@ def _difference(judgement: Judgement) -> str:
 
 
 def _name(judgement: Judgement) -> str:
-    return f"{judgement.label}, val {judgement.metric}"
+    return f"{judgement.label}, {_column(judgement)}"
+
+
+def _column(judgement: Judgement) -> str:
+    return f"{judgement.split} {judgement.metric}"
 
 
 def _caption(comparison: Comparison) -> str:
-    family = comparison.family
+    family, reference = comparison.family, comparison.reference
+    margin = f"equivalent within {_percent(comparison.margin)} of {reference}, " if comparison.margin else ""
+    if comparison.is_anytime:
+        together = f", for {family} comparisons together (Bonferroni)" if family > 1 else ""
+        return (
+            f"difference to {reference}, {margin}interval and p of a difference hold at every look{together}, "
+            "effect in standard deviations of the difference, seeds that both have, > where they do not settle it"
+        )
     adjusted = f" adjusted for {family} comparisons (Holm)" if family > 1 else ""
-    margin = f"equivalent within {_percent(comparison.margin)} of {comparison.reference}, " if comparison.margin else ""
     return (
-        f"difference to {comparison.reference}, {margin}p of a difference{adjusted}, "
+        f"difference to {reference}, {margin}p of a difference{adjusted}, "
         "effect in standard deviations of the difference, "
         "detectable with probability 80 %, seeds in all that would settle it"
     )
@@ -132,10 +139,10 @@ def _about(comparison: Comparison, rows: Sequence[Judgement]) -> str:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """One sentence per optimizer: the loss with its numbers, the other metric in a word."""
+    """One sentence per optimizer: the first metric with its numbers, the others in a word."""
     lines = []
     for first, *others in comparison.by_label().values():
-        rest = [f"on val {judgement.metric} {judgement.verdict.word}" for judgement in others]
+        rest = [f"on {_column(judgement)} {judgement.verdict.word}" for judgement in others]
         lines.append("; ".join([_sentence(first, comparison), *rest]))
     return lines
 
@@ -151,13 +158,20 @@ def _sentence(judgement: Judgement, comparison: Comparison) -> str:
     }[word]
     said = [_size(judgement)]
     if word == "equivalent":
-        said.append(f"within {_percent(comparison.margin)} (p {_equals(verdict.p_equivalent)})")
+        by_test = "" if math.isnan(verdict.p_equivalent) else f" (p {_equals(verdict.p_equivalent)})"
+        said.append(f"within {_percent(comparison.margin)}{by_test}")
     elif verdict.n > 1:
         said.append(f"p {_equals(verdict.p_adjusted)}{_tests(verdict)}")
     if word == "inconclusive" and judgement.has_values:
-        needed = verdict.seeds_needed
-        said.append(f"about {needed} seeds would settle it" if needed else "these seeds do not tell how many would")
-    return f"{opening} on val {judgement.metric}: {', '.join(said)}"
+        said.append(_what_would_settle(verdict))
+    return f"{opening} on {_column(judgement)}: {', '.join(said)}"
+
+
+def _what_would_settle(verdict: Verdict) -> str:
+    if verdict.method == "anytime":
+        return f"{verdict.n} seeds did not settle it, {_more(verdict.n)} goes on from here"
+    needed = verdict.seeds_needed
+    return f"about {needed} seeds would settle it" if needed else "these seeds do not tell how many would"
 
 
 def _equals(p: float) -> str:
@@ -179,7 +193,7 @@ def _size(judgement: Judgement) -> str:
     if not judgement.has_values:
         return "no value to compare"
     if not math.isfinite(verdict.difference):
-        return "by ranks"
+        return "by signs" if verdict.method == "anytime" else "by ranks"
     if not verdict.difference:
         return "no difference"
     is_lower = verdict.difference < 0

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lehi_cli.errors import UsageError
@@ -195,15 +196,25 @@ def wilcoxon(d: Numbers, alternative: Alternative = "two-sided") -> float:
 
         result = stats.wilcoxon(np.where(d > 0, doubled, -doubled), alternative=alternative, method="approx")
         return float(result.pvalue)
-    chances = np.zeros(n * (n + 1) + 1)
-    chances[0] = 1.0
-    for rank in doubled:
-        shifted = np.zeros_like(chances)
-        shifted[rank:] = chances[:-rank]
-        chances = (chances + shifted) / 2
+    chances = _rank_sum_chances(tuple(sorted(doubled.tolist())))
     statistic = int(doubled[d > 0].sum())
     less, greater = float(chances[: statistic + 1].sum()), float(chances[statistic:].sum())
     return min(1.0, {"less": less, "greater": greater, "two-sided": 2 * min(less, greater)}[alternative])
+
+
+@lru_cache(maxsize=64)  # without ties the ranks of n differences are always the same
+def _rank_sum_chances(ranks: tuple[int, ...]) -> Numbers:
+    """Probability of each sum of the ranks that have a positive sign, all signs being equally likely."""
+    import numpy as np
+
+    chances = np.zeros(sum(ranks) + 1)
+    chances[0] = 1.0
+    for rank in ranks:
+        shifted = np.zeros_like(chances)
+        shifted[rank:] = chances[:-rank]
+        chances = (chances + shifted) / 2
+    chances.setflags(write=False)
+    return chances
 
 
 def smallest_wilcoxon_p(n: int) -> float:

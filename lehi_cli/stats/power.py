@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 from lehi_cli.errors import UsageError
 
@@ -27,9 +28,7 @@ def t_power(effect: float, n: int, alpha: float = 0.05) -> float:
     """
     if n < 2:
         return 0.0
-    from scipy import special
-
-    critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
+    critical = _t_quantile(n - 1, 1 - alpha / 2)
     return _tail(abs(effect), n, critical) + _tail(-abs(effect), n, critical)
 
 
@@ -46,12 +45,11 @@ def tost_power(effect: float, margin: float, n: int, alpha: float = 0.05) -> flo
     """
     if n < 2 or margin <= abs(effect):
         return 0.0
-    from scipy import special
-
-    critical = float(special.stdtrit(n - 1, 1 - alpha))
+    critical = _t_quantile(n - 1, 1 - alpha)
     return max(0.0, _tail(margin + effect, n, critical) + _tail(margin - effect, n, critical) - 1)
 
 
+@lru_cache(maxsize=1024)  # every comparison of a report asks for the same few
 def detectable_effect(n: int, alpha: float = 0.05, power: float = POWER) -> float:
     """The smallest d = mean / standard deviation that the paired t test finds with probability `power`; inf for n < 2.
 
@@ -82,6 +80,13 @@ def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, pow
     """
     _check_level(alpha)
     return _fewest(lambda n: tost_power(effect, margin, n, alpha), power)
+
+
+@lru_cache(maxsize=1024)
+def _t_quantile(degrees: int, probability: float) -> float:
+    from scipy import special
+
+    return float(special.stdtrit(degrees, probability))
 
 
 def _tail(effect: float, n: int, critical: float) -> float:

@@ -81,7 +81,7 @@ def confidence_sequence(
 
 def t_evidence(differences: Sequence[float], mean: float = 0.0, prior_variance: float = PRIOR_VARIANCE) -> float:
     """Eₙ(m) against the supposed mean m; 1 as long as the differences have no spread."""
-    if not _has_spread(differences):
+    if not has_spread(differences):
         return 1.0
     n = len(differences)
     average = math.fsum(differences) / n
@@ -125,7 +125,7 @@ def settled(
     _check(alpha, prior_variance)
     if margin < 0:
         raise UsageError(f"margin is {margin}", "0 or more")
-    if _has_spread(differences):
+    if has_spread(differences):
         low, high = confidence_sequence(differences, T_SHARE * alpha, prior_variance)
         if -margin < low and high < margin:
             return "equivalent"
@@ -139,7 +139,8 @@ def settled(
     return "better" if (side < 0) == minimize else "worse"
 
 
-def _has_spread(differences: Sequence[float]) -> bool:
+def has_spread(differences: Sequence[float]) -> bool:
+    """Whether t has something to say: two or more differences, all finite, that differ by more than rounding."""
     if len(differences) < 2 or not all(math.isfinite(d) for d in differences):
         return False
     largest = max(abs(d) for d in differences)

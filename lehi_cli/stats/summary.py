@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+from .paired import Interval
 
 HIGHER_IS_BETTER = frozenset({"accuracy"})
 
@@ -28,17 +31,57 @@ def estimate(values: Iterable[float]) -> Estimate:
     return Estimate(mean, sd, int(finite.size))
 
 
-def mean_curve(curves: Iterable[tuple[list[float], list[float]]]) -> tuple[list[float], list[float]]:
-    """Mean of curves over seeds, point by point, as far as the shortest goes; x is averaged too."""
-    curves = [curve for curve in curves if curve[0]]
+def mean_interval(value: Estimate, level: float = 0.95) -> Interval:
+    """Student's interval of a mean: `mean ± t(n - 1) sd/√n`, `t` the quantile at `(1 + level)/2`.
+
+    Both ends are NaN for fewer than two values, whose spread is unknown.
+    """
+    if value.n < 2:
+        return Interval(math.nan, math.nan)
+    half = _t_quantile(value.n - 1, (1 + level) / 2) * value.sd / math.sqrt(value.n)
+    return Interval(value.mean - half, value.mean + half)
+
+
+@cache
+def _t_quantile(freedom: int, probability: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Curves over seeds as one: at each point of `xs` the mean, the lowest and the highest of `n` curves."""
+
+    xs: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    n: int
+
+
+def band_curve(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> Band:
+    """Mean and range of curves over seeds, point by point, as far as the shortest goes; x is averaged too.
+
+    The range rather than a standard deviation: it stays positive where the curves are, so a logarithmic axis can show
+    it. A curve without any point is no curve and not counted.
+    """
+    curves = [curve for curve in curves if len(curve[0])]
     if not curves:
-        return [], []
+        return Band([], [], [], [], 0)
     import numpy as np
 
     length = min(len(x) for x, _ in curves)
-    x = np.mean([x[:length] for x, _ in curves], axis=0)
-    y = np.mean([y[:length] for _, y in curves], axis=0)
-    return x.tolist(), y.tolist()
+    xs = np.array([x[:length] for x, _ in curves], dtype=float)  # [n, points]
+    ys = np.array([y[:length] for _, y in curves], dtype=float)
+    x, mean, low, high = xs.mean(axis=0), ys.mean(axis=0), ys.min(axis=0), ys.max(axis=0)
+    return Band(x.tolist(), mean.tolist(), low.tolist(), high.tolist(), len(curves))
+
+
+def mean_curve(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> tuple[list[float], list[float]]:
+    """The `xs` and `mean` of `band_curve`."""
+    band = band_curve(curves)
+    return band.xs, band.mean
 
 
 def is_better(column: str, value: float, than: float) -> bool:

@@ -8,6 +8,8 @@ end.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +41,7 @@ class Arrival:
         reached: how many arrived.
         median: Kaplan-Meier estimate of the median time; None when too few arrived to tell.
         mean: restricted mean, of min(time, horizon): the area under the survival curve up to the horizon.
-        horizon: the last time at which any run was watched.
+        horizon: the last time at which any run was watched; infinite, as the mean is, with a run known never to arrive.
     """
 
     n: int
@@ -54,7 +56,7 @@ def survival(times: Sequence[float | None], ends: Sequence[float]) -> list[tuple
 
         S(t) = Π over arrival times u <= t of 1 - (arrivals at u) / (runs watched up to u)
 
-    A run censored at u is watched up to and including u.
+    A run censored at u is watched up to and including u; one that is known never to arrive has no end but infinity.
 
     Args:
         times: when each run arrived; None when it did not.
@@ -65,10 +67,10 @@ def survival(times: Sequence[float | None], ends: Sequence[float]) -> list[tuple
     """
     if len(times) != len(ends):
         raise UsageError(f"{len(times)} times and {len(ends)} ends", "give the end of each run")
-    watched = [end if time is None else time for time, end in zip(times, ends, strict=True)]
+    watched = sorted(end if time is None else time for time, end in zip(times, ends, strict=True))
     share, curve = 1.0, []
-    for moment in sorted({time for time in times if time is not None}):
-        share *= 1 - sum(time == moment for time in times) / sum(until >= moment for until in watched)
+    for moment, arrivals in sorted(Counter(time for time in times if time is not None).items()):
+        share *= 1 - arrivals / (len(watched) - bisect_left(watched, moment))
         curve.append((moment, share))
     return curve
 
@@ -127,7 +129,7 @@ def performance_profile(costs: Mapping[str, Mapping[str, float | None]]) -> Prof
     Raises:
         UsageError: a cost that is not positive: ratios need one.
     """
-    tasks = sorted({task for by_task in costs.values() for task in by_task})
+    tasks = dict.fromkeys(task for by_task in costs.values() for task in by_task)
     ratios: dict[str, list[float]] = {method: [] for method in costs}
     unsolved = []
     for task in tasks:
@@ -139,9 +141,10 @@ def performance_profile(costs: Mapping[str, Mapping[str, float | None]]) -> Prof
         for method, cost in paid.items():
             ratios[method].append(cost / best)
     steps = sorted({1.0} | {ratio for own in ratios.values() for ratio in own if math.isfinite(ratio)})
+    ascending = {method: sorted(own) for method, own in ratios.items()}
     shares = {
-        method: tuple(sum(ratio <= step for ratio in own) / len(tasks) for step in steps if tasks)
-        for method, own in ratios.items()
+        method: tuple(bisect_right(own, step) / len(tasks) for step in steps if tasks)
+        for method, own in ascending.items()
     }
     return Profile(tuple(steps), shares, tuple(unsolved))
 

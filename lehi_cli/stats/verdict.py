@@ -7,12 +7,14 @@
 
 Several comparisons are one family: p-values are adjusted by Holm's method, so that the chance of any false *better* or
 *worse* among them is alpha at most. The adjustment of equivalence is a family of its own.
+
+All of this takes the number of seeds as chosen beforehand; where it was not, `lehi_cli.stats.anytime` judges.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 Word = Literal["better", "worse", "equivalent", "inconclusive"]
 BySeed = Mapping[int, float]
 Key = TypeVar("Key", bound=Hashable)
+
+NO_VALUES = "no run of either ended with a value"
+REAL_BUT_WITHIN = "the difference is significant, but within the margin"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Verdict:
         seeds_needed: seeds in all (not more than there are) to settle it with probability 80 %, should they go on like
             these; n once it is settled; None when these do not tell, or more than 10,000.
         note: what a reader must know; may be empty.
+        method: `fixed` for a number of seeds chosen beforehand; `anytime` where seeds were added after looking, see
+            `lehi_cli.stats.anytime` for what the interval and `p_adjusted` then are.
     """
 
     word: Word
@@ -68,6 +75,7 @@ class Verdict:
     detectable: float
     seeds_needed: int | None
     note: str
+    method: Literal["fixed", "anytime"] = "fixed"
 
 
 def judge(
@@ -91,7 +99,12 @@ def judge_all(
 
 
 def judge_pairs(
-    pairs: Mapping[Key, tuple[BySeed, BySeed]], *, minimize: bool = True, margin: float = 0.01, alpha: float = 0.05
+    pairs: Mapping[Key, tuple[BySeed, BySeed]],
+    *,
+    minimize: bool = True,
+    margin: float = 0.01,
+    alpha: float = 0.05,
+    family: int = 0,
 ) -> dict[Key, Verdict]:
     """The verdict on each (candidate, reference), all of them one family.
 
@@ -100,22 +113,50 @@ def judge_pairs(
         minimize: whether lower is better.
         margin: a difference within this share of the reference's mean does not matter; 0 for no margin.
         alpha: chance of any false verdict of a kind in the family.
+        family: how many comparisons there are in all, if more than these; the others are taken to find nothing.
 
     Raises:
         UsageError: a negative margin, or alpha not between 0 and 1.
+    """
+    check_levels(margin, alpha)
+    others = [1.0] * (family - len(pairs))
+    matches = [_match(candidate, reference, minimize, margin, alpha) for candidate, reference in pairs.values()]
+    p_values = holm([*(match.paired.p for match in matches), *others])[: len(matches)]
+    p_equivalents = holm([*(match.p_equivalent for match in matches), *others])[: len(matches)]
+    level = alpha / max(1, len(matches) + len(others))
+    return {
+        key: _verdict(match, p, p_equivalent, alpha, level)
+        for key, match, p, p_equivalent in zip(pairs, matches, p_values, p_equivalents, strict=True)
+    }
+
+
+def check_levels(margin: float, alpha: float) -> None:
+    """See that both can be what they are meant for.
+
+    Raises:
+        UsageError: a negative or infinite margin, or alpha not between 0 and 1.
     """
     if not 0 <= margin < math.inf:
         raise UsageError(f"margin is {margin}", "a share of the reference's mean, such as 0.01; 0 for none")
     if not 0 < alpha < 1:
         raise UsageError(f"alpha is {alpha}", "a level between 0 and 1, such as 0.05")
-    matches = [_match(candidate, reference, minimize, margin, alpha) for candidate, reference in pairs.values()]
-    p_values = holm([match.paired.p for match in matches])
-    p_equivalents = holm([match.p_equivalent for match in matches])
-    level = alpha / max(1, len(matches))
-    return {
-        key: _verdict(match, p, p_equivalent, alpha, level)
-        for key, match, p, p_equivalent in zip(pairs, matches, p_values, p_equivalents, strict=True)
-    }
+
+
+def at_common_seeds(candidate: BySeed, reference: BySeed) -> tuple[list[float], list[float]]:
+    """Values of both at the seeds that both have, in the order of the seeds."""
+    seeds = sorted(candidate.keys() & reference.keys())
+    return [candidate[seed] for seed in seeds], [reference[seed] for seed in seeds]
+
+
+def in_units(margin: float, reference: Sequence[float]) -> float:
+    """A share of the mean of the reference's finite values, in units of the values; 0 where there are none."""
+    finite = [value for value in reference if math.isfinite(value)]
+    return margin * abs(math.fsum(finite) / len(finite)) if finite else 0.0
+
+
+def is_without_values(candidate: Sequence[float], reference: Sequence[float]) -> bool:
+    """Whether no run of either ended with a value."""
+    return not any(math.isfinite(value) for value in (*candidate, *reference))
 
 
 @dataclass(frozen=True)
@@ -131,12 +172,10 @@ class _Match:
 
 
 def _match(candidate: BySeed, reference: BySeed, minimize: bool, margin: float, alpha: float) -> _Match:
-    seeds = sorted(candidate.keys() & reference.keys())
-    own, other = [candidate[seed] for seed in seeds], [reference[seed] for seed in seeds]
-    finite = [value for value in other if math.isfinite(value)]
-    within = margin * abs(math.fsum(finite) / len(finite)) if finite else 0.0
+    own, other = at_common_seeds(candidate, reference)
+    within = in_units(margin, other)
     d = differences(own, other, minimize=minimize)
-    is_empty = not any(math.isfinite(value) for value in (*own, *other))
+    is_empty = is_without_values(own, other)
     return _Match(
         compare_paired(own, other, minimize=minimize, confidence=1 - alpha),
         d if minimize else -d,
@@ -204,10 +243,10 @@ def _notes(match: _Match, word: Word, is_significant: bool, level: float) -> lis
     if match.left_out:
         notes.append(f"seeds {', '.join(map(str, match.left_out))} are not in both and left out")
     if match.is_empty and paired.n:
-        notes.append("no run of either ended with a value")
+        notes.append(NO_VALUES)
     notes += [note for note in (paired.censoring, paired.note) if note]
     if word == "equivalent" and is_significant:
-        notes.append("the difference is significant, but within the margin")
+        notes.append(REAL_BUT_WITHIN)
     if paired.n and paired.smallest_p > level:
         able = math.ceil(1 - math.log2(level))
         limit = f"by ranks {paired.n} seeds cannot go below p = {paired.smallest_p:.2g}, {able} can reach {level:.2g}"

@@ -24,7 +24,9 @@ def test_the_main_job(lehi: Lehi, tmp_path: Path) -> None:
     for column in ("val loss", "val accuracy", "test accuracy", "steps", "passes", "seconds", "status", "lr"):
         assert column in first.out
     assert "paired: same initial weights/data order at each seed" in first.out
-    assert "digits: validation loss, mean of 2 seeds" in first.out
+    assert "digits: validation loss" in first.out
+    assert "line: mean of 2 seeds; band: from the lowest to the highest run" in first.out
+    assert "digits: final val loss" in first.out
     assert "4 runs in runs (4 new, 0 reused)" in first.err
     assert "show again: lehi report --task digits --optims lehi,adam" in first.err
     assert len(list((tmp_path / "runs").glob("*/metrics-*.parquet"))) == 4

@@ -56,8 +56,10 @@ def test_no_match_says_what_there_is(lehi: Lehi) -> None:
 def test_budgets_are_kept_apart(lehi: Lehi) -> None:
     lehi("compare", "--task", "digits", "--optims", "lehi,adam", "--steps", "11", "--seeds", "1")
     result = lehi("report", "--task", "digits")
-    assert "digits  10 steps" in result.out
-    assert "digits  11 steps" in result.out
+    assert "digits (budget 10 steps)  10 steps" in result.out
+    assert "digits (budget 11 steps)  11 steps" in result.out
+    assert "digits: 2 sections that cannot be compared with each other: they differ in budget" in result.out
+    assert "across" not in result.out
 
 
 @pytest.mark.usefixtures("stored")

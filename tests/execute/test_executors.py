@@ -11,7 +11,7 @@ import pytest
 from cases import Recording, runs_of
 
 from lehi_cli.errors import StoreError, UsageError
-from lehi_cli.execute.conduct import Settings, conduct, differences, split
+from lehi_cli.execute.conduct import Settings, conduct, split
 from lehi_cli.execute.environment import pick_device
 from lehi_cli.execute.mock import Mock
 from lehi_cli.execute.place import Place, cores, deal
@@ -267,11 +267,3 @@ def test_a_store_that_fails_stops_the_work(tmp_path: Path) -> None:
 def test_devices_that_are_not_there_are_refused(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         pick_device(name)
-
-
-def test_runs_from_different_places_are_pointed_out() -> None:
-    same = {"device": "cpu", "threads": 1, "torch": "2.15"}
-    assert not differences([same, dict(same), {}])
-    assert not differences([same | {"device": "cuda:0"}, same | {"device": "cuda:1"}])
-    (notice,) = differences([same, same | {"torch": "2.11"}])
-    assert "torch: 2.11, 2.15" in notice.message

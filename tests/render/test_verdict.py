@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from lehi_cli.comparison import Comparison, Judgement
-from lehi_cli.render.verdict import print_verdict
-from lehi_cli.stats.verdict import judge_pairs
+from lehi_cli.render.content import Part
+from lehi_cli.render.terminal import print_parts
+from lehi_cli.render.verdict import sentences, verdict_blocks
+from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.verdict import Verdict, judge_pairs
 
 LOSSES = {
     "lehi": [0.1420, 0.1446, 0.1402, 0.1371, 0.1467, 0.1415],
@@ -23,14 +26,23 @@ def by_seed(values: Sequence[float]) -> dict[int, float]:
     return dict(enumerate(values))
 
 
-def printed(labels: Sequence[str], width: int, terminal: bool = True, seeds: int = 6, notes: Sequence[str] = ()) -> str:
+def printed(
+    labels: Sequence[str],
+    width: int,
+    terminal: bool = True,
+    seeds: int = 6,
+    notes: Sequence[str] = (),
+    judge: Callable[..., dict[str, Verdict]] = judge_pairs,
+) -> str:
     reference = by_seed(LOSSES["lehi"][:seeds])
-    found = judge_pairs({label: (by_seed(LOSSES[label][:seeds]), reference) for label in labels})
+    found = judge({label: (by_seed(LOSSES[label][:seeds]), reference) for label in labels})
     judgements = [Judgement(label, "loss", verdict) for label, verdict in found.items()]
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=terminal, color_system=None, legacy_windows=False)
-    print_verdict(console, Comparison("lehi", 0.01, len(labels), judgements, notes))
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+    blocks = verdict_blocks(Comparison("lehi", 0.01, len(labels), judgements, notes))
+    print_parts(console, [Part("digits", "", blocks)])
+    _, _, *lines = stream.getvalue().splitlines()
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def test_a_terminal_of_80_columns() -> None:
@@ -88,6 +100,34 @@ adam is better than lehi on val loss: 0.0074 lower [0.0048, 0.0100], p = 0.0024 
 twin and lehi are equivalent on val loss: 0.00002 higher [-0.00012, 0.00016], within 1 % (p < 0.0001)
 wild against lehi is inconclusive on val loss: by ranks, p = 0.062, about 7 seeds would settle it
 """
+
+
+def test_where_seeds_were_added_nothing_is_said_that_holds_for_one_look() -> None:
+    shown = printed(["adam", "twin", "wild"], 120, notes=["seeds were added"], judge=judge_anytime)
+    assert shown == ADDED
+
+
+ADDED = """\
+"""
+
+
+def test_where_seeds_were_added_the_default_goes_on_as_far_as_it_does() -> None:
+    def goes_on(seeds: int) -> str:
+        return printed(["wild"], 200, seeds=seeds, judge=judge_anytime).splitlines()[-1]
+
+    assert goes_on(1) == "no verdict: one seed cannot tell a difference from chance; --seeds auto goes on"
+    assert goes_on(6).endswith("6 seeds did not settle it, --seeds auto goes on from here")
+
+
+def test_another_split_is_named() -> None:
+    verdict = judge_pairs({0: (by_seed(LOSSES["adam"]), by_seed(LOSSES["lehi"]))})[0]
+    judgements = [
+        Judgement("adam", "loss", verdict, split="test"),
+        Judgement("adam", "accuracy", verdict, split="test"),
+    ]
+    (sentence,) = sentences(Comparison("lehi", 0.01, 1, judgements, []))
+    assert sentence.startswith("adam is better than lehi on test loss: 0.0074 lower")
+    assert sentence.endswith("; on test accuracy better")
 
 
 def test_a_pipe_gets_markdown() -> None:

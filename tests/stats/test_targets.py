@@ -57,6 +57,15 @@ def test_the_median_when_some_never_arrive(times: list, median: float | None) ->
     assert (found.median, found.horizon) == (median, 7.0)
 
 
+def test_a_run_that_never_arrives_is_under_way_for_ever() -> None:
+    times, ends = [2.0, 4.0, None, None], [9.0, 9.0, math.inf, 3.0]
+    assert survival(times, ends) == [(2.0, 0.75), (4.0, 0.375)]
+    found = arrival(times, ends)
+    assert (found.reached, found.median, found.mean, found.horizon) == (2, 4.0, math.inf, math.inf)
+    assert arrival([2.0, None, None], [9.0, math.inf, math.inf]).median is None
+    assert arrival([2.0, None, None], [9.0, 1.0, 1.0]).median == 2.0
+
+
 def test_no_runs() -> None:
     found = arrival([], [])
     assert (found.n, found.median) == (0, None)

@@ -1,0 +1,47 @@
+"""Which runs a comparison needs next when seeds are added until each verdict is settled. Pure data; nothing is trained.
+
+A contest is an optimizer against the reference on one task. All start with a few seeds. From then on the next seed is
+run for the contests that are open, by the optimizer and by the reference of that task, until all are settled or the
+seeds are used up. How verdicts stay valid although results decide on what is run: `lehi_cli.stats.anytime`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from .specs import RunSpec
+
+FIRST = 3
+
+Contest = tuple[str, str]  # task, label of the optimizer
+
+
+def contests(runs: Sequence[RunSpec]) -> list[Contest]:
+    """Every optimizer against the reference, which is the first of its task; in the order of the runs."""
+    reference = _references(runs)
+    every = dict.fromkeys((run.task.name, run.label) for run in runs)
+    return [(task, label) for task, label in every if label != reference[task]]
+
+
+def next_runs(runs: Sequence[RunSpec], unsettled: Collection[Contest], done: int = 0, jobs: int = 1) -> list[RunSpec]:
+    """The runs at the next seeds; none when all is settled or every seed is used.
+
+    At first those of three seeds. Then those of one seed, or of as many as can be run at once.
+
+    Args:
+        runs: all that there may be: of each task at each seed, the reference first.
+        unsettled: contests that need more seeds.
+        done: how many seeds were run.
+        jobs: runs at a time.
+    """
+    seeds = sorted({run.seed for run in runs})[done:]
+    reference = _references(runs)
+    wanted = {*unsettled, *((task, reference[task]) for task, _ in unsettled)}
+    needed = [run for run in runs if (run.task.name, run.label) in wanted]
+    count = max(1, jobs // len(wanted)) if done and wanted else FIRST
+    return [run for run in needed if run.seed in seeds[:count]]
+
+
+def _references(runs: Sequence[RunSpec]) -> dict[str, str]:
+    """Label of the first optimizer of each task."""
+    return {run.task.name: run.label for run in reversed(runs)}

@@ -1,0 +1,234 @@
+"""When runs get to a target, such as a validation loss of 0.1: in steps, samples, passes and seconds.
+
+A run has arrived at the first evaluation from which on it is at the target up to its end; the evaluation before the
+first step is one of them. What is to be said of the others:
+
+- A run that ended short of the target would have taken longer, nobody knows how much: it is censored where it ended.
+- A run that diverged or failed will never arrive, however long the budget: it counts as under way for ever. To censor
+  it where it ended would let an optimizer gain from diverging early.
+- A run that was pruned, was interrupted or is still going on has not held the target to its end, as it had none: it is
+  censored at its last evaluation that was off the target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .comparison import UNFINISHED
+from .errors import UnknownNameError, UsageError
+from .results import Section, Series
+from .stats import HIGHER_IS_BETTER
+from .stats.targets import Arrival, arrival, survival, time_to_target
+from .store import Metrics, StoredRun
+
+UNITS = ("steps", "samples", "passes", "seconds")
+COLUMNS = {"steps": "step"}  # of the other units the column has the same name
+SPLITS = ("val", "train")
+HOW = "write metric=value, for example val_loss=0.1"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A value of a metric that a run is to reach and hold.
+
+    Attributes:
+        split: `val` or `train`.
+        metric: `loss`, or one of the task's.
+        value: to be undercut or met; where more is better, exceeded or met.
+    """
+
+    split: str
+    metric: str
+    value: float
+
+    def __str__(self) -> str:
+        direction = "at most" if self.minimize else "at least"
+        return f"{self.split} {self.metric} {direction} {self.value:g}"
+
+    @property
+    def column(self) -> str:
+        """Split and metric as one name, such as `val_loss`."""
+        return f"{self.split}_{self.metric}"
+
+    @property
+    def minimize(self) -> bool:
+        """Whether lower is better."""
+        return self.metric not in HIGHER_IS_BETTER
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run on its way to a target; all by unit.
+
+    Attributes:
+        seed: of the run.
+        times: when it arrived; None when it did not.
+        watched: until when it is known not to have arrived, when it did not: infinite for a run that never will.
+        ends: where its last evaluation was; 0 when there was none.
+    """
+
+    seed: int
+    times: Mapping[str, float] | None
+    watched: Mapping[str, float]
+    ends: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SeriesArrival:
+    """The runs of one optimizer on their way to a target.
+
+    Attributes:
+        label: of the optimizer.
+        style: its place in `Section.ranked()`, which decides its colour.
+        courses: one per seed.
+        summary: by unit.
+    """
+
+    label: str
+    style: int
+    courses: Sequence[Course]
+    summary: Mapping[str, Arrival]
+
+    @property
+    def n(self) -> int:
+        """How many runs there are."""
+        return len(self.courses)
+
+    @property
+    def reached(self) -> int:
+        """How many of them arrived."""
+        return sum(course.times is not None for course in self.courses)
+
+    def times(self, unit: str) -> list[float]:
+        """Times of the runs that arrived, ascending."""
+        return sorted(course.times[unit] for course in self.courses if course.times is not None)
+
+    def share(self, unit: str) -> tuple[list[float], list[float]]:
+        """Share of runs that have arrived, 1 - S(t) of Kaplan and Meier, at each change and the last evaluation."""
+        at, shares = [0.0], [0.0]
+        for moment, under_way in survival(*_times_and_ends(self.courses, unit)):
+            if moment == at[-1]:
+                at.pop()
+                shares.pop()
+            at.append(moment)
+            shares.append(1 - under_way)
+        last = max(course.ends[unit] for course in self.courses)
+        return ([*at, last], [*shares, shares[-1]]) if last > at[-1] else (at, shares)
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When the optimizers of a section get to a target.
+
+    Attributes:
+        target: what they are to reach.
+        series: the optimizers, the one of the least median in passes first.
+    """
+
+    target: Target
+    series: Sequence[SeriesArrival]
+
+
+def parse_target(text: str) -> Target:
+    """Read `val_loss=0.1`, `val_accuracy=0.9` or `train_loss=0.05`.
+
+    Raises:
+        UsageError: when it is malformed.
+    """
+    name, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        raise UsageError(f"malformed target {text!r}", HOW) from None
+    return _target(name.strip(), value)
+
+
+def _target(name: str, value: float) -> Target:
+    split, _, metric = name.partition("_")
+    if not metric or not math.isfinite(value):
+        raise UsageError(f"malformed target '{name}={value}'", HOW)
+    if split not in SPLITS:
+        why = ": it is evaluated once, when the run has ended" if split == "test" else ""
+        raise UsageError(f"no target can be set on the {split!r} split{why}", "choose a metric such as val_loss")
+    return Target(split, metric, value)
+
+
+def all_arrivals(sections: Sequence[Section], target: Target | None) -> list[Arrivals | None]:
+    """The arrivals of each section, see `arrivals`.
+
+    Raises:
+        UnknownNameError: when no section has the target's metric.
+    """
+    if target is not None and not any(target.column in _columns(section) for section in sections):
+        known = {column for section in sections for column in _columns(section)}
+        raise UnknownNameError("target metric", target.column, known)
+    return [arrivals(section, target) for section in sections]
+
+
+def arrivals(section: Section, target: Target | None) -> Arrivals | None:
+    """When the runs of a section get to a target; None without a target, or when the section lacks its metric.
+
+    Of several runs of an optimizer at one seed the last counts.
+
+    Args:
+        section: the runs.
+        target: what they are to reach; None for what the task says.
+    """
+    target = target or task_target(section)
+    if target is None or target.column not in _columns(section):
+        return None
+    found = [_series(series, style, target) for style, series in enumerate(section.ranked())]
+    return Arrivals(target, sorted(found, key=_by_median))
+
+
+def task_target(section: Section) -> Target | None:
+    """The target that the task set when its latest run was started; None when there is none that can be read."""
+    latest = max((run for run in section.runs if run.target), key=lambda run: run.started, default=None)
+    if latest is None:
+        return None
+    name, value = next(iter(latest.target.items()))
+    try:
+        return _target(name, float(value))
+    except (UsageError, TypeError, ValueError):
+        return None
+
+
+def _columns(section: Section) -> list[str]:
+    """What a target can be set on."""
+    metrics: Sequence[str] = section.spec["task"]["metrics"]  # type: ignore[index]
+    return ["train_loss", "val_loss", *(f"val_{name}" for name in metrics)]
+
+
+def _series(series: Series, style: int, target: Target) -> SeriesArrival:
+    by_seed = {
+        run.seed: _course(run, metrics, target) for run, metrics in zip(series.runs, series.metrics, strict=True)
+    }
+    courses = list(by_seed.values())
+    summary = {unit: arrival(*_times_and_ends(courses, unit)) for unit in UNITS}
+    return SeriesArrival(series.label, style, courses, summary)
+
+
+def _course(run: StoredRun, metrics: Metrics, target: Target) -> Course:
+    curves = {unit: metrics.curve(target.split, target.metric, COLUMNS.get(unit, unit)) for unit in UNITS}
+    spent, values = {unit: xs for unit, (xs, _) in curves.items()}, curves["steps"][1]
+    ends = {unit: xs[-1] if xs else 0.0 for unit, xs in spent.items()}
+    if run.status != "ok" and run.status not in UNFINISHED:
+        return Course(run.seed, None, dict.fromkeys(UNITS, math.inf), ends)
+    since = time_to_target(range(len(values)), values, target.value, minimize=target.minimize)
+    at = len(values) if since is None else int(since)
+    watched = {unit: xs[at - 1] if at else 0.0 for unit, xs in spent.items()}
+    has_arrived = run.status == "ok" and since is not None
+    return Course(run.seed, {unit: xs[at] for unit, xs in spent.items()} if has_arrived else None, watched, ends)
+
+
+def _times_and_ends(courses: Sequence[Course], unit: str) -> tuple[list[float | None], list[float]]:
+    times = [None if course.times is None else course.times[unit] for course in courses]
+    return times, [course.watched[unit] for course in courses]
+
+
+def _by_median(series: SeriesArrival) -> tuple[float, float, int]:
+    """Who has no median comes last, then who arrives more often first."""
+    median = series.summary["passes"].median
+    return math.inf if median is None else median, -series.reached / series.n, series.style

@@ -1,0 +1,115 @@
+"""Quality columns such as `val_loss` and `test_accuracy`: which of them are shown, and how their names are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import UnknownNameError, UsageError
+from .results import Section
+
+SPLITS = ("train", "val", "test")
+SHOWN = ("val", "test")
+LOSS = "loss"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What was asked for.
+
+    Attributes:
+        metrics: in the order typed; empty for the loss and what the task measures.
+        splits: in the order typed; empty for validation and test.
+    """
+
+    metrics: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+
+
+def parse_columns(metric: str | None, split: str | None) -> Columns:
+    """Read `--metric loss,accuracy` and `--split val,test`.
+
+    Raises:
+        UnknownNameError: on a split that is none of train, val, test.
+        UsageError: on an empty list, and on a name given twice.
+    """
+    splits = names(split, "--split") if split is not None else ()
+    for name in splits:
+        if name not in SPLITS:
+            raise UnknownNameError("split", name, SPLITS)
+    return Columns(names(metric, "--metric") if metric is not None else (), splits)
+
+
+def parse_column(text: str) -> tuple[str, str]:
+    """Read the name of one column, such as `val_loss`, as (split, metric).
+
+    Raises:
+        UsageError: when it has no metric, or its split is none of train, val, test.
+    """
+    split, _, metric = text.strip().partition("_")
+    if split not in SPLITS or not metric:
+        raise UsageError(f"malformed column {text!r}", f"write split_metric, for example val_loss; splits: {_SPLITS}")
+    return split, metric
+
+
+_SPLITS = ", ".join(SPLITS)
+
+
+def names(text: str, what: str) -> tuple[str, ...]:
+    """Read a comma list of names.
+
+    Raises:
+        UsageError: when it is empty, and on a name given twice; it names `what` the list is of.
+    """
+    found = [name for name in (part.strip() for part in text.split(",")) if name]
+    if not found:
+        raise UsageError(f"{what} {text!r} names nothing", "write a comma list")
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{what} {text!r}: {twice!r} is given twice")
+    return tuple(found)
+
+
+def restrict(sections: Sequence[Section], columns: Columns) -> list[Section]:
+    """The sections with the columns asked for; a section without a metric has no column for it.
+
+    Without splits, what an optimizer says of itself is shown where it is logged: in training.
+
+    Raises:
+        UnknownNameError: on a metric that no section has; the hint lists what there is.
+    """
+    check_metrics(sections, columns.metrics)
+    if columns == Columns():
+        return list(sections)
+    return [section.restricted(_columns(section, columns)) for section in sections]
+
+
+def check_metrics(sections: Sequence[Section], metrics: Sequence[str]) -> None:
+    """See that each of `metrics` was logged in some section.
+
+    Raises:
+        UnknownNameError: naming the first that was not; the hint lists what there is.
+    """
+    known = {LOSS}.union(*(section.logged for section in sections))
+    for name in metrics:
+        if name not in known:
+            raise UnknownNameError("metric", name, known)
+
+
+def _columns(section: Section, columns: Columns) -> list[tuple[str, str]]:
+    usual = (LOSS, *section.metric_names)
+    if columns.metrics:
+        metrics = [name for name in columns.metrics if name == LOSS or name in section.logged]
+    else:
+        metrics = list(usual)
+    splits = columns.splits or SPLITS
+    found = [(split, name) for split in splits for name in metrics]
+    if columns.splits and columns.metrics:
+        return found
+    if columns.splits:  # a split in which the task measures nothing but the loss has no empty columns
+        return [column for column in found if column[1] == LOSS or _has_values(section, *column)]
+    return [(split, name) for split, name in found if (split in SHOWN) == (name in usual)]
+
+
+def _has_values(section: Section, split: str, name: str) -> bool:
+    return any(metrics.curve(split, name)[1] for series in section.series for metrics in series.metrics)

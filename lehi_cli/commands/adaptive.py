@@ -1,0 +1,110 @@
+"""`lehi compare --seeds auto`: train, look, and add seeds where the verdict is not settled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from rich.console import Console
+
+from lehi_cli.adaptive import Contest, contests, next_runs
+from lehi_cli.comparison import MOST_SERIES, compare_sections
+from lehi_cli.errors import UsageError
+from lehi_cli.plan import Request, plan
+from lehi_cli.report import View
+from lehi_cli.results import arrange
+from lehi_cli.specs import RunSpec
+from lehi_cli.stats.verdict import Word
+
+from .flow import Session, finish, say_registry, show_plan
+from .options import AXES, RunOptions, choice
+
+
+def compare_adaptively(request: Request, options: RunOptions) -> None:
+    """Plan with every seed there may be, train until each verdict is settled, and show what was trained."""
+    check_count(request)
+    view = View(choice(options.x, AXES, "--x"))
+    session = Session(options)
+    say_registry(session.errors)
+    runs = plan(request)
+    if options.dry_run:
+        show_plan(Console(), next_runs(runs, contests(runs)), session)
+        Console().print(f"then {up_to(request)}", highlight=False, soft_wrap=True)
+        return
+    asked, interrupted = train_until_settled(session, runs)
+    finish(session, asked, view, interrupted)
+
+
+def check_count(request: Request) -> None:
+    """See that there will be a verdict that can be settled.
+
+    Raises:
+        UsageError: on more optimizers than a verdict is given on.
+    """
+    if len(request.optimizers) > MOST_SERIES:
+        message = f"--seeds auto waits for verdicts, and there are none on {len(request.optimizers)} optimizers"
+        raise UsageError(message, f"name up to {MOST_SERIES}, or give a number of seeds")
+
+
+def up_to(request: Request) -> str:
+    """In words, what comes after the first seeds."""
+    most = len(request.seeds)
+    count = len(request.tasks) * len(request.optimizers) * most
+    return f"one seed at a time where the verdict is not settled, up to {most} seeds ({count} runs in all)"
+
+
+def train_until_settled(session: Session, runs: Sequence[RunSpec]) -> tuple[list[RunSpec], bool]:
+    """Train seed by seed until each optimizer's verdict on the validation loss is settled.
+
+    Args:
+        session: what trains them.
+        runs: all that there may be: of each task at each seed, the reference first.
+
+    Returns:
+        The runs that were asked for, and whether that was interrupted.
+    """
+    unsettled, asked, done = contests(runs), list[RunSpec](), 0
+    while batch := next_runs(runs, unsettled, done, session.settings.jobs):
+        asked += batch
+        try:
+            session.train(batch)
+        except KeyboardInterrupt:
+            return asked, True
+        seeds = sorted({run.seed for run in batch})
+        for seed in seeds if done else seeds[-1:]:
+            words = _look(session, [run for run in asked if run.seed <= seed])
+            _say(session, words, {task for task, _ in unsettled}, seed + 1)
+            unsettled = [contest for contest, word in words.items() if word == "inconclusive"]
+        done += len(seeds)
+    return asked, False
+
+
+def _look(session: Session, runs: Sequence[RunSpec]) -> dict[Contest, Word]:
+    """The verdict on the validation loss in each contest; the runs remember that they were looked at."""
+    stored = session.found(runs)
+    for run in stored:
+        if not run.adaptive and run.status != "running":
+            session.store.mark_adaptive(run)
+    labels = {run.run_id: run.label for run in runs}
+    sections = arrange(session.store, session.found(runs), labels)
+    compared = compare_sections(sections, order=[runs[0].label], margin=session.options.margin)
+    found = {
+        (section.task, judgement.label): judgement.verdict.word
+        for section, comparison in zip(sections, compared, strict=True)
+        if comparison
+        for judgement in comparison.judgements
+        if (judgement.split, judgement.metric) == ("val", "loss")
+    }
+    return {contest: found.get(contest, "inconclusive") for contest in contests(runs)}
+
+
+def _say(session: Session, words: Mapping[Contest, Word], tasks: Collection[str], seeds: int) -> None:
+    """One line for each of the tasks."""
+    if session.options.quiet or session.options.json:
+        return
+    for task in dict.fromkeys(task for task, _ in words if task in tasks):
+        states = ", ".join(_state(label, word) for (other, label), word in words.items() if other == task)
+        session.errors.print(f"{task}: {seeds} seeds, {states}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _state(label: str, word: Word) -> str:
+    return f"{label} open" if word == "inconclusive" else f"{label} settled ({word})"

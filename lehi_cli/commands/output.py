@@ -1,0 +1,119 @@
+"""Where a report goes: to the terminal, into a file, in one of several formats, and into a CI job's summary."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from lehi_cli.errors import Notice, UnknownNameError, UsageError
+from lehi_cli.render.content import Document, Figure
+from lehi_cli.render.document import to_json
+from lehi_cli.render.plot import draw
+from lehi_cli.render.report import to_document
+from lehi_cli.render.terminal import print_parts
+from lehi_cli.report import Report
+
+FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
+SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
+WIDTH = 100  # of text that goes into a file
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
+    """The format that was asked for, or else that of the file's name.
+
+    Raises:
+        UnknownNameError: when there is no such format.
+        UsageError: when `--json` and another format were asked for.
+    """
+    if asked is not None and asked not in FORMATS:
+        raise UnknownNameError("format", asked, FORMATS)
+    if json:
+        if asked not in (None, "json"):
+            raise UsageError(f"--json and --format {asked} are two formats", "give one of them")
+        return "json"
+    by_name = SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
+    return asked or by_name
+
+
+def write(report: Report, kind: str, output: Path | None, extra: Mapping[str, object] | None = None) -> None:
+    """Write a report to a file, or to the terminal.
+
+    Args:
+        report: what is shown.
+        kind: one of `FORMATS`.
+        output: the file, replaced when it is there; None for the terminal.
+        extra: what the JSON document has beside the report.
+
+    Raises:
+        UsageError: when the file cannot be written.
+    """
+    if kind == "table" and output is None:
+        print_parts(Console(), to_document(report).parts)
+        return
+    text = formatted(report, kind, extra)
+    if output is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        output.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}", "choose another file with --output") from error
+
+
+def formatted(report: Report, kind: str, extra: Mapping[str, object] | None = None) -> str:
+    """A report as text; each writer is imported when it is wanted."""
+    if kind == "json":
+        return to_json(report, extra)
+    if kind == "csv":
+        from lehi_cli.render.csv import sections_to_csv
+
+        return sections_to_csv([item.section for item in report.sections], report.provenance)
+    document = to_document(report)
+    if kind == "latex":
+        from lehi_cli.render.latex import document_to_latex
+
+        return document_to_latex(document)
+    if kind == "html":
+        from lehi_cli.render.html import document_to_html
+
+        return document_to_html(document)
+    return _markdown(document) if kind == "markdown" else _plain(document)
+
+
+def _markdown(document: Document) -> str:
+    from lehi_cli.render.markdown import document_to_markdown
+
+    return document_to_markdown(document, _drawn)
+
+
+def _drawn(figure: Figure) -> str:
+    return draw(figure, WIDTH, colored=False)
+
+
+def _plain(document: Document) -> str:
+    """What a terminal without colour shows."""
+    stream = io.StringIO()
+    print_parts(Console(file=stream, width=WIDTH, force_terminal=True, color_system=None), document.parts)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def append_step_summary(report: Report) -> Notice | None:
+    """Add the report in Markdown to the summary of the CI job that this runs in, if it is one that has such a thing.
+
+    GitHub Actions names the file in GITHUB_STEP_SUMMARY. One that cannot be written to is worth a word, no more.
+    """
+    path = os.environ.get(STEP_SUMMARY)
+    if not path:
+        return None
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(formatted(report, "markdown") + "\n")
+    except OSError as error:
+        return Notice(f"cannot write the step summary to {path}: {error.strerror}")
+    return None

@@ -1,0 +1,219 @@
+"""Names that tell apart what must not be mixed: sections of one task, and optimizers of one label.
+
+Results of one task that differ in budget, model, data, code or anything else that decides numbers are kept in sections
+of their own. Here each of them gets a title that says in what it differs, and a reader gets a line that says so too.
+
+What decides numbers is a nest of settings; it is looked at as one flat mapping from keys such as `model.hidden` to
+values. Hashes of code and data tell a reader little, so a title shows them only where nothing else differs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .specs import Budget, canonical_json, format_value
+
+if TYPE_CHECKING:
+    from .results import Section
+    from .store import StoredRun
+
+Facts = Mapping[str, Any]
+
+FAKE = "data.fake"
+RESULTS = "results"
+RESPECTS = {
+    FAKE: "real or fake data", RESULTS: "trained or made-up results", "checksum": "data", "data.fingerprint": "data",
+}  # fmt: skip
+"""Keys that a reader knows under another name."""
+DIGITS = 6
+LONGEST = 32
+
+
+def facts(section: Section) -> dict[str, Any]:
+    """What decides the numbers of a section, flat: `budget`, `batch_size`, `model.hidden`, `code.<file>`, ..."""
+    task: dict[str, Any] = dict(section.spec["task"])  # type: ignore[call-overload]
+    ((kind, amount),) = task.pop("budget").items()
+    data = {key: value for key, value in task.pop("data").items() if key != "checksum"}
+    found = {"budget": str(Budget(kind, amount)), **dict(_flat({**task, "data": data}))}
+    found["precision"] = section.spec.get("precision")
+    found["recipe"] = section.spec.get("recipe")
+    found["checksum"] = section.data_checksum
+    if any(run.is_mock for run in section.runs):  # which has the same mark as fake data
+        found[RESULTS] = "made up for fake data" if found.pop(FAKE, None) else "made up"
+    return {key: value for key, value in found.items() if value is not None and value != ""}
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def differing(found: Sequence[Facts]) -> list[str]:
+    """The keys at which not all have the same value, in the order in which they occur; one that is missing differs."""
+    keys = dict.fromkeys(key for facts in found for key in facts)
+    return [key for key in keys if len({canonical_json(facts.get(key)) for facts in found}) > 1]
+
+
+def distinctions(found: Sequence[Facts]) -> list[str]:
+    """For each a text with the values in which it differs from the others, such as `budget 100 steps`.
+
+    The texts are all different, except of those that are told apart by fake data, which have a mark of their own.
+    """
+    keys = [key for key in differing(found) if key != FAKE]
+    texts = _texts(found, [key for key in keys if not _is_hash(key)])
+    alike: dict[tuple[str, bool], list[int]] = {}
+    for i, facts in enumerate(found):
+        alike.setdefault((texts[i], bool(facts.get(FAKE))), []).append(i)
+    for (text, _), where in alike.items():
+        if len(where) > 1:
+            longer = [", ".join(filter(None, [text, own])) for own in _hashes([found[i] for i in where])]
+            for i, unique in zip(where, numbered(longer), strict=True):
+                texts[i] = unique
+    return texts
+
+
+def _is_hash(key: str) -> bool:
+    return _respect(key) in ("code", "data")
+
+
+def _respect(key: str) -> str:
+    """A key as a reader knows it: `code.lehi_cli.models.mlp:mlp` is code."""
+    return "code" if key.startswith("code.") else RESPECTS.get(key, key)
+
+
+def _texts(found: Sequence[Facts], keys: Sequence[str]) -> list[str]:
+    shown = {key: short([facts.get(key) for facts in found]) for key in keys}
+    return [", ".join(f"{key} {shown[key][i]}" for key in keys if key in facts) for i, facts in enumerate(found)]
+
+
+def _hashes(found: Sequence[Facts]) -> list[str]:
+    """The first digits of the hashes in which they differ: `code 1a2b3c`."""
+    keys = [key for key in differing(found) if _is_hash(key)]
+    texts = []
+    for facts in found:
+        digits: dict[str, list[str]] = {}
+        for key in keys:
+            digits.setdefault(_respect(key), []).append(str(facts.get(key, "none"))[:DIGITS])
+        texts.append(", ".join(f"{what} {'/'.join(of)}" for what, of in digits.items()))
+    return texts
+
+
+def short(values: Sequence[Any]) -> list[str]:
+    """Values as text, import strings without their module and all cut to length where that leaves them different."""
+    texts = [format_value(value) for value in values]
+    texts = _where_different(texts, [text.rpartition(":")[2] for text in texts])
+    return _where_different(texts, [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in texts])
+
+
+def _where_different(texts: list[str], shorter: list[str]) -> list[str]:
+    return shorter if len(set(shorter)) == len(set(texts)) else texts
+
+
+def numbered(texts: Sequence[str]) -> list[str]:
+    """The texts, from the second of the same on with its number: the last resort to tell them apart."""
+    unique: list[str] = []
+    taken: set[str] = set()
+    for text in texts:
+        chosen, count = text, 1
+        while chosen in taken:
+            count += 1
+            chosen = f"{text} #{count}".strip()
+        taken.add(chosen)
+        unique.append(chosen)
+    return unique
+
+
+def distinct_labels(runs: Sequence[StoredRun], labels: Sequence[str]) -> list[str]:
+    """Labels of optimizers, those that occur more than once with what tells them apart.
+
+    `sgd:lr=0.1` by an option, `tuned (adam)` by the optimizer, `lehi (code 1a2b3c)` by the version of its code.
+
+    Args:
+        runs: one of each optimizer.
+        labels: its label.
+    """
+    texts = list(labels)
+    alike: dict[str, list[int]] = {}
+    for i, label in enumerate(labels):
+        alike.setdefault(label, []).append(i)
+    for label, where in alike.items():
+        if len(where) > 1:
+            for i, text in zip(where, _told_apart(label, [runs[i] for i in where]), strict=True):
+                texts[i] = text
+    return numbered(texts)
+
+
+def _told_apart(label: str, runs: Sequence[StoredRun]) -> list[str]:
+    names = Counter(run.optimizer for run in runs)
+    by_name = {name: [run for run in runs if run.optimizer == name] for name in names}
+    keys = {name: set(differing([run.options for run in same])) for name, same in by_name.items()}
+    has_versions = {name: len({code_of(run) for run in same}) > 1 for name, same in by_name.items()}
+    texts = []
+    for run in runs:
+        options = [f"{key}={format_value(run.options[key])}" for key in run.options if key in keys[run.optimizer]]
+        version = code_of(run) if has_versions[run.optimizer] else ""
+        aside = [run.optimizer] if len(names) > 1 else []
+        aside += [f"code {version[:DIGITS]}"] if version else []
+        texts.append(":".join([label, *options]) + (f" ({', '.join(aside)})" if aside else ""))
+    return texts
+
+
+def code_of(run: StoredRun) -> str:
+    """Hash of the source of the run's optimizer; empty when it is torch's own."""
+    return str(run.spec["optimizer"].get("code", ""))
+
+
+def name_apart(sections: Sequence[Section]) -> None:
+    """Give sections of one task the distinction that makes their titles unique."""
+    for alike in _of_one_task(sections):
+        if len(alike) > 1:
+            for section, text in zip(alike, distinctions([facts(section) for section in alike]), strict=True):
+                section.distinction = text
+
+
+def mixed_notes(sections: Sequence[Section]) -> list[str]:
+    """A line for each task of several sections, and one for each optimizer of several versions within a section."""
+    notes = []
+    for alike in _of_one_task(sections):
+        if len(alike) > 1:
+            what = _listed(_respects([facts(section) for section in alike]))
+            notes.append(
+                f"{alike[0].task}: {len(alike)} sections that cannot be compared with each other: they differ in {what}"
+            )
+    return notes + [note for section in sections for note in _versions(section)]
+
+
+def _respects(found: Sequence[Facts]) -> list[str]:
+    words = list(dict.fromkeys(map(_respect, differing(found))))
+    if RESPECTS[FAKE] in words and "data" in words:  # which says the same once more
+        words.remove("data")
+    return words
+
+
+def _listed(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _versions(section: Section) -> list[str]:
+    versions: dict[str, dict[str, None]] = {}
+    for series in section.series:
+        run = series.runs[0]
+        versions.setdefault(run.optimizer, {}).setdefault(code_of(run)[:DIGITS] or "unknown")
+    return [
+        f"{section.title}: {name} ran in {len(codes)} versions of its code, kept apart: {_listed(codes)}"
+        for name, codes in versions.items()
+        if len(codes) > 1
+    ]
+
+
+def _of_one_task(sections: Sequence[Section]) -> list[list[Section]]:
+    grouped: dict[str, list[Section]] = {}
+    for section in sections:
+        grouped.setdefault(section.task, []).append(section)
+    return list(grouped.values())

@@ -1,0 +1,211 @@
+"""Which of the stored runs are shown: by task, optimizer, seed, how they ended and when they were started.
+
+Names may have shell wildcards: `adam*`, `cifar?`. A name that no stored run has is an error rather than an empty
+choice: of two optimizers, a typo would otherwise silently drop one. That all names are known and no run has all of
+them at once is not known before the runs were looked through, and for the caller to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from .columns import names
+from .errors import UnknownNameError, UsageError
+from .specs import format_value, parse_seeds, parse_value
+from .store import STATUSES, StoredRun
+
+_DURATION = re.compile(r"(?P<count>\d+(\.\d+)?)\s*(?P<unit>min|h|d|w)")
+_UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_HINT = "write a day such as 2026-11-21, a moment such as 2026-11-21T10:00, or how long ago: 30min, 12h, 2d, 1w"
+MOST_LISTED = 30
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What was typed to choose among the runs; None for no choice. Whatever is malformed is refused here.
+
+    Attributes:
+        task: comma list of tasks.
+        optims: comma list of optimizers, each a registered name or a label, with options if it has any:
+            `lehi:factor=rademacher`.
+        label: comma list of labels.
+        seeds: a count or a list, as for `--seeds` of the other commands.
+        status: comma list of statuses.
+        since: first moment of a run's start, see `moment`.
+        until: last moment; a day stands for all of it.
+        now: from when durations are counted back.
+
+    Raises:
+        UsageError: on an empty list, a name given twice, malformed seeds, a malformed or reversed time.
+        UnknownNameError: on an unknown status.
+    """
+
+    task: str | None = None
+    optims: str | None = None
+    label: str | None = None
+    seeds: str | None = None
+    status: str | None = None
+    since: str | None = None
+    until: str | None = None
+    now: datetime = field(default_factory=_now, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _ = self._tasks, self._optims, self._labels, self._seeds
+        for status in self._statuses:
+            if status not in STATUSES:
+                raise UnknownNameError("status", status, STATUSES)
+        low, high = self._window
+        if low is not None and high is not None and low > high:
+            raise UsageError(f"--since {self.since!r} is later than --until {self.until!r}")
+
+    def select(self, runs: Sequence[StoredRun]) -> list[StoredRun]:
+        """The runs that match, in their order; none when nothing matches all of the filter at once.
+
+        Raises:
+            UnknownNameError: on a task, optimizer or label that no run has; the hint lists what is stored.
+        """
+        for kind, patterns, is_named in (
+            ("task", self._tasks, _is_task),
+            ("optimizer", self._optims, _is_optimizer),
+            ("label", self._labels, _is_label),
+        ):
+            _refuse_unknown(kind, patterns, is_named, runs)
+        return [run for run in runs if self.matches(run)]
+
+    def matches(self, run: StoredRun) -> bool:
+        """Whether a run is to be shown."""
+        return (
+            _any(self._tasks, _is_task, run)
+            and _any(self._optims, _is_optimizer, run)
+            and _any(self._labels, _is_label, run)
+            and (self._seeds is None or run.seed in self._seeds)
+            and (not self._statuses or run.status in self._statuses)
+            and self._is_in_time(run)
+        )
+
+    def _is_in_time(self, run: StoredRun) -> bool:
+        low, high = self._window
+        if low is None and high is None:
+            return True
+        started = datetime.fromisoformat(run.started)
+        return (low is None or started >= low) and (high is None or started <= high)
+
+    @cached_property
+    def _tasks(self) -> tuple[str, ...]:
+        return names(self.task, "--task") if self.task is not None else ()
+
+    @cached_property
+    def _optims(self) -> tuple[str, ...]:
+        return names(self.optims, "--optims") if self.optims is not None else ()
+
+    @cached_property
+    def _labels(self) -> tuple[str, ...]:
+        return names(self.label, "--label") if self.label is not None else ()
+
+    @cached_property
+    def _statuses(self) -> tuple[str, ...]:
+        return names(self.status, "--status") if self.status is not None else ()
+
+    @cached_property
+    def _seeds(self) -> frozenset[int] | None:
+        return frozenset(parse_seeds(self.seeds)) if self.seeds is not None else None
+
+    @cached_property
+    def _window(self) -> tuple[datetime | None, datetime | None]:
+        low = moment(self.since, "--since", self.now) if self.since is not None else None
+        high = moment(self.until, "--until", self.now, is_end=True) if self.until is not None else None
+        return low, high
+
+
+def moment(text: str, option: str, now: datetime, *, is_end: bool = False) -> datetime:
+    """Read a point in time.
+
+    Args:
+        text: ISO 8601 such as `2026-11-21` or `2026-11-21T10:00`, local time where it names no other; or how long
+            before `now`: `30min`, `12h`, `2d`, `1w`.
+        option: where it was typed.
+        now: an aware time.
+        is_end: a day is then read as its last microsecond, else as its first.
+
+    Raises:
+        UsageError: when it is neither, or outside of the calendar.
+    """
+    try:
+        found = _DURATION.fullmatch(text.strip())
+        if found:
+            return now - timedelta(**{_UNITS[found["unit"]]: float(found["count"])})
+        return _iso(text.strip(), is_end)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"malformed time {option} {text!r}", _HINT) from None
+
+
+def _iso(text: str, is_end: bool) -> datetime:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(text).astimezone()
+    midnight = datetime.combine(day, datetime.min.time())
+    # Days are counted before the time zone comes in: where clocks change, one has 23 or 25 hours.
+    return (midnight + timedelta(days=1)).astimezone() - timedelta(microseconds=1) if is_end else midnight.astimezone()
+
+
+def stored_names(runs: Iterable[StoredRun]) -> str:
+    """The tasks and labels there are, in words, for whom a filter leaves nothing to see."""
+    runs = list(runs)
+    return f"stored: {_listed(run.task for run in runs)}; {_listed(run.label for run in runs)}"
+
+
+def _listed(words: Iterable[str]) -> str:
+    different = list(dict.fromkeys(words))
+    more = len(different) - MOST_LISTED
+    return ", ".join(different[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+_Named = Callable[[StoredRun, str], bool]
+
+
+def _any(patterns: Sequence[str], is_named: _Named, run: StoredRun) -> bool:
+    return not patterns or any(is_named(run, pattern) for pattern in patterns)
+
+
+def _refuse_unknown(kind: str, patterns: Sequence[str], is_named: _Named, runs: Sequence[StoredRun]) -> None:
+    for pattern in patterns:
+        if not any(is_named(run, pattern) for run in runs):
+            known = {"task": {run.task for run in runs}, "label": {run.label for run in runs}}
+            known["optimizer"] = known["label"] | {run.optimizer for run in runs}
+            raise UnknownNameError(kind, pattern, known[kind], stored_names(runs))
+
+
+def _is_task(run: StoredRun, pattern: str) -> bool:
+    return _fits(run.task, pattern)
+
+
+def _is_label(run: StoredRun, pattern: str) -> bool:
+    return _fits(run.label, pattern)
+
+
+def _is_optimizer(run: StoredRun, pattern: str) -> bool:
+    """Whether a run has that label or name, or the name before the first colon and the options after it."""
+    if _fits(run.label, pattern) or _fits(run.optimizer, pattern):
+        return True
+    name, *options = pattern.split(":")
+    return bool(options) and _is_optimizer(run, name) and all(_has_option(run, option) for option in options)
+
+
+def _has_option(run: StoredRun, text: str) -> bool:
+    """`1e-3` is the 0.001 that was stored: both are compared as the value they stand for."""
+    key, _, value = text.partition("=")
+    return key in run.options and format_value(run.options[key]) == format_value(parse_value(value))
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)

@@ -1,0 +1,14 @@
+"""The CI gate: assertions about stored runs that hold, do not hold, or cannot be told.
+
+    lehi < adam @ val_loss
+    lehi <= 1.02*adam
+    lehi.val_accuracy > 0.95
+
+How an assertion is written is told in `lehi_cli.gate.expression`, what its columns are in `lehi_cli.gate.quantity`, and
+when it holds in `lehi_cli.gate.check`.
+"""
+
+from .check import Check, check_all, exit_code
+from .expression import Assertion, parse
+
+__all__ = ["Assertion", "Check", "check_all", "exit_code", "parse"]

@@ -1,0 +1,142 @@
+"""What an assertion refers to, among the sections there are.
+
+A reference is a word such as `adam:lr=0.01.val_loss`. Its optimizer is the longest label or name that it starts with,
+its column what follows the dot after that. A reference without a column has the one that `@` gives, else that of the
+other side, else the validation loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from lehi_cli.comparison import named
+from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.results import Section, Series
+
+from .expression import Assertion, Reference, Side
+from .quantity import columns
+
+DEFAULT_COLUMN = "val_loss"
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A side whose optimizer and column are told apart; both are empty for a plain number."""
+
+    side: Side
+    optimizer: str = ""
+    column: str = ""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An assertion that is known to make sense.
+
+    Attributes:
+        assertion: what was asserted.
+        left: its left side.
+        right: its right side.
+        fitting: which of the sections, from 0, have its optimizers and columns; one at least.
+    """
+
+    assertion: Assertion
+    left: Operand
+    right: Operand
+    fitting: Sequence[int]
+
+    @property
+    def operands(self) -> list[Operand]:
+        """The sides with an optimizer."""
+        return _referring(self.left, self.right)
+
+
+def bind(assertion: Assertion, sections: Sequence[Section]) -> Bound:
+    """Tell optimizers and columns apart, and find the sections that have them.
+
+    Raises:
+        UsageError: when no section has all of them, and when `@` is left with nothing to be the column of.
+        UnknownNameError: an optimizer or a column that no section has.
+    """
+    asked = dict.fromkeys(column for section in sections for column in columns(section))
+    left, right = _operands(assertion, sections, asked)
+    referring = _referring(left, right)
+    for operand in referring:
+        if operand.column not in asked:
+            raise UnknownNameError("column", operand.column, asked)
+    fitting = [
+        i
+        for i, section in enumerate(sections)
+        if all(named(section, one.optimizer) and one.column in columns(section) for one in referring)
+    ]
+    if not fitting:  # what is never checked must not pass
+        wanted = " and ".join(f"{operand.optimizer}.{operand.column}" for operand in referring)
+        raise UsageError(f"{assertion.text!r}: no task has {wanted}", "compare optimizers that ran on the same task")
+    return Bound(assertion, left, right, fitting)
+
+
+def the_series(section: Section, optimizer: str) -> Series:
+    """The series of a label or name that the section has.
+
+    Raises:
+        UsageError: when it is several.
+    """
+    found = named(section, optimizer)
+    if len(found) > 1:
+        labels = ", ".join(series.label for series in found)
+        raise UsageError(f"{optimizer!r} is several optimizers of {section.task}", f"one of {labels}")
+    return found[0]
+
+
+def _referring(*operands: Operand) -> list[Operand]:
+    return [operand for operand in operands if operand.optimizer]
+
+
+def _operands(assertion: Assertion, sections: Sequence[Section], asked: Collection[str]) -> tuple[Operand, Operand]:
+    """Both sides, each with its own or the shared column."""
+    known = {name for section in sections for series in section.series for name in _names(series)}
+    left, right = (_split(side.reference, known, asked) for side in (assertion.left, assertion.right))
+    own = [column for optimizer, column in (left, right) if optimizer]
+    if assertion.column and all(own):
+        raise UsageError(
+            f"{assertion.text!r}: every optimizer has a column of its own", f"leave out @ {assertion.column}"
+        )
+    shared = assertion.column or next(filter(None, own), DEFAULT_COLUMN)
+    return _operand(assertion.left, *left, shared), _operand(assertion.right, *right, shared)
+
+
+def _operand(side: Side, optimizer: str, column: str, shared: str) -> Operand:
+    return Operand(side, optimizer, column or shared) if optimizer else Operand(side)
+
+
+def _names(series: Series) -> tuple[str, ...]:
+    """What an optimizer answers to: its label, the one it is stored under, its name."""
+    return series.label, series.runs[0].label, series.runs[0].optimizer
+
+
+def _split(reference: Reference | None, known: AbstractSet[str], asked: Collection[str]) -> tuple[str, str]:
+    """Optimizer and column of a reference, each empty where there is none.
+
+    Raises:
+        UnknownNameError: an optimizer that no section has.
+    """
+    if reference is None:
+        return "", ""
+    name, column = reference.text, reference.column
+    if not reference.is_quoted and name not in known:
+        name, column = _cut(name, known, asked)
+    if name not in known:
+        spaces = "; a minus that subtracts needs a space before it" if "-" in name else ""
+        raise UnknownNameError("optimizer", name, known, f"known: {', '.join(sorted(known))}{spaces}")
+    return name, column
+
+
+def _cut(text: str, known: AbstractSet[str], asked: Collection[str]) -> tuple[str, str]:
+    """A word cut after the longest known name; where it starts with none, before a known column."""
+    starts = [name for name in known if text.startswith(f"{name}.") and text[len(name) + 1 :].isidentifier()]
+    if starts:
+        name = max(starts, key=len)
+        return name, text[len(name) + 1 :]
+    name, _, column = text.rpartition(".")
+    return (name, column) if column in asked else (text, "")

@@ -1,0 +1,206 @@
+"""When an assertion holds: true, false, or not to be told from these seeds.
+
+Each section (task and budget) and seed gives a left value l and a right value r, of runs with the same initial weights
+and the same batches; a side that is a plain number is the same at every seed. The difference is d = l - r. For
+`left < right` and `left <= right`:
+
+- *true* when a one-sided test at level alpha shows that the mean of d lies below 0;
+- *false* when the one-sided test the other way shows that it lies above;
+- *inconclusive* otherwise.
+
+So both `lehi < adam` and `lehi <= adam` must show that lehi is the lower; that it is not worse by more than 2 % is
+`lehi <= 1.02*adam`. `>` and `>=` are the same with the sides exchanged. The test is Student's paired t; where it is
+undefined (a run that diverged counts as worst and makes a difference infinite, two of them at one seed are a tie; or
+all differences are the same) it is the signed-rank test, and the difference shown is the median.
+
+Where seeds were added after a look at the results (`--seeds auto`) such tests would be rash. There the evidence is one
+that stays valid however often one looks, see `lehi_cli.gate.evidence`.
+
+What is counted, not measured (bytes of state, passes per step, steps, passes) and is the same in every run, is
+compared exactly, with any number of seeds. There alone `<` and `<=` differ. Equal means equal but for rounding.
+
+Several checks, of several assertions or of one on several tasks:
+
+- The gate passes when all of them are true, so it wrongly passes only when the one that does not hold is wrongly found
+  true. That has probability alpha at most: an intersection-union test, p-values of *true* need no adjustment.
+- One that is false fails the gate, and each could be found so by chance. p-values of *false* are adjusted by Holm's
+  method over all checks that rest on a test: on two or more seeds, and not exact. The probability of any wrong *false*
+  is then alpha at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lehi_cli.arrivals import Target, task_target
+from lehi_cli.errors import Exit, UsageError
+from lehi_cli.results import Section
+from lehi_cli.stats.paired import Interval, holm, median, seeds_for_ranks, t_is_defined
+from lehi_cli.stats.power import seeds_for_difference
+
+from .binding import bind
+from .evidence import Evidence, gather
+from .expression import Assertion
+
+Result = Literal["true", "false", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """An assertion on one section.
+
+    Attributes:
+        assertion: what was asserted.
+        task: the section's title.
+        outcome: whether it holds.
+        n: seeds at which both sides have a value.
+        center: what `difference` and `interval` are of: `mean`, or `median` where there is no mean.
+        difference: left minus right; NaN for no seed.
+        interval: two-sided, of confidence 1 - 2 alpha (90 % by default), so that for `<` the t test finds *true* when
+            all of it is below 0. Where seeds were added after a look: 1 - alpha, valid at every look.
+        p: one-sided, of the direction in which the differences lean; adjusted by Holm's method when that is against
+            the assertion. NaN where nothing was tested: compared exactly, or fewer than two seeds.
+        reason: a sentence for people.
+    """
+
+    assertion: Assertion
+    task: str
+    outcome: Result
+    n: int
+    center: Literal["mean", "median"]
+    difference: float
+    interval: Interval
+    p: float
+    reason: str
+
+
+def check_all(
+    assertions: Sequence[Assertion],
+    sections: Sequence[Section],
+    alpha: float = 0.05,
+    target: Target | None = None,
+) -> list[Check]:
+    """Check each assertion on each section that has its optimizers and columns.
+
+    Args:
+        assertions: as `parse` reads them.
+        sections: all that are shown; their checks are one family.
+        alpha: level of each one-sided test.
+        target: of `passes_to_target` and its like; None for what each task says.
+
+    Raises:
+        UsageError: an optimizer that is several of a section, an assertion that fits no section, a column that needs a
+            target where none is known, or alpha not between 0 and 0.5.
+        UnknownNameError: an optimizer or a column that no section has.
+    """
+    if not 0 < alpha < 0.5:
+        raise UsageError(f"alpha is {alpha}", "a level between 0 and 0.5, such as 0.05")
+    found = [
+        (bound.assertion, sections[i].title, gather(bound, sections[i], target or task_target(sections[i]), alpha))
+        for bound in (bind(assertion, sections) for assertion in assertions)
+        for i in bound.fitting
+    ]
+    adjusted = iter(holm([evidence.p_false for *_, evidence in found if evidence.is_test]))
+    family = sum(evidence.is_test for *_, evidence in found)
+    return [
+        _check(assertion, title, evidence, next(adjusted) if evidence.is_test else math.nan, family, alpha)
+        for assertion, title, evidence in found
+    ]
+
+
+def exit_code(checks: Sequence[Check]) -> Exit:
+    """The worst of the outcomes: false, then inconclusive, then true."""
+    outcomes = {check.outcome for check in checks}
+    if "false" in outcomes:
+        return Exit.ASSERT_FALSE
+    return Exit.ASSERT_INCONCLUSIVE if "inconclusive" in outcomes else Exit.OK
+
+
+def _check(assertion: Assertion, title: str, evidence: Evidence, p_false: float, family: int, alpha: float) -> Check:
+    outcome = _exactly(assertion, evidence) if evidence.method == "exact" else _tested(evidence, p_false, alpha)
+    p = evidence.p_true if evidence.p_true <= evidence.p_false else p_false
+    d = evidence.difference
+    by_mean = evidence.method == "exact" or t_is_defined(d) or (len(d) == 1 and math.isfinite(d[0]))
+    return Check(
+        assertion,
+        title,
+        outcome,
+        evidence.n,
+        "mean" if by_mean else "median",
+        float(d.mean()) if by_mean else median(d),
+        evidence.interval,
+        p,
+        "; ".join(_reasons(evidence, outcome, p, family, alpha)),
+    )
+
+
+def _exactly(assertion: Assertion, evidence: Evidence) -> Result:
+    gain = float(evidence.gain.max())
+    return "true" if gain < 0 or (not gain and assertion.allows_equal) else "false"
+
+
+def _tested(evidence: Evidence, p_false: float, alpha: float) -> Result:
+    """Without a test both p-values are NaN, and below nothing."""
+    if evidence.p_true <= alpha:
+        return "true"
+    return "false" if p_false <= alpha else "inconclusive"
+
+
+def _reasons(evidence: Evidence, outcome: Result, p: float, family: int, alpha: float) -> Iterator[str]:
+    """The sentence, piece by piece."""
+    if outcome == "inconclusive":
+        yield _undecided(evidence, p, family, alpha)
+    else:
+        yield _decided(evidence, outcome, p, family)
+    yield from evidence.notes
+
+
+def _decided(evidence: Evidence, outcome: Result, p: float, family: int) -> str:
+    if evidence.method == "exact":
+        equal = "" if evidence.gain.any() else ", both sides are equal"
+        return f"counted, and the same in every run{equal}"
+    by = f"{_HOW[evidence.method]}, {_equals(p)}"
+    if outcome == "true":
+        return f"shown over {evidence.n} seeds ({by})"
+    return f"the opposite is shown over {evidence.n} seeds ({by}{_adjusted(family)})"
+
+
+_HOW = {"t": "t test", "ranks": "by ranks", "anytime": "valid however often one looks"}
+
+
+def _equals(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
+def _adjusted(family: int) -> str:
+    return f", adjusted for {family} checks" if family > 1 else ""
+
+
+def _undecided(evidence: Evidence, p: float, family: int, alpha: float) -> str:
+    n = evidence.n
+    if not n:
+        return "no seed at which there is something to compare"
+    if not evidence.has_values:
+        return "no run ended with a value to compare"
+    if n == 1:
+        return f"one seed cannot tell a difference from chance; {math.ceil(-math.log2(alpha))} are a start"
+    if not evidence.gain.any():
+        return f"both sides are equal at each of {n} seeds; a margin can be shown, such as 1.02 times the right side"
+    if evidence.p_false <= alpha:
+        return f"{n} seeds speak against it, but not enough ({_equals(p)}{_adjusted(family)})"
+    return f"{n} seeds show neither this nor the opposite; {_seeds_needed(evidence, alpha)}"
+
+
+def _seeds_needed(evidence: Evidence, alpha: float) -> str:
+    """How many seeds would settle it with probability 80 %, were they to go on like these."""
+    gain = evidence.gain
+    if evidence.method == "anytime":
+        return "more seeds may"
+    if evidence.method == "t":
+        needed = seeds_for_difference(float(gain.mean() / gain.std(ddof=1)), 2 * alpha)  # one-sided
+    else:
+        needed = seeds_for_ranks(gain, 2 * alpha)
+    return f"about {max(needed, evidence.n + 1)} in all may" if needed else "they do not tell how many would"

@@ -1,0 +1,205 @@
+"""What the runs of a section say about an assertion: differences of the two sides, seed by seed, and p-values.
+
+One-sided p-values for both directions come by the first of these ways that fits:
+
+- *exact*: what is counted, not measured, and is the same in every run needs no test;
+- *anytime*: seeds were added after a look at the results. p = min(1, 1 / (s E)) with E the evidence after all seeds and
+  s the share of alpha that its kind has (`lehi_cli.stats.sequential`): valid however often one looks;
+- *none*: fewer than two seeds say nothing about chance;
+- *t*: Student's paired t;
+- *ranks*: the signed-rank test where a difference is infinite or all are the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lehi_cli.arrivals import Target
+from lehi_cli.results import Section, Series
+from lehi_cli.stats.anytime import median_sequence
+from lehi_cli.stats.paired import NO_SPREAD, Interval, median_interval, t_interval, t_is_defined, t_test, wilcoxon
+from lehi_cli.stats.sequential import T_SHARE, confidence_sequence, has_spread, sign_evidence, t_evidence
+
+from .binding import Bound, Operand, the_series
+from .quantity import Readings, is_counted, read
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+Method = Literal["exact", "anytime", "none", "t", "ranks"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An assertion's two sides in one section.
+
+    Attributes:
+        difference: left minus right `[n]`, worst against worst being 0.
+        gain: the same, or its negative: negative where it speaks for the assertion.
+        method: how it is judged.
+        p_true: one-sided, small where the assertion holds; NaN without a test.
+        p_false: one-sided, small where the opposite holds; NaN without a test.
+        interval: of the mean, or of the median where there is none; two-sided.
+        has_values: whether any run ended with a value.
+        notes: which runs were left out, and which count as worst.
+    """
+
+    difference: Numbers
+    gain: Numbers
+    method: Method
+    p_true: float
+    p_false: float
+    interval: Interval
+    has_values: bool
+    notes: Sequence[str]
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.gain)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether chance can decide it, so that it counts among the tests."""
+        return self.method not in ("exact", "none")
+
+
+def gather(bound: Bound, section: Section, target: Target | None, alpha: float) -> Evidence:
+    """The evidence of a section.
+
+    Args:
+        bound: an assertion that fits the section.
+        section: the runs.
+        target: for the columns that need one.
+        alpha: level of the one-sided tests; the interval has confidence 1 - 2 alpha, *anytime* 1 - alpha.
+
+    Raises:
+        UsageError: when an optimizer is several of the section's, or a column needs a target and there is none.
+    """
+    series = {operand: the_series(section, operand.optimizer) for operand in bound.operands}
+    readings = {operand: read(own, operand.column, target) for operand, own in series.items()}
+    shared = sorted(set.intersection(*(set(own.values) for own in readings.values())))
+    seeds = [seed for seed in shared if not _is_unknown(bound, readings, seed)]
+    left, right = ([_value(side, readings, seed) for seed in seeds] for side in (bound.left, bound.right))
+    is_exact = all(is_counted(operand.column, section) for operand in bound.operands)
+    is_exact = is_exact and _is_constant(left) and _is_constant(right)
+    difference = _differences(left, right, is_exact)
+    gain = difference if bound.assertion.is_below else -difference
+    method = _method(gain, is_exact, any(run.adaptive for run in section.runs))
+    return Evidence(
+        difference,
+        gain,
+        method,
+        *_p_values(gain, method),
+        _interval(difference, method, alpha),
+        any(math.isfinite(own.values[seed]) for own in readings.values() for seed in seeds),
+        list(dict.fromkeys([*_chosen(series.values()), *_notes(readings, shared, seeds)])),
+    )
+
+
+def _value(operand: Operand, readings: Mapping[Operand, Readings], seed: int) -> float:
+    """A side at a seed; a plain number is the same at all."""
+    return operand.side.of(readings[operand].values[seed]) if operand in readings else operand.side.offset
+
+
+def _is_unknown(bound: Bound, readings: Mapping[Operand, Readings], seed: int) -> bool:
+    """Whether a run that had not arrived when it ended was watched too briefly to say which side is the greater."""
+    for operand, other in ((bound.left, bound.right), (bound.right, bound.left)):
+        if operand in readings and seed in readings[operand].until:
+            end, value = operand.side.of(readings[operand].until[seed]), _value(other, readings, seed)
+            is_beyond = value > end if operand.side.factor > 0 else value < end
+            if is_beyond and math.isfinite(value):
+                return True
+    return False
+
+
+def _chosen(series: Iterable[Series]) -> Iterator[str]:
+    """Which optimizers are the best of several settings, chosen on these very runs."""
+    for own in series:
+        if own.chosen_from > 1:
+            yield f"{own.label} is the best of {own.chosen_from} settings by {own.chosen_by}, which flatters it"
+
+
+def _notes(readings: Mapping[Operand, Readings], shared: Sequence[int], seeds: Sequence[int]) -> Iterator[str]:
+    for own in readings.values():
+        yield from own.notes
+    unpaired = sorted({seed for own in readings.values() for seed in own.values} - set(shared))
+    if unpaired:
+        yield f"{_seeds(unpaired)} not on both sides, left out"
+    unknown = sorted(set(shared) - set(seeds))
+    if unknown:
+        yield f"{_seeds(unknown)} left out: a run ended too early to tell when it would have arrived"
+    for operand, own in readings.items():
+        worst = sum(not math.isfinite(own.values[seed]) for seed in seeds)
+        if worst:
+            yield f"{operand.optimizer}: {worst} of {len(seeds)} runs have no {operand.column} and count as worst"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]} is" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))} are"
+
+
+def _is_constant(values: Sequence[float]) -> bool:
+    """Whether there are values, all the same but for rounding."""
+    return bool(values) and max(values) - min(values) <= NO_SPREAD * max(map(abs, values))
+
+
+def _differences(left: Sequence[float], right: Sequence[float], is_exact: bool) -> Numbers:
+    """Left minus right; worst against worst is 0, and so is rounding where nothing else makes a difference."""
+    import numpy as np
+
+    own, other = np.array(left, dtype=float), np.array(right, dtype=float)
+    d = np.zeros(len(own))
+    np.subtract(own, other, out=d, where=own != other)
+    if is_exact:
+        d[abs(d) <= NO_SPREAD * np.maximum(abs(own), abs(other))] = 0.0
+    return d
+
+
+def _method(gain: Numbers, is_exact: bool, is_adaptive: bool) -> Method:
+    if is_exact:
+        return "exact"
+    if is_adaptive:
+        return "anytime"
+    if len(gain) < 2:
+        return "none"
+    return "t" if t_is_defined(gain) else "ranks"
+
+
+def _p_values(gain: Numbers, method: Method) -> tuple[float, float]:
+    """For the assertion, and for its opposite."""
+    if method == "t":
+        return t_test(gain, "less"), t_test(gain, "greater")
+    if method == "ranks":
+        return wilcoxon(gain, "less"), wilcoxon(gain, "greater")
+    return _anytime(gain.tolist()) if method == "anytime" else (math.nan, math.nan)
+
+
+def _anytime(gain: Sequence[float]) -> tuple[float, float]:
+    """The two-sided p-value for the direction in which the differences lean, 1 for the other."""
+    above, below = sum(x > 0 for x in gain), sum(x < 0 for x in gain)
+    by_t = has_spread(gain)
+    lean = math.fsum(gain) if by_t else above - below
+    try:
+        evidence = T_SHARE * t_evidence(gain) if by_t else (1 - T_SHARE) * sign_evidence(above, below)
+    except OverflowError:
+        evidence = math.inf
+    p = min(1.0, 1 / evidence)
+    return (p if lean < 0 else 1.0), (p if lean > 0 else 1.0)
+
+
+def _interval(d: Numbers, method: Method, alpha: float) -> Interval:
+    if method == "exact":
+        return Interval(float(d.min()), float(d.max()))
+    if method == "anytime":
+        values = d.tolist()
+        if has_spread(values):
+            return confidence_sequence(values, T_SHARE * alpha)
+        return median_sequence(values, (1 - T_SHARE) * alpha)
+    return t_interval(d, 1 - 2 * alpha) if method == "t" else median_interval(d, 1 - 2 * alpha)

@@ -1,0 +1,144 @@
+"""What an assertion is about: one number per run.
+
+- Quality: `val_loss`, `test_accuracy` and the like, the last value of a split; `train_loss`. A run that diverged or
+  failed has none and counts as worst: infinite, minus infinite where more is better.
+- Totals: `steps`, `passes`, `seconds` of training. A run that diverged spent less than it was given, which is no
+  saving: it is left out.
+- Prices: `ms_per_step`, `passes_per_step`, `state_bytes_per_parameter`, of diverged runs too.
+- Way to a target: `passes_to_target`, `steps_to_target`, `samples_to_target`, `seconds_to_target`, up to the first
+  evaluation from which on the run is at the target. A run that diverged or failed never arrives and counts as worst,
+  and so does one that ended short of it where the other arrived before that end.
+
+A run that was pruned, was interrupted or is still going on says nothing about where it would have ended: left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lehi_cli.arrivals import COLUMNS, UNITS, Target
+from lehi_cli.comparison import UNFINISHED
+from lehi_cli.errors import UsageError
+from lehi_cli.results import Section, Series
+from lehi_cli.stats import HIGHER_IS_BETTER
+from lehi_cli.stats.targets import time_to_target
+from lehi_cli.store import Metrics, StoredRun
+
+TOTALS = ("steps", "passes", "seconds")
+PRICES: Mapping[str, tuple[str, str, float]] = {
+    "ms_per_step": ("seconds", "steps", 1000.0),
+    "passes_per_step": ("passes", "steps", 1.0),
+    "state_bytes_per_parameter": ("state_bytes", "parameters", 1.0),
+}
+TO_TARGET: Mapping[str, str] = {f"{unit}_to_target": COLUMNS.get(unit, unit) for unit in UNITS}
+
+
+@dataclass
+class Readings:
+    """A column of one optimizer.
+
+    Attributes:
+        values: by seed; infinite for a run that counts as worst.
+        until: by seed, when a run ended that had not arrived by then; its value is infinite, the true one is later.
+        notes: which runs were left out, and why.
+    """
+
+    values: dict[int, float] = field(default_factory=dict)
+    until: dict[int, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def columns(section: Section) -> list[str]:
+    """What can be asked of a section."""
+    names = ("loss", *section.spec["task"]["metrics"])  # type: ignore[index]
+    quality = [f"{split}_{name}" for split in ("val", "test") for name in names]
+    return [*quality, "train_loss", *TOTALS, *PRICES, *TO_TARGET]
+
+
+def is_counted(column: str, section: Section) -> bool:
+    """Whether a column is counted, not measured: one run is enough to know it where it is the same in every run.
+
+    Under a budget in seconds the clock decides the number of steps and passes.
+    """
+    if column in ("steps", "passes"):
+        return "seconds" not in section.spec["task"]["budget"]  # type: ignore[index]
+    return column in ("passes_per_step", "state_bytes_per_parameter")
+
+
+def read(series: Series, column: str, target: Target | None) -> Readings:
+    """A column of every run; of several runs at one seed the last counts.
+
+    Args:
+        series: the runs.
+        column: one of `columns`.
+        target: to be reached; None where none is known.
+
+    Raises:
+        UsageError: when the column needs a target and there is none.
+    """
+    if column in TO_TARGET and target is None:
+        raise UsageError(f"{column}: {series.runs[0].task} has no target", "set one, for example --target val_loss=0.1")
+    readings = Readings()
+    for run, metrics in zip(series.runs, series.metrics, strict=True):
+        value = _of_run(run, metrics, column, target)
+        if isinstance(value, str):
+            readings.notes.append(f"{series.label}, seed {run.seed}: {value}, left out")
+            continue
+        readings.values[run.seed] = value
+        readings.until.pop(run.seed, None)
+        if target is not None and column in TO_TARGET and run.status == "ok" and math.isinf(value):
+            readings.until[run.seed] = _course(metrics, column, target)[0][-1]
+    counts = Counter(run.seed for run in series.runs)
+    readings.notes += [
+        f"{series.label}, seed {seed}: {count} runs, the last one counts" for seed, count in counts.items() if count > 1
+    ]
+    return readings
+
+
+def _of_run(run: StoredRun, metrics: Metrics, column: str, target: Target | None) -> float | str:
+    """The value, or why there is none."""
+    if run.status in UNFINISHED:
+        return run.status
+    if column in TOTALS or column in PRICES:
+        return _cost(run, column)
+    if target is not None and column in TO_TARGET:
+        return _arrival(run, metrics, column, target)
+    return _final(run, metrics, column)
+
+
+def _cost(run: StoredRun, column: str) -> float | str:
+    if column in TOTALS and run.status != "ok":
+        return f"{run.status} before its end"
+    above, below, factor = PRICES.get(column, (column, "", 1.0))
+    per = run.outcome.get(below) if below else 1
+    if above not in run.outcome or not per:
+        return f"{run.status}, has no {column}"
+    return factor * float(run.outcome[above]) / float(per)
+
+
+def _final(run: StoredRun, metrics: Metrics, column: str) -> float | str:
+    split, _, metric = column.partition("_")
+    worst = -math.inf if metric in HIGHER_IS_BETTER else math.inf
+    if run.status != "ok":
+        return worst
+    found = metrics.curve(split, metric)[1][-1:]
+    if not found:
+        return f"ok, but has no {column}"
+    return found[0] if math.isfinite(found[0]) else worst
+
+
+def _arrival(run: StoredRun, metrics: Metrics, column: str, target: Target) -> float | str:
+    if run.status != "ok":
+        return math.inf
+    places, values = _course(metrics, column, target)
+    if not values:
+        return f"ok, but has no {target.column}"
+    moment = time_to_target(places, values, target.value, minimize=target.minimize)
+    return math.inf if moment is None else moment
+
+
+def _course(metrics: Metrics, column: str, target: Target) -> tuple[list[float], list[float]]:
+    return metrics.curve(target.split, target.metric, TO_TARGET[column])

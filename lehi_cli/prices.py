@@ -1,0 +1,358 @@
+"""What a step of each optimizer costs: passes, milliseconds, memory; measured apart, or read off the stored runs.
+
+A machine drifts, and other work runs on it, so times are compared where they lie next to each other: within a round of
+a measurement, or within a seed of the runs. What is reported is the geometric mean of those ratios,
+
+    ratio = exp(mean over rounds of log(own ms / reference ms)),
+
+with Student's t interval of the mean logarithm. A measurement is kept beside the runs, as the milliseconds of every
+round, so that any optimizer can be the reference later:
+
+    runs/.costs/<task, precision>-<device>-<optimizers>.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, Literal
+
+from .errors import Notice, StoreError
+from .results import Section, Series
+from .specs import canonical_json
+from .stats.paired import Interval, t_interval, t_is_defined
+from .store import Store, StoredRun, write_json
+
+FOLDER = ".costs"
+SCHEMA = 1
+NO_INTERVAL = Interval(math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one optimizer.
+
+    Attributes:
+        optimizer: its name.
+        options: all of them, as its runs have them.
+        ms: milliseconds per step in each round; empty when it could not be measured.
+        passes_per_step: gradient equivalents per step, over all rounds.
+        peak_bytes: peak memory of a step.
+        state_bytes_per_parameter: what the optimizer keeps between steps.
+        note: why something is not known, or what must be known about it.
+    """
+
+    optimizer: str
+    options: Mapping[str, Any]
+    ms: Sequence[float] = ()
+    passes_per_step: float | None = None
+    peak_bytes: int | None = None
+    state_bytes_per_parameter: float | None = None
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is found by; its label is for display only."""
+        return _key(self.optimizer, self.options)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Optimizers measured in turn, on one task and one device.
+
+    Attributes:
+        task: its identity, as runs have it.
+        precision: of the arithmetic.
+        device: where it was measured.
+        device_name: what is behind that name.
+        threads: torch threads.
+        torch: its version.
+        measured: when, in ISO form.
+        steps: per round and optimizer.
+        memory: what peak memory is, in words.
+        optimizers: in the order of the first round.
+    """
+
+    task: Mapping[str, Any]
+    precision: str
+    device: str
+    device_name: str
+    threads: int
+    torch: str
+    measured: str
+    steps: int
+    memory: str
+    optimizers: Sequence[Measured]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that every measured optimizer took part in."""
+        return max((len(each.ms) for each in self.optimizers), default=0)
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a step of one optimizer costs; NaN or None where it is not known.
+
+    Attributes:
+        label: of the optimizer.
+        passes_per_step: gradient equivalents (forward + backward).
+        ms_per_step: median over the rounds, in milliseconds.
+        ms_quartiles: first and third quartile over the rounds.
+        ratio: time over that of the reference, geometric mean of the ratios within rounds; 1 for the reference.
+        ratio_interval: 95 % interval of it.
+        peak_bytes: peak memory of a step.
+        state_bytes_per_parameter: what the optimizer keeps between steps.
+        rounds: number of rounds, or of runs.
+        source: `measured` apart, or the `runs` themselves.
+        note: why something is not known, or what must be known about it.
+    """
+
+    label: str
+    passes_per_step: float
+    ms_per_step: float
+    ms_quartiles: Interval
+    ratio: float
+    ratio_interval: Interval
+    peak_bytes: int | None
+    state_bytes_per_parameter: float
+    rounds: int
+    source: Literal["measured", "runs"]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """Prices of the optimizers of a section.
+
+    Attributes:
+        title: of the section.
+        device: where the times were taken.
+        device_name: what is behind that name.
+        threads: torch threads; None when the runs differ.
+        reference: label of the optimizer whose time is 1.
+        prices: in the order of the section.
+        source: `measured` apart, or the `runs` themselves.
+        how: how the times were taken, in words.
+        memory: what peak memory is, in words; empty where there is none.
+    """
+
+    title: str
+    device: str
+    device_name: str
+    threads: int | None
+    reference: str
+    prices: Sequence[Price]
+    source: Literal["measured", "runs"]
+    how: str
+    memory: str = ""
+
+
+def prices_of_runs(section: Section, reference: str | None = None) -> PriceList:
+    """Prices by the runs' own clocks, 1000 seconds / steps of each run that came to an end; ratios within seeds.
+
+    The runs of one seed lie next to each other in a plan, so they are in turn as well. Their clocks include the first
+    steps, and whatever else ran on the machine at that time.
+
+    Args:
+        section: its series are priced.
+        reference: label of the series whose time is 1; None for the first.
+    """
+    reference = _chosen(section, reference)
+    times = {series.label: _ms_by_seed(series.runs) for series in section.series}
+    prices = [_price_of_runs(series, times[series.label], times.get(reference, {})) for series in section.series]
+    environment = _environment(section.runs)
+    return PriceList(
+        section.title,
+        _shared(run.environment.get("device") for run in section.runs) or "several devices",
+        str(environment.get("device_name", "")),
+        _shared(run.environment.get("threads") for run in section.runs),
+        reference,
+        prices,
+        "runs",
+        "by the clocks of the runs, paired by seed",
+    )
+
+
+def load_prices(store: Store, section: Section, reference: str | None = None) -> PriceList | None:
+    """What was measured of a section on the device of its runs; None when nothing was.
+
+    Of several measurements the one that has the reference and the most optimizers of the section is taken, of several
+    such the last. A file that is damaged is named in the store's notices.
+
+    Args:
+        store: the measurements lie beside its runs.
+        section: its series are priced; those that were not measured have no numbers.
+        reference: label of the series whose time is 1; None for the first.
+    """
+    reference = _chosen(section, reference)
+    wanted = {series.label: _key(series.runs[0].optimizer, series.runs[0].options) for series in section.series}
+    found = _measurements(store, section)
+    if not found:
+        return None
+
+    def worth(measurement: Measurement) -> tuple[bool, int, str]:
+        measured = {each.key for each in measurement.optimizers if each.ms}
+        covered = sum(key in measured for key in wanted.values())
+        return wanted.get(reference) in measured, covered, measurement.measured
+
+    best = max(found, key=worth)
+    return _priced(best, section.title, wanted, reference) if worth(best)[1] else None
+
+
+def save_prices(root: Path, measurement: Measurement) -> Path:
+    """Keep a measurement beside the runs in `root`; it replaces an earlier one of the same optimizers.
+
+    Raises:
+        StoreError: when it cannot be written.
+    """
+    which = _digest(sorted(each.key for each in measurement.optimizers))[:8]
+    stem = _stem(measurement.task, measurement.precision, measurement.device)
+    path = root / FOLDER / f"{stem}-{which}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"schema": SCHEMA, **asdict(measurement)})
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def _chosen(section: Section, reference: str | None) -> str:
+    return section.series[0].label if reference is None else reference
+
+
+def _ms_by_seed(runs: Sequence[StoredRun]) -> dict[int, float]:
+    ended = [run for run in runs if run.outcome.get("steps") and run.outcome.get("seconds")]
+    return {run.seed: 1000 * run.outcome["seconds"] / run.outcome["steps"] for run in ended}
+
+
+def _price_of_runs(series: Series, own: Mapping[int, float], other: Mapping[int, float]) -> Price:
+    shared = sorted(own.keys() & other.keys())
+    means = series.price()
+    return Price(
+        series.label,
+        means["passes_per_step"],
+        *_middle(list(own.values())),
+        *_ratio([own[seed] for seed in shared], [other[seed] for seed in shared]),
+        None,
+        means["state_bytes_per_parameter"],
+        len(own),
+        "runs",
+    )
+
+
+def _priced(measurement: Measurement, title: str, wanted: Mapping[str, str], reference: str) -> PriceList:
+    """The prices of a measurement under the labels of a section."""
+    measured = {each.key: each for each in measurement.optimizers}
+    unknown = Measured("", {}, note="not measured with the others")
+    base = measured.get(wanted.get(reference, ""), unknown).ms
+    return PriceList(
+        title,
+        measurement.device,
+        measurement.device_name,
+        measurement.threads,
+        reference,
+        [_price(label, measured.get(key, unknown), base) for label, key in wanted.items()],
+        "measured",
+        f"{measurement.rounds} rounds of {measurement.steps} steps of each in turn, at the start of a run",
+        measurement.memory,
+    )
+
+
+def _price(label: str, measured: Measured, base: Sequence[float]) -> Price:
+    return Price(
+        label,
+        _number(measured.passes_per_step),
+        *_middle(measured.ms),
+        *_ratio(measured.ms, base),
+        measured.peak_bytes,
+        _number(measured.state_bytes_per_parameter),
+        len(measured.ms),
+        "measured",
+        measured.note,
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _middle(values: Sequence[float]) -> tuple[float, Interval]:
+    """Median and quartiles."""
+    if len(values) < 2:
+        return (values[0] if values else math.nan), NO_INTERVAL
+    low, _, high = quantiles(values, method="inclusive")
+    return median(values), Interval(low, high)
+
+
+def _ratio(own: Sequence[float], other: Sequence[float]) -> tuple[float, Interval]:
+    """Geometric mean of the ratios within rounds, with its 95 % interval; NaN where the rounds are not the same."""
+    import numpy as np
+
+    if not own or len(own) != len(other):
+        return math.nan, NO_INTERVAL
+    logs = np.log(np.array(own, dtype=float) / np.array(other, dtype=float))
+    ratio = math.exp(logs.mean())
+    if t_is_defined(logs):
+        low, high = t_interval(logs)
+        return ratio, Interval(math.exp(low), math.exp(high))
+    return ratio, Interval(ratio, ratio) if len(logs) > 1 else NO_INTERVAL
+
+
+def _shared(values: Iterable[Any]) -> Any:
+    """The value that all have that have one; None when they differ."""
+    found = {value for value in values if value is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _environment(runs: Sequence[StoredRun]) -> Mapping[str, Any]:
+    return next((run.environment for run in runs if run.environment), {})
+
+
+def _key(optimizer: str, options: Mapping[str, Any]) -> str:
+    return canonical_json([optimizer, options])
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def _stem(task: Mapping[str, Any], precision: str, device: str) -> str:
+    """What the files of one task, precision and kind of device begin with."""
+    return f"{_digest([task, precision])[:16]}-{device.partition(':')[0]}"
+
+
+def _measurements(store: Store, section: Section) -> list[Measurement]:
+    """All that was measured of a section on a device of its runs."""
+    task, precision = section.spec["task"], str(section.spec["precision"])
+    devices = dict.fromkeys(str(run.environment["device"]) for run in section.runs if "device" in run.environment)
+    stems = dict.fromkeys(_stem(task, precision, device) for device in devices)  # type: ignore[arg-type]
+    paths = [path for stem in stems for path in sorted((store.root / FOLDER).glob(f"{stem}-*.json"))]
+    return [measurement for measurement in (_read(path, store.notices) for path in paths) if measurement is not None]
+
+
+def _read(path: Path, notices: list[Notice]) -> Measurement | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("schema") != SCHEMA:
+            raise ValueError("of another version")
+        optimizers = [_measured(each) for each in content.pop("optimizers")]
+        return Measurement(**content, optimizers=optimizers)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = "measure again with lehi compare --cost"
+        notice = Notice(f"skipped {path}: damaged ({type(error).__name__}: {error})", hint)
+        if notice not in notices:
+            notices.append(notice)
+        return None
+
+
+def _measured(content: Mapping[str, Any]) -> Measured:
+    ms = [float(value) for value in content["ms"]]
+    if not all(0 < value < math.inf for value in ms):
+        raise ValueError("a time that is not above zero")
+    return Measured(**{**content, "ms": ms})

@@ -1,0 +1,86 @@
+"""The assertions and what came of them: a table, then why what is not true is not."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from lehi_cli.gate import Check
+
+from .content import Block, Column, Lines, Part, Table
+
+OUTCOMES = ("true", "false", "inconclusive")
+CAPTION = (
+    "difference: left side minus right, mean over the seeds (median where a run has no value), with its 90 % interval, "
+    "95 % where seeds were added after a look; p: one-sided, of the direction in which the difference lies"
+)
+
+
+def gate_part(checks: Sequence[Check]) -> Part:
+    """What to show of the checks, in their order."""
+    counts: Counter[str] = Counter(check.outcome for check in checks)
+    subtitle = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    columns = [
+        Column("assertion", right=False),
+        Column("task", right=False),
+        Column("outcome", right=False),
+        Column("difference [interval]"),
+        Column("n"),
+        Column("p"),
+    ]
+    rows = [
+        [check.assertion.text, check.task, check.outcome, _difference(check), str(check.n), _p_value(check.p)]
+        for check in checks
+    ]
+    blocks: list[Block] = [Table(columns, rows, CAPTION)]
+    reasons = [
+        f"{check.assertion.text} on {check.task} is {check.outcome}: {check.reason}"
+        for check in checks
+        if check.outcome != "true"
+    ]
+    return Part("assertions", subtitle, [*blocks, *([Lines(reasons)] if reasons else [])])
+
+
+def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """The checks for a JSON document; a number that is not finite is null."""
+    return [
+        {
+            "assertion": check.assertion.text,
+            "task": check.task,
+            "outcome": check.outcome,
+            "n": check.n,
+            "center": check.center,
+            "difference": _finite(check.difference),
+            "interval": [_finite(end) for end in check.interval],
+            "p": _finite(check.p),
+            "reason": check.reason,
+        }
+        for check in checks
+    ]
+
+
+def _difference(check: Check) -> str:
+    """`-0.0074 [-0.0100, -0.0048]`, to the second digit of half the interval; one number where it is exact."""
+    low, high = check.interval
+    if math.isnan(check.difference):
+        return "-"
+    if low == high:
+        return f"{check.difference:.4g}"
+    half = (high - low) / 2
+    if not 1e-6 <= half < math.inf:
+        return f"{check.difference:.3g} [{low:.3g}, {high:.3g}]"
+    places = max(1 - math.floor(math.log10(half)), 0)
+    difference, low_end, high_end = (f"{value:z.{places}f}" for value in (check.difference, low, high))
+    return f"{difference} [{low_end}, {high_end}]"
+
+
+def _p_value(p: float) -> str:
+    if math.isnan(p):
+        return "-"
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

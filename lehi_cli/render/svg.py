@@ -1,0 +1,305 @@
+"""A figure as SVG that stands inside a page: it takes the page's text colour and font, and scales to its width."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal
+
+from .content import Figure, Style, Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, HEIGHT = 5.2, 3.4  # inches
+ROW_HEIGHT, AROUND_ROWS = 0.34, 0.8
+NAME_CHARACTERS = 22
+LOG_RATIO = 10.0
+MARGIN = 0.04
+FEW_POINTS = 20  # so few are seen to be points of a line
+LEAST_ROWS = 2
+FAR = 100.0  # times the typical highest value
+MOST_DECADES = {"x": 2.0, "y": 4.0}  # that have room for ticks between their powers of ten
+
+# Okabe and Ito's colours that stand out from white and from black alike; told apart with every kind of colour vision.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+AUXILIARY, LOST = "#888888", "#e02f2f"
+INK = "#010203"  # stands for the page's text colour while matplotlib draws
+
+_STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 11,
+    "grid.alpha": 0.18,
+    "grid.color": INK,
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": INK,
+    "xtick.labelsize": 10,
+    "ytick.color": INK,
+    "ytick.labelsize": 10,
+}
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a trace is drawn: its colour, and where colours repeat its dashes.
+
+    Attributes:
+        color: as CSS writes it.
+        dashes: as matplotlib takes them.
+        dasharray: the same as SVG writes it; empty for a solid line.
+        marker: as matplotlib names it.
+    """
+
+    color: str
+    dashes: Any = "solid"
+    dasharray: str = ""
+    marker: str = "o"
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a figure's legend."""
+
+    label: str
+    look: Look
+    is_line: bool
+
+
+def look(style: Style) -> Look:
+    """The look of a style; colours repeat after six, then with other dashes."""
+    if style == "auxiliary":
+        return Look(AUXILIARY, (0, (4, 3)), "4 3")
+    if isinstance(style, str):
+        return Look(LOST, marker="^")
+    dashes = DASHES[style // len(COLORS) % len(DASHES)]
+    dasharray = "" if isinstance(dashes, str) else " ".join(f"{length:g}" for length in dashes[1])
+    return Look(COLORS[style % len(COLORS)], dashes, dasharray)
+
+
+def legend(figure: Figure) -> list[Key]:
+    """Which trace is whose, each name and look once; none where the rows say it."""
+    if figure.rows:
+        return []
+    keys = [
+        Key(trace.label, look(trace.style), trace.kind != "points")
+        for trace in figure.traces
+        if trace.label and _finite_values(trace.ys)
+    ]
+    return list(dict.fromkeys(keys))
+
+
+def is_drawable(figure: Figure) -> bool:
+    """Whether there is any point to draw."""
+    return any(
+        math.isfinite(x) and math.isfinite(y)
+        for trace in figure.traces
+        for x, y in zip(trace.xs, trace.ys, strict=True)
+    )
+
+
+def figure_to_svg(figure: Figure, name: str) -> str:
+    """The figure as an `svg` element.
+
+    The same figure and name give the same text with one version of matplotlib.
+
+    Args:
+        figure: what is to be drawn; it must be drawable.
+        name: a prefix of every id inside, so that several figures can stand in one page.
+    """
+    from matplotlib import style
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Drawing
+
+    with style.context(["default", _STYLE | {"svg.hashsalt": name}]):
+        drawing = Drawing(figsize=(WIDTH, _height(figure)), layout="constrained")
+        _draw(drawing.add_subplot(), figure)
+        stream = io.StringIO()
+        FigureCanvasSVG(drawing).print_svg(stream, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
+    return _inlined(stream.getvalue(), figure.title, name)
+
+
+def _height(figure: Figure) -> float:
+    if not figure.rows:
+        return HEIGHT
+    return AROUND_ROWS + ROW_HEIGHT * max(sum(_row_name(row).count("\n") + 1 for row in figure.rows), LEAST_ROWS)
+
+
+def _row_name(name: str) -> str:
+    return textwrap.fill(name, NAME_CHARACTERS)
+
+
+def _draw(axes: Axes, figure: Figure) -> None:
+    axes.set_xlabel(figure.x_label)
+    _set_x(axes, figure)
+    if figure.rows:
+        _set_rows(axes, figure.rows)
+        for trace in figure.traces:
+            _draw_in_rows(axes, trace)
+    else:
+        _set_y(axes, figure)
+        bands = sum(bool(trace.low) for trace in figure.traces)
+        for trace in figure.traces:
+            _draw_trace(axes, trace, opacity=min(0.16, 0.8 / max(bands, 1)))
+
+
+def _draw_trace(axes: Axes, trace: Trace, *, opacity: float) -> None:
+    shown = look(trace.style)
+    if trace.low:
+        low, high = (_clipped(ends, axes.get_ylim()) for ends in (trace.low, trace.high))
+        if trace.kind == "points":
+            axes.vlines(trace.xs, low, high, color=shown.color, linewidth=1.2)
+        else:
+            step: Literal["post"] | None = "post" if trace.kind == "steps" else None
+            axes.fill_between(trace.xs, low, high, color=shown.color, alpha=opacity, linewidth=0, step=step)
+    is_lost, is_line = trace.style == "lost", trace.kind != "points"
+    few = len(trace.xs) <= FEW_POINTS and trace.style != "auxiliary"
+    axes.plot(
+        trace.xs,
+        trace.ys,
+        color=shown.color,
+        linestyle=shown.dashes if is_line else "none",
+        drawstyle="steps-post" if trace.kind == "steps" else "default",
+        marker=shown.marker if few or not is_line else "none",
+        markersize=7 if is_lost else 3.5 if is_line else 5,
+        clip_on=not is_lost,  # they stand on the frame
+    )
+
+
+def _draw_in_rows(axes: Axes, trace: Trace) -> None:
+    """Along x: the interval of each point, its single runs below it, and itself."""
+    shown = look(trace.style)
+    if trace.kind != "points":
+        axes.plot(trace.xs, trace.ys, color=shown.color, linestyle=shown.dashes, linewidth=1.2)
+        return
+    if trace.low:
+        low, high = (_clipped(ends, axes.get_xlim()) for ends in (trace.low, trace.high))
+        axes.hlines(trace.ys, low, high, color=shown.color, linewidth=2.2)
+    for row, places in zip(trace.ys, trace.marks, strict=False):
+        axes.plot(places, [row + 0.24] * len(places), ".", color=shown.color, alpha=0.6, markersize=6)
+    for place, row in zip(trace.xs, trace.ys, strict=True):
+        if not math.isfinite(place):
+            axes.text(0.01, row, "no value", transform=axes.get_yaxis_transform(), va="center", alpha=0.7, fontsize=10)
+    axes.plot(trace.xs, trace.ys, color=shown.color, linestyle="none", marker=shown.marker, markersize=6.5)
+
+
+def _clipped(ends: Sequence[float], limits: tuple[float, float]) -> Any:
+    """Ends of intervals inside the axes: an interval may be open."""
+    import numpy as np
+
+    return np.clip(np.asarray(ends, dtype=float), min(limits), max(limits))
+
+
+def _set_x(axes: Axes, figure: Figure) -> None:
+    values = [x for trace in figure.traces for x in trace.xs]
+    ends = [end for trace in figure.traces for end in (*trace.low, *trace.high, *_marks(trace))] if figure.rows else []
+    log = _is_log(figure.log_x, values)
+    if not log and not figure.rows and min(_finite_values(values)) >= 0:
+        values.append(0.0)
+    axes.set_xlim(*_limits(values, ends, log=log))
+    _set_ticks(axes, "x", log=log)
+
+
+def _set_y(axes: Axes, figure: Figure) -> None:
+    values = _readable(figure)
+    ends = [end for trace in figure.traces for end in (*trace.low, *trace.high)]
+    log = _is_log(figure.log_y, values)
+    axes.set_ylim(*_limits(values, ends, log=log))
+    _set_ticks(axes, "y", log=log)
+
+
+def _is_log(wanted: bool | None, values: Iterable[float]) -> bool:
+    """Whether an axis is logarithmic: where all is positive, as wanted, or else where it spans more than a decade."""
+    finite = _finite_values(values)
+    spans = max(finite) > LOG_RATIO * min(finite)
+    return min(finite) > 0 and (spans if wanted is None else wanted)
+
+
+def _readable(figure: Figure) -> list[float]:
+    """The values that the y axis shows: a line that shoots up far beyond the others leaves the frame."""
+    traces = [found for found in (_finite_values(trace.ys) for trace in figure.traces) if found]
+    typical = median(max(values) for values in traces)
+    most = FAR * typical if typical > 0 else math.inf
+    return [value for values in traces for value in values if value <= most]
+
+
+def _set_rows(axes: Axes, rows: Sequence[str]) -> None:
+    axes.set_yticks(range(len(rows)), [_row_name(row) for row in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def _set_ticks(axes: Axes, which: Literal["x", "y"], *, log: bool) -> None:
+    """Plain numbers as names of ticks; ones, twos and fives of a logarithmic axis, or decades where there are many."""
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if log:
+        low, high = axis.get_view_interval()
+        axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+        decades = math.log10(high / low)
+        subs = (1.0, 2.0, 5.0) if decades < MOST_DECADES[which] else (1.0,)
+        axis.set_major_locator(LogLocator(subs=subs, numticks=8) if decades >= 1 else AutoLocator())
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _limits(values: Iterable[float], ends: Iterable[float], *, log: bool) -> tuple[float, float]:
+    """Limits of an axis around its values, and around the ends of their intervals as far as those leave it readable.
+
+    Intervals may at most triple the axis; all of it is reckoned in logarithms on a logarithmic one.
+    """
+    import numpy as np
+
+    forth, back = (np.log10, lambda place: 10.0**place) if log else (float, float)
+    places = [float(forth(value)) for value in _finite_values(values)]
+    low, high = min(places), max(places)
+    span = (high - low) or (0.5 if log else abs(high) / 2 or 1.0)
+    inside = [float(forth(end)) for end in _finite_values(ends) if end > 0 or not log]
+    low = min([low, *(max(end, low - span) for end in inside)])
+    high = max([high, *(min(end, high + span) for end in inside)])
+    margin = MARGIN * ((high - low) or span)
+    return float(back(low - margin)), float(back(high + margin))
+
+
+def _marks(trace: Trace) -> list[float]:
+    return [mark for marks in trace.marks for mark in marks]
+
+
+def _finite_values(values: Iterable[float]) -> list[float]:
+    return [value for value in values if math.isfinite(value)]
+
+
+def _inlined(svg: str, title: str, name: str) -> str:
+    """The element alone, with names of its own, a label for those who do not see it, and the page's text colour."""
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to groups
+    svg = re.sub(r'(\sid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
+    svg = re.sub(r"\s*font-family:[^;\"]*;?", "", svg).replace(INK, "currentColor")
+    (view,) = re.findall(r'^<svg[^>]*(viewBox="[^"]*")', svg)
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    label = html.escape(title)
+    opening = f'<svg {spaces} role="img" aria-label="{label}" {view}>\n<title>{label}</title>'
+    return opening + svg[svg.index(">") + 1 :]

@@ -1,0 +1,41 @@
+"""A report in the terminal: part by part, tables ruled and figures drawn; plain Markdown tables when piped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from .content import Block, Figure, Heading, Lines, Part, Table
+from .plot import print_figure
+from .table import print_table
+
+
+def print_parts(console: Console, parts: Sequence[Part]) -> None:
+    """Every part with its heading, an empty line after every block."""
+    for part in parts:
+        console.print(f"[bold]{escape(part.title)}[/]  {escape(part.subtitle)}", highlight=False)
+        console.print()
+        for block, following in zip(part.blocks, [*part.blocks[1:], None], strict=True):
+            print_block(console, block)
+            if not isinstance(following, Lines):  # what is said about a table or a figure stands right below it
+                console.print()
+
+
+def print_block(console: Console, block: Block) -> None:
+    """One table, figure, heading or set of lines."""
+    if isinstance(block, Table):
+        print_table(console, block)
+    elif isinstance(block, Figure):
+        print_figure(console, block)
+    elif isinstance(block, Heading):
+        console.print(block.text, style="bold", markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    else:
+        print_lines(console, block.lines)
+
+
+def print_lines(console: Console, lines: Sequence[str]) -> None:
+    """Lines as they are, wrapped only where someone sees them."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -1,0 +1,197 @@
+"""What is to be shown of stored runs, and everything that is found out about them before any of it is written.
+
+One way through: runs -> sections -> verdicts, times, prices -> one `Report`, which every format is written from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .arrivals import Arrivals, Target, all_arrivals
+from .columns import Columns, restrict
+from .comparison import Comparison, compare_sections
+from .distinction import mixed_notes
+from .grouping import best_of_sections, chosen_notes, group_sections
+from .prices import PriceList, load_prices, prices_of_runs
+from .provenance import provenance
+from .results import Section, arrange
+from .store import Store, StoredRun
+
+if TYPE_CHECKING:
+    from .across import Across
+    from .gate import Assertion, Check
+    from .tuning import Tuning
+
+MARGIN = 0.01
+
+
+@dataclass(frozen=True)
+class View:
+    """What is asked of the runs.
+
+    Attributes:
+        x: what curves are drawn against: passes, steps or seconds.
+        sweep: many settings, of which the best are shown, and no verdict.
+        reference: optimizer that the others are compared with; None for the first.
+        order: optimizers as they were named, the first of them first.
+        margin: share of the reference within which a difference does not matter.
+        target: what runs are to reach; None for what each task says.
+        columns: the metrics and splits that are shown and judged.
+        by: options by whose values settings are grouped, a comma list; None for no grouping.
+        best_by: column by which the best setting of an optimizer, or of a group, is chosen; None to show all of them.
+        cost: whether the price table is shown.
+        assertions: the gate's.
+        command: what was typed after `lehi`.
+    """
+
+    x: str = "passes"
+    sweep: bool = False
+    reference: str | None = None
+    order: Sequence[str] = ()
+    margin: float = MARGIN
+    target: Target | None = None
+    columns: Columns = field(default_factory=Columns)
+    by: str | None = None
+    best_by: str | None = None
+    cost: bool = False
+    assertions: Sequence[Assertion] = ()
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class SectionReport:
+    """One section and what was found out about it.
+
+    Attributes:
+        section: the runs of one task and budget.
+        comparison: the verdicts; None where there are none.
+        arrivals: when the runs got to the target; None without one.
+        prices: what a step costs; None when that was not asked for.
+        notes: what else must be known: settings that were chosen from many, runs made in different places.
+    """
+
+    section: Section
+    comparison: Comparison | None
+    arrivals: Arrivals | None = None
+    prices: PriceList | None = None
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is shown.
+
+    Attributes:
+        view: what was asked for.
+        sections: one per task and budget.
+        across: the optimizers over all tasks; None where there is nothing to look across.
+        checks: the gate's assertions and whether they hold.
+        tuning: the trials that came before; None when nothing was tuned.
+        mixed: which sections cannot be compared with each other, and why.
+        provenance: names and values of what a reader needs to get the same numbers.
+    """
+
+    view: View
+    sections: Sequence[SectionReport]
+    across: Across | None = None
+    checks: Sequence[Check] = ()
+    tuning: Tuning | None = None
+    mixed: Sequence[str] = ()
+    provenance: Sequence[tuple[str, str]] = ()
+
+
+def make_report(
+    store: Store,
+    runs: Sequence[StoredRun],
+    view: View,
+    labels: Mapping[str, str] | None = None,
+    tuning: Tuning | None = None,
+) -> Report:
+    """Arrange runs, compare them, and find out whatever else is asked.
+
+    Args:
+        store: where their metrics are.
+        runs: those to be shown.
+        view: what is asked of them.
+        labels: display name by run id, in place of the one stored.
+        tuning: the trials that came before.
+
+    Raises:
+        UsageError: when the view names what these runs do not have.
+    """
+    arranged = arrange(store, runs, labels)
+    sections = _chosen(restrict(arranged, view.columns), view)
+    comparisons = _compare(sections, view)
+    arrivals = [None] * len(sections) if view.sweep else all_arrivals(sections, view.target)
+    reports = [
+        SectionReport(section, comparison, arrival, _prices(store, section, comparison, view), _notes(section))
+        for section, comparison, arrival in zip(sections, comparisons, arrivals, strict=True)
+    ]
+    return Report(
+        view,
+        reports,
+        _across(sections, arrivals, view),
+        _checks(sections, view),
+        tuning,
+        mixed_notes(arranged),
+        provenance(sections, view.command),
+    )
+
+
+def _chosen(sections: Sequence[Section], view: View) -> list[Section]:
+    """The settings that were asked for."""
+    if view.by:
+        return group_sections(sections, view.by, view.best_by or "val_loss")
+    return best_of_sections(sections, view.best_by) if view.best_by else list(sections)
+
+
+def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | None]:
+    """The verdicts of each section; none in a sweep, where the best of many settings wins by chance."""
+    if view.sweep:
+        return [None] * len(sections)
+    return compare_sections(sections, reference=view.reference, order=view.order, margin=view.margin)
+
+
+def _prices(store: Store, section: Section, comparison: Comparison | None, view: View) -> PriceList | None:
+    """As measured apart; where nothing was, by the runs' own clocks."""
+    if not view.cost:
+        return None
+    reference = comparison.reference if comparison else None
+    return load_prices(store, section, reference) or prices_of_runs(section, reference)
+
+
+def _across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], view: View) -> Across | None:
+    if view.sweep or len({section.task for section in sections}) < 2:
+        return None
+    from .across import across
+
+    return across(sections, arrivals, view.x, view.margin)
+
+
+def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
+    if not view.assertions:
+        return ()
+    from .gate import check_all
+
+    return check_all(view.assertions, sections, target=view.target)
+
+
+def _notes(section: Section) -> list[str]:
+    return [*chosen_notes(section), *(f"warning: {line}" for line in differences(section.runs))]
+
+
+def differences(runs: Sequence[StoredRun]) -> list[str]:
+    """In what runs that are compared were made differently."""
+    found = []
+    for key in ("device", "device_name", "threads", "torch", "lehi", "python"):
+        values = sorted({_kind(key, run.environment.get(key)) for run in runs if run.environment})
+        if len(values) > 1:
+            found.append(f"the runs differ in {key}: {', '.join(values)} (--no-cache trains all of them anew)")
+    return found
+
+
+def _kind(key: str, value: object) -> str:
+    """The GPUs of one machine are one device: runs were dealt to them."""
+    return str(value).partition(":")[0] if key == "device" else str(value)

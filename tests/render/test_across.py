@@ -1,0 +1,122 @@
+"""The view across tasks as it is shown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from lehi_cli.across import Across
+from lehi_cli.render.across import across_content, across_part
+from lehi_cli.render.content import Figure, Lines, Table
+from lehi_cli.stats.ranks import Friedman, friedman, rank_table, records
+from lehi_cli.stats.targets import Profile, performance_profile
+
+SCORES = {
+    "lehi": {"t1": 0.1, "t2": 0.5, "t3": 0.2},
+    "adam": {"t1": 0.2, "t2": 0.5, "t3": 0.3},
+    "sgd": {"t1": 0.3, "t2": 0.4, "t3": math.inf},
+}
+COSTS = {"lehi": {"t1": 10.0, "t2": 40.0}, "adam": {"t1": 20.0, "t2": 20.0}, "sgd": {"t1": None, "t2": 100.0}}
+
+
+def view(scores: Mapping[str, Mapping[str, float]] = SCORES, profile: Profile | None = None) -> Across:
+    table = rank_table(scores)
+    labels = tuple(sorted(scores, key=lambda label: table.mean[label]))
+    return Across(
+        labels, table, records(scores, tolerance=0.01), 0.01, friedman(scores), profile, "passes", ("a note",)
+    )
+
+
+def test_the_tables_to_the_letter() -> None:
+    part = across_part(view())
+    assert (part.title, part.subtitle) == ("across 3 tasks", "3 optimizers · by mean final validation loss")
+    ranks, matrix, lines = part.blocks
+    assert isinstance(ranks, Table)
+    assert [column.heading for column in ranks.columns] == ["optimizer", "mean rank", "t1", "t2", "t3"]
+    assert ranks.rows == [
+        ["lehi", "1.50*", "1*", "2.5", "1*"],
+        ["adam", "2.17", "2", "2.5", "2"],
+        ["sgd", "2.33", "3", "1*", "3"],
+    ]
+    assert isinstance(matrix, Table)
+    assert [column.heading for column in matrix.columns] == ["row against column", "lehi", "adam", "sgd"]
+    assert matrix.rows == [
+        ["lehi", "-", "2/1/0", "2/0/1"],
+        ["adam", "0/1/2", "-", "2/0/1"],
+        ["sgd", "1/0/2", "1/0/2", "-"],
+    ]
+    assert matrix.caption == (
+        "wins/ties/losses of row against column on the tasks that both have, level within 1 % of the larger loss"
+    )
+    assert isinstance(lines, Lines)
+    assert lines.lines == [
+        "no test of the ranks: Friedman's test needs 3 methods and 5 tasks that all of them have: here are 3 and 3",
+        "a note",
+    ]
+
+
+def test_more_tasks_than_columns_become_rows() -> None:
+    scores = {name: {f"t{i}": loss for i in range(13)} for name, loss in (("adam", 0.2), ("lehi", 0.1))}
+    table = across_part(view(scores)).blocks[0]
+    assert isinstance(table, Table)
+    assert [column.heading for column in table.columns] == ["task", "lehi", "adam"]
+    assert table.rows[:2] == [["mean rank", "1.00", "2.00"], ["t0", "1", "2"]]
+    assert len(table.rows) == 14
+
+
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        (
+            Friedman(12.25, 0.00219),
+            "the optimizers differ in mean rank over 3 tasks "
+            "(Friedman's test, p = 0.0022, chi-square 12.2 of 2 degrees of freedom)",
+        ),
+        (
+            Friedman(1.0, 0.607),
+            "the optimizers are not seen to differ in mean rank over 3 tasks "
+            "(Friedman's test, p = 0.61, chi-square 1 of 2 degrees of freedom)",
+        ),
+        (
+            Friedman(40.0, 2e-9),
+            "the optimizers differ in mean rank over 3 tasks "
+            "(Friedman's test, p < 0.0001, chi-square 40 of 2 degrees of freedom)",
+        ),
+    ],
+)
+def test_friedman_in_a_sentence(test: Friedman, sentence: str) -> None:
+    lines = across_part(replace(view(), friedman=test)).blocks[2]
+    assert isinstance(lines, Lines)
+    assert lines.lines[0] == sentence
+
+
+def test_the_profile_has_the_colours_of_the_ranks() -> None:
+    figure = across_part(view(profile=performance_profile(COSTS))).blocks[3]
+    assert isinstance(figure, Figure)
+    assert (figure.log_x, figure.x_label) == (True, "cost in passes over that of the best")
+    assert [(trace.label, trace.style, trace.kind) for trace in figure.traces] == [
+        ("lehi", 0, "steps"), ("adam", 1, "steps"), ("sgd", 2, "steps"),
+    ]  # fmt: skip
+    assert [list(trace.xs) for trace in figure.traces] == [[1, 2, 5, 6.25]] * 3
+    assert [list(trace.ys) for trace in figure.traces] == [[0.5, 1, 1, 1], [0.5, 1, 1, 1], [0, 0, 0.5, 0.5]]
+
+
+def test_a_profile_of_nobody_is_not_drawn() -> None:
+    nobody = performance_profile({name: {"t1": None, "t2": None} for name in SCORES})
+    assert len(across_part(view(profile=nobody)).blocks) == 3
+
+
+def test_the_document_has_all_numbers() -> None:
+    content = json.loads(json.dumps(across_content(view(profile=performance_profile(COSTS))), allow_nan=False))
+    assert content["tasks"] == ["t1", "t2", "t3"]
+    assert content["ranks"][0] == {"label": "lehi", "mean": 1.5, "ranks": [1, 2.5, 1]}
+    assert {"label": "lehi", "against": "adam", "wins": 2, "ties": 1, "losses": 0} in content["records"]
+    assert content["friedman"]["p"] is None
+    assert content["profile"]["shares"]["sgd"] == [0, 0, 0.5]
+    assert (content["profile"]["unit"], content["profile"]["ratios"]) == ("passes", [1, 2, 5])
+    assert (content["tolerance"], content["notes"]) == (0.01, ["a note"])
+    assert across_content(view())["profile"] is None

@@ -1,0 +1,121 @@
+"""The gate as it is shown, to the letter, and on the page of a CI run."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lehi_cli.gate import Check, parse
+from lehi_cli.render.gate import gate_data, gate_part
+from lehi_cli.render.step_summary import append_step_summary
+from lehi_cli.render.terminal import print_parts
+from lehi_cli.stats.paired import Interval
+
+INFINITE = Interval(-math.inf, math.inf)
+SHOWN = Check(
+    parse("lehi < adam @ val_loss"), "digits", "true", 6, "mean", -0.0074, Interval(-0.01, -0.0048), 0.00041,
+    "shown over 6 seeds (t test, p = 0.00041)",
+)  # fmt: skip
+COUNTED = Check(
+    parse("lehi.passes_per_step < 1.2*adam"), "digits", "false", 6, "mean", 0.05, Interval(0.05, 0.05), math.nan,
+    "counted, and the same in every run",
+)  # fmt: skip
+SINGLE = Check(
+    parse("sgd > adam"), "moons", "inconclusive", 1, "mean", 0.25, INFINITE, math.nan,
+    "one seed cannot tell a difference from chance; 5 are a start",
+)  # fmt: skip
+WORST = Check(
+    parse("sgd > adam"), "digits", "true", 8, "median", math.inf, Interval(0.3, math.inf), 0.00002, "shown over 8 seeds"
+)
+NONE = Check(
+    parse("sgd > adam"), "iris", "inconclusive", 0, "median", math.nan, INFINITE, math.nan,
+    "no seed at which there is something to compare",
+)  # fmt: skip
+
+
+def printed(*checks: Check, width: int, terminal: bool = True) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=terminal, color_system=None, legacy_windows=False)
+    print_parts(console, [gate_part(checks)])
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def test_a_terminal_of_120_columns() -> None:
+    assert printed(SHOWN, COUNTED, SINGLE, WORST, NONE, width=120) == WIDE
+
+
+WIDE = """\
+assertions  2 true, 1 false, 2 inconclusive
+
+assertion                         task     outcome                        difference   n         p
+──────────────────────────────────────────────────────────────────────────────────────────────────
+lehi < adam @ val_loss            digits   true           -0.0074 [-0.0100, -0.0048]   6   0.00041
+lehi.passes_per_step < 1.2*adam   digits   false                                0.05   6         -
+sgd > adam                        moons    inconclusive             0.25 [-inf, inf]   1         -
+sgd > adam                        digits   true                       inf [0.3, inf]   8   <0.0001
+sgd > adam                        iris     inconclusive                            -   0         -
+difference: left side minus right, mean over the seeds (median where a run has no value), with its 90 % interval, 95 %
+where seeds were added after a look; p: one-sided, of the direction in which the difference lies
+lehi.passes_per_step < 1.2*adam on digits is false: counted, and the same in every run
+sgd > adam on moons is inconclusive: one seed cannot tell a difference from chance; 5 are a start
+sgd > adam on iris is inconclusive: no seed at which there is something to compare
+"""
+
+
+def test_a_pipe_gets_markdown() -> None:
+    lines = printed(SHOWN, width=20, terminal=False).splitlines()
+    assert lines[0] == "assertions  1 true"
+    assert lines[4].split("|")[1:-1] == [
+        " lehi < adam @ val_loss ", " digits ", " true      ", " -0.0074 [-0.0100, -0.0048] ", "   6 ", " 0.00041 "
+    ]  # fmt: skip
+    assert len(gate_part([SHOWN]).blocks) == 1  # nothing to say of what is true
+
+
+def test_a_document_gets_all_numbers_it_can_hold() -> None:
+    shown, worst = json.loads(json.dumps(gate_data([SHOWN, WORST]), allow_nan=False))
+    assert shown == {
+        "assertion": "lehi < adam @ val_loss",
+        "task": "digits",
+        "outcome": "true",
+        "n": 6,
+        "center": "mean",
+        "difference": -0.0074,
+        "interval": [-0.01, -0.0048],
+        "p": 0.00041,
+        "reason": "shown over 6 seeds (t test, p = 0.00041)",
+    }
+    assert (worst["difference"], worst["interval"]) == (None, [0.3, None])
+
+
+def test_the_step_summary_is_added_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.md"
+    path.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    assert append_step_summary("## ±0") is None
+    assert append_step_summary("more\n") is None
+    assert path.read_text(encoding="utf-8") == "before\n## ±0\nmore\n"
+
+
+def test_without_a_file_for_the_step_summary_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    assert append_step_summary("text") is None
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "")
+    assert append_step_summary("text") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_step_summary_that_cannot_be_written_is_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "missing" / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    notice = append_step_summary("text")
+    assert notice is not None
+    assert str(path) in notice.message
+    assert "No such file or directory" in notice.message
+    assert "GITHUB_STEP_SUMMARY" in notice.hint
