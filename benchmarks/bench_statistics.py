@@ -2,7 +2,7 @@
 
     python benchmarks/bench_statistics.py
 
-Simulated results of known distribution; nothing is trained. Takes about three minutes.
+Simulated results of known distribution; nothing is trained. Takes about four minutes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from measure import save
 
+from lehi_cli.adaptive import FIRST
 from lehi_cli.stats.paired import median_interval, t_interval
 from lehi_cli.stats.power import seeds_for_difference, t_power
 from lehi_cli.stats.sequential import settled
@@ -21,6 +22,7 @@ from lehi_cli.stats.verdict import judge_pairs
 
 REPEATS = 4000
 MOST_SEEDS = 60
+ADDING, CANDIDATES = 900, 3  # comparisons that add seeds, and what is compared with the reference in each
 MEAN = 10.0  # of the reference, in standard deviations of the difference
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -52,10 +54,10 @@ def words(d: np.ndarray, margin: float) -> list[str]:
     return [verdict.word for verdict in judge_pairs(pairs, margin=margin).values()]
 
 
-def first_decision(d: list[float], margin: float = 0.0) -> tuple[str | None, int]:
-    """What the sequential rule decides when asked after every seed, and after how many."""
-    for n in range(2, len(d) + 1):
-        decision = settled(d[:n], margin)
+def first_decision(d: list[float], margin: float = 0.0, alpha: float = 0.05, first: int = 2) -> tuple[str | None, int]:
+    """What the sequential rule decides when asked after every seed, from the first look on, and after how many."""
+    for n in range(first, len(d) + 1):
+        decision = settled(d[:n], margin, alpha)
         if decision:
             return decision, n
     return None, len(d)
@@ -151,6 +153,57 @@ def saving(rng: np.random.Generator) -> list[dict[str, object]]:
     return rows
 
 
+def adding_seeds(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Whole comparisons by `lehi compare --seeds auto`: how often wrong, how much found, and for how many runs.
+
+    Three candidates against a reference, effects drawn anew from a normal distribution for each comparison, and 0 for
+    each in one comparison of three. `found by all` is what a fixed number of seeds, the most there are, finds by t and
+    Holm's method, and `saved` the share of its runs that adding seeds does without. `as many found` is the smallest
+    fixed number that finds as many as adding seeds does, which nobody knows beforehand: such effects as are easy to
+    find it finds with fewer runs, because it never tries for the others.
+    """
+    rows = []
+    for spread, most in ((1.0, 20), (2.0, 20), (4.0, 20), (2.0, 60)):
+        effects = rng.normal(0, spread, (ADDING, CANDIDATES)) * (np.arange(ADDING) % 3 > 0)[:, None]
+        d = rng.normal(size=(ADDING, CANDIDATES, most)) + effects[:, :, None]
+        found = [[first_decision(row, 0.0, 0.05 / CANDIDATES, FIRST) for row in each] for each in d.tolist()]
+        decided = np.array([[word or "inconclusive" for word, _ in each] for each in found])
+        used = np.array([[n for _, n in each] for each in found])
+        wrong, share = errors(decided, effects)
+        runs = float(np.mean(used.sum(axis=1) + used.max(axis=1)))  # the reference runs at every seed that any runs at
+        all_wrong, all_found = errors(np.array([words(each, 0.0) for each in d]), effects)
+        count = CANDIDATES + 1
+        rows.append(
+            {
+                "spread of effects": spread,
+                "most seeds": most,
+                "false": wrong,
+                "found": share,
+                "mean runs": runs,
+                "runs of all": count * most,
+                "false by all": all_wrong,
+                "found by all": all_found,
+                "saved": 1 - runs / (count * most),
+                "as many found": count * as_many(d, effects, share),
+            }
+        )
+    return rows
+
+
+def errors(decided: np.ndarray, effects: np.ndarray) -> tuple[float, float]:
+    """Share of comparisons without differences in which one is said to be, and of differences found as they are."""
+    right = np.where(effects < 0, "better", "worse")
+    is_null = ~effects.any(axis=1)
+    wrong = np.isin(decided, ("better", "worse"))[is_null].any(axis=1).mean()
+    return float(wrong), float((decided == right)[~is_null].mean())
+
+
+def as_many(d: np.ndarray, effects: np.ndarray, share: float) -> int:
+    """The smallest fixed number of seeds that finds that share of the differences."""
+    numbers = range(FIRST, d.shape[2] + 1)
+    return next(n for n in numbers if errors(np.array([words(each[:, :n], 0.0) for each in d]), effects)[1] >= share)
+
+
 def tuning_bands(rng: np.random.Generator) -> list[dict[str, object]]:
     """Share of 95 % bands that hold the distribution, and the median tuning curve, everywhere at once."""
     rows = []
@@ -196,6 +249,7 @@ def main() -> None:
         "power": power,
         "seeds used by stopping early": saving,
         "coverage of 95 % bands of tuning curves": tuning_bands,
+        "runs of comparisons that add seeds": adding_seeds,
     }
     results = {}
     for i, (title, simulate) in enumerate(parts.items()):

@@ -15,20 +15,20 @@ from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, split
 from lehi_cli.execute.place import Place
+from lehi_cli.gate import exit_code
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.content import Column, Table
-from lehi_cli.render.document import to_json
 from lehi_cli.render.live import watcher
 from lehi_cli.render.numbers import compact, duration
-from lehi_cli.render.report import to_document
+from lehi_cli.render.step_summary import append_step_summary
 from lehi_cli.render.table import print_table
-from lehi_cli.render.terminal import print_parts
 from lehi_cli.report import Report, View, make_report
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
 from .options import AXES, DEFAULT_RUNS, TYPED, RunOptions, choice
+from .output import formatted, write
 
 if TYPE_CHECKING:
     from lehi_cli.execute.estimate import Cost
@@ -131,13 +131,14 @@ def finish(
     stored = session.found(runs)
     view = replace(view, order=[run.label for run in runs[:1]], margin=session.options.margin)
     report = make_report(session.store, stored, view, {run.run_id: run.label for run in runs}, tuning)
-    show(report, session.store, json=session.options.json)
+    gate = show(report, session.store, "json" if session.options.json else "table")
     session.say_where(runs)
     if interrupted:
         session.say_interrupted()
         raise typer.Exit(Exit.INTERRUPTED)
     if any(run.status in FAILED for run in stored):
         raise typer.Exit(Exit.RUN_FAILED)
+    raise typer.Exit(gate)
 
 
 def say_registry(errors: Console) -> None:
@@ -166,13 +167,23 @@ def _say_where(console: Console, runs: Sequence[RunSpec], stored: Sequence[Store
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def show(report: Report, store: Store, *, json: bool = False) -> None:
-    """Write a report: tables, figures and verdicts, or one JSON document."""
-    say(Console(stderr=True), store.notices)
-    if json:
-        typer.echo(to_json(report))
-    else:
-        print_parts(Console(), to_document(report).parts)
+def show(report: Report, store: Store, kind: str = "table", output: Path | None = None) -> Exit:
+    """Write a report where it belongs, and to the summary of a CI job; returns what its assertions came to.
+
+    Args:
+        report: what is shown.
+        store: where it comes from; what it has to say goes to stderr.
+        kind: the format.
+        output: the file; None for the terminal.
+    """
+    errors = Console(stderr=True)
+    say(errors, store.notices)
+    write(report, kind, output)
+    if output is not None:
+        errors.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
+    notice = append_step_summary(lambda: formatted(report, "markdown"))
+    say(errors, [notice] if notice else [])
+    return exit_code(report.checks)
 
 
 def say(console: Console, notices: Sequence[Notice]) -> None:

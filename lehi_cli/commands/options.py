@@ -17,6 +17,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from lehi_cli import arrivals, gate
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
 from lehi_cli.execute.conduct import EXECUTORS, Settings
@@ -48,6 +49,12 @@ Reference = Annotated[
 ]
 Margin = Annotated[
     float, typer.Option(help="A difference within this share of the reference does not matter; 0 for none.")
+]
+Target = Annotated[str | None, typer.Option(help="Time to this, such as val_loss=0.1, instead of the task's target.")]
+Cost = Annotated[bool, typer.Option("--cost", help="The price table: time, memory and passes of a step.")]
+Assertions = Annotated[
+    list[str] | None,
+    typer.Option("--assert", help="Exit 3 if false, 4 if unsure: 'lehi < adam @ val_loss'. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and curves.")]
 
@@ -168,6 +175,16 @@ def checked_margin(margin: float) -> float:
     if not 0 <= margin < math.inf:
         raise UsageError(f"--margin {margin:g} is not allowed", "a share such as 0.01 for 1 %, or 0 for no margin")
     return margin
+
+
+def parsed_target(text: str | None) -> arrivals.Target | None:
+    """What `--target` asks for, before anything is trained."""
+    return arrivals.parse_target(text) if text is not None else None
+
+
+def parsed_assertions(texts: Sequence[str] | None) -> list[gate.Assertion]:
+    """What `--assert` asks for, before anything is trained."""
+    return [gate.parse(text) for text in texts or ()]
 
 
 def choice(value: str, allowed: tuple[str, ...], flag: str) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from lehi_cli.errors import Notice, UnknownNameError, UsageError
+from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.render.content import Document, Figure
 from lehi_cli.render.document import to_json
-from lehi_cli.render.plot import draw
+from lehi_cli.render.plot import draw, legend
 from lehi_cli.render.report import to_document
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.report import Report
@@ -21,7 +19,6 @@ from lehi_cli.report import Report
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
 WIDTH = 100  # of text that goes into a file
-STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
@@ -41,14 +38,13 @@ def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
     return asked or by_name
 
 
-def write(report: Report, kind: str, output: Path | None, extra: Mapping[str, object] | None = None) -> None:
+def write(report: Report, kind: str, output: Path | None) -> None:
     """Write a report to a file, or to the terminal.
 
     Args:
         report: what is shown.
         kind: one of `FORMATS`.
         output: the file, replaced when it is there; None for the terminal.
-        extra: what the JSON document has beside the report.
 
     Raises:
         UsageError: when the file cannot be written.
@@ -56,7 +52,7 @@ def write(report: Report, kind: str, output: Path | None, extra: Mapping[str, ob
     if kind == "table" and output is None:
         print_parts(Console(), to_document(report).parts)
         return
-    text = formatted(report, kind, extra)
+    text = formatted(report, kind)
     if output is None:
         typer.echo(text, nl=not text.endswith("\n"))
         return
@@ -66,10 +62,10 @@ def write(report: Report, kind: str, output: Path | None, extra: Mapping[str, ob
         raise UsageError(f"cannot write {output}: {error.strerror}", "choose another file with --output") from error
 
 
-def formatted(report: Report, kind: str, extra: Mapping[str, object] | None = None) -> str:
+def formatted(report: Report, kind: str) -> str:
     """A report as text; each writer is imported when it is wanted."""
     if kind == "json":
-        return to_json(report, extra)
+        return to_json(report)
     if kind == "csv":
         from lehi_cli.render.csv import sections_to_csv
 
@@ -93,7 +89,9 @@ def _markdown(document: Document) -> str:
 
 
 def _drawn(figure: Figure) -> str:
-    return draw(figure, WIDTH, colored=False)
+    """A figure as text with its legend; nothing where there is nothing to draw."""
+    drawing = draw(figure, WIDTH, colored=False)
+    return f"{drawing}\n{legend(figure, colored=False).plain}".rstrip() if drawing else ""
 
 
 def _plain(document: Document) -> str:
@@ -101,19 +99,3 @@ def _plain(document: Document) -> str:
     stream = io.StringIO()
     print_parts(Console(file=stream, width=WIDTH, force_terminal=True, color_system=None), document.parts)
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
-
-
-def append_step_summary(report: Report) -> Notice | None:
-    """Add the report in Markdown to the summary of the CI job that this runs in, if it is one that has such a thing.
-
-    GitHub Actions names the file in GITHUB_STEP_SUMMARY. One that cannot be written to is worth a word, no more.
-    """
-    path = os.environ.get(STEP_SUMMARY)
-    if not path:
-        return None
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(formatted(report, "markdown") + "\n")
-    except OSError as error:
-        return Notice(f"cannot write the step summary to {path}: {error.strerror}")
-    return None

@@ -1,58 +1,109 @@
-"""`lehi report`: tables and curves of what is stored; trains nothing."""
+"""`lehi report`: tables, curves, verdicts and exports of what is stored; trains nothing."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lehi_cli.columns import parse_column, parse_columns
 from lehi_cli.errors import UsageError
+from lehi_cli.filters import Filter, stored_names
 from lehi_cli.report import View, make_report
-from lehi_cli.specs import parse_seeds
 from lehi_cli.store import Store, StoredRun
 
 from .flow import show
-from .options import AXES, DEFAULT_RUNS, MARGIN, Axis, Json, Margin, Reference, Runs, checked_margin, choice
+from .options import (
+    AXES,
+    DEFAULT_RUNS,
+    MARGIN,
+    TYPED,
+    Assertions,
+    Axis,
+    Cost,
+    Json,
+    Margin,
+    Reference,
+    Runs,
+    Target,
+    checked_margin,
+    choice,
+    parsed_assertions,
+    parsed_target,
+)
+from .output import FORMATS, chosen_format
 
-TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list.")]
-OptimFilter = Annotated[
-    str | None, typer.Option("--optims", help="Only these optimizers: names or labels, a comma list.")
-]
+TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list; `*` matches any.")]
+OptimFilter = Annotated[str | None, typer.Option("--optims", help="Only these optimizers: names or labels.")]
+LabelFilter = Annotated[str | None, typer.Option("--label", help="Only these labels.")]
 SeedFilter = Annotated[str | None, typer.Option("--seeds", help="Only these seeds: a count or a list.")]
 StatusFilter = Annotated[str | None, typer.Option("--status", help="Only runs that ended so, a comma list.")]
+Since = Annotated[str | None, typer.Option(help="Only runs started since a day, a moment, or 2d, 12h, 30min ago.")]
+Until = Annotated[str | None, typer.Option(help="Only runs started until then; a day counts whole.")]
+MetricChoice = Annotated[str | None, typer.Option("--metric", help="Show and judge these, such as loss,accuracy.")]
+SplitChoice = Annotated[str | None, typer.Option("--split", help="Of these splits: train, val, test.")]
+BestBy = Annotated[str | None, typer.Option(help="Of each optimizer only the best setting by this, such as val_loss.")]
+By = Annotated[str | None, typer.Option(help="Group settings by the values of these options, such as factor,clip.")]
+Format = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; else by the name of the file.")]
+Output = Annotated[Path | None, typer.Option(help="Write into this file.")]
 
 
 def report(
     task: TaskFilter = None,
     optims: OptimFilter = None,
+    label: LabelFilter = None,
     seeds: SeedFilter = None,
     status: StatusFilter = None,
+    since: Since = None,
+    until: Until = None,
+    metric: MetricChoice = None,
+    split: SplitChoice = None,
+    best_by: BestBy = None,
+    by: By = None,
     runs: Runs = DEFAULT_RUNS,
     x: Axis = "passes",
-    json: Json = False,
     reference: Reference = None,
     margin: Margin = MARGIN,
+    target: Target = None,
+    cost: Cost = False,
+    assertions: Assertions = None,
+    format: Format = None,
+    output: Output = None,
+    json: Json = False,
 ) -> None:
     """Show stored runs again: runs of one task and budget side by side."""
-    order = optims.split(",") if optims else ()
-    view = View(choice(x, AXES, "--x"), reference=reference, order=order, margin=checked_margin(margin))
-    store = Store(runs)
-    stored = store.runs()
-    wanted = [run for run in stored if _matches(run, task, optims, seeds, status)]
-    if not wanted:
-        known = f"stored: {_listed(run.task for run in stored)}; {_listed(run.label for run in stored)}"
-        raise UsageError(f"no stored run in {runs} matches", known if stored else "make some with lehi compare")
-    show(make_report(store, wanted, view), store, json=json)
-
-
-def _matches(run: StoredRun, task: str | None, optims: str | None, seeds: str | None, status: str | None) -> bool:
-    return (
-        (task is None or run.task in task.split(","))
-        and (optims is None or bool({run.label, run.optimizer} & set(optims.split(","))))
-        and (seeds is None or run.seed in parse_seeds(seeds))
-        and (status is None or run.status in status.split(","))
+    chosen = Filter(task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until)
+    if best_by is not None:
+        parse_column(best_by)
+    view = View(
+        x=choice(x, AXES, "--x"),
+        reference=reference,
+        order=optims.split(",") if optims else (),
+        margin=checked_margin(margin),
+        target=parsed_target(target),
+        columns=parse_columns(metric, split),
+        by=by,
+        best_by=best_by,
+        cost=cost,
+        assertions=parsed_assertions(assertions),
+        command=TYPED.get(),
     )
+    kind = chosen_format(format, output, json)
+    store = Store(runs)
+    raise typer.Exit(show(make_report(store, _wanted(store, chosen), view), store, kind, output))
 
 
-def _listed(values: object) -> str:
-    return ", ".join(dict.fromkeys(values))  # type: ignore[call-overload]
+def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
+    """The runs that are to be shown.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    stored = store.runs()
+    if not stored:
+        raise UsageError(f"no runs in {store.root}", "make some with lehi compare")
+    wanted = chosen.select(stored)
+    if not wanted:
+        raise UsageError(f"no stored run in {store.root} matches", stored_names(stored))
+    return wanted

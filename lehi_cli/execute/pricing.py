@@ -225,15 +225,14 @@ class _Contender:
         if self._training is None:
             return replace(named, note="; ".join(self._notes))
         outcome = self._training.outcome("ok")
-        if not math.isfinite(self._loss.item()):
-            self._notes.append("diverged while it was measured")
+        passes = float((self._training.clock.meter.thirds - self._before) / 3)
+        notes = self._notes if math.isfinite(self._loss.item()) else [*self._notes, "diverged while it was measured"]
         return replace(
             named,
             ms=[1000 * sum(taken for _, taken in turns) / sum(steps for steps, _ in turns) for turns in self._rounds],
-            passes_per_step=float((self._training.clock.meter.thirds - self._before) / 3)
-            / (outcome.steps - 2 * WARMUP),
+            passes_per_step=passes / (outcome.steps - 2 * WARMUP),
             state_bytes_per_parameter=outcome.state_bytes / outcome.parameters,
-            note="; ".join(self._notes),
+            note="; ".join(notes),
         )
 
 

@@ -1,8 +1,8 @@
 """What an assertion refers to, among the sections there are.
 
-A reference is a word such as `adam:lr=0.01.val_loss`. Its optimizer is the longest label or name that it starts with,
-its column what follows the dot after that. A reference without a column has the one that `@` gives, else that of the
-other side, else the validation loss.
+A reference is a word such as `adam:lr=0.01.val_loss`. A word that is a label or name as a whole refers to that
+optimizer, any other is cut at its last dot: its optimizer is the longest label or name that it starts with. A reference
+without a column has the one that `@` gives, else that of the other side, else the validation loss.
 """
 
 from __future__ import annotations
@@ -133,10 +133,7 @@ def _split(reference: Reference | None, known: AbstractSet[str], asked: Collecti
 
 
 def _cut(text: str, known: AbstractSet[str], asked: Collection[str]) -> tuple[str, str]:
-    """A word cut after the longest known name; where it starts with none, before a known column."""
-    starts = [name for name in known if text.startswith(f"{name}.") and text[len(name) + 1 :].isidentifier()]
-    if starts:
-        name = max(starts, key=len)
-        return name, text[len(name) + 1 :]
+    """A word cut at its last dot, if the one before or the one after is known."""
     name, _, column = text.rpartition(".")
-    return (name, column) if column in asked else (text, "")
+    is_cut = column in asked or (name in known and column.isidentifier())
+    return (name, column) if is_cut else (text, "")

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from .content import Block, Document, Figure, Heading, Lines, Part, Table
-from .svg import Key, figure_to_svg, is_drawable, legend
+from .svg import Key, figure_to_svg, is_cut, is_drawable, legend
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -30,6 +30,7 @@ class _Shown:
     block: Block
     svg: Markup | None = None
     keys: tuple[Key, ...] = ()
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,4 +80,5 @@ def _figure(figure: Figure, names: Iterator[str]) -> _Shown:
     from markupsafe import Markup
 
     svg = Markup(figure_to_svg(figure, next(names)))  # noqa: S704  (every text in it is escaped where it is written)
-    return _Shown("figure", figure, svg, tuple(legend(figure)))
+    said = [figure.caption, "a line that leaves the frame goes far beyond the others" if is_cut(figure) else ""]
+    return _Shown("figure", figure, svg, tuple(legend(figure)), "; ".join(filter(None, said)))

@@ -96,7 +96,7 @@ def _row(price: Price, reference: str, has_peak: bool) -> list[str]:
 
 
 def _ratio(price: Price, reference: str) -> str:
-    """`1.62 [1.58, 1.66]`: to the place of the second digit of half the interval, of at least three digits."""
+    """`1.62 [1.58, 1.66]`: to the place of the second digit of half the interval, or to three digits without one."""
     if price.label == reference or not math.isfinite(price.ratio):
         return "1" if price.label == reference else "-"
     low, high = price.ratio_interval

@@ -8,7 +8,7 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,8 +158,18 @@ def _draw(axes: Axes, figure: Figure) -> None:
     else:
         _set_y(axes, figure)
         bands = sum(bool(trace.low) for trace in figure.traces)
-        for trace in figure.traces:
+        end = max(_finite_values(x for trace in figure.traces for x in trace.xs))
+        for trace in (_held(trace, end) for trace in figure.traces):
             _draw_trace(axes, trace, opacity=min(0.16, 0.8 / max(bands, 1)))
+
+
+def _held(trace: Trace, end: float) -> Trace:
+    """A trace of steps with its last value held up to the end; any other as it is."""
+    if trace.kind != "steps" or not trace.xs:
+        return trace
+    xs = [*trace.xs, end]
+    ys, low, high = ([*values, *values[-1:]] for values in (trace.ys, trace.low, trace.high))
+    return replace(trace, xs=xs, ys=ys, low=low, high=high)
 
 
 def _draw_trace(axes: Axes, trace: Trace, *, opacity: float) -> None:
@@ -172,7 +182,7 @@ def _draw_trace(axes: Axes, trace: Trace, *, opacity: float) -> None:
             step: Literal["post"] | None = "post" if trace.kind == "steps" else None
             axes.fill_between(trace.xs, low, high, color=shown.color, alpha=opacity, linewidth=0, step=step)
     is_lost, is_line = trace.style == "lost", trace.kind != "points"
-    few = len(trace.xs) <= FEW_POINTS and trace.style != "auxiliary"
+    few = len(trace.xs) <= FEW_POINTS and trace.style != "auxiliary" and trace.kind != "steps"
     axes.plot(
         trace.xs,
         trace.ys,
@@ -225,6 +235,12 @@ def _set_y(axes: Axes, figure: Figure) -> None:
     log = _is_log(figure.log_y, values)
     axes.set_ylim(*_limits(values, ends, log=log))
     _set_ticks(axes, "y", log=log)
+
+
+def is_cut(figure: Figure) -> bool:
+    """Whether a line leaves the frame, because it shoots up far beyond the others."""
+    values = [value for trace in figure.traces for value in _finite_values(trace.ys)]
+    return not figure.rows and len(_readable(figure)) < len(values)
 
 
 def _is_log(wanted: bool | None, values: Iterable[float]) -> bool:

@@ -48,7 +48,9 @@ VERDICT = Table([Column("optimizer", right=False), Column("verdict", right=False
 
 DOCUMENT = Document(
     [
-        Part("task_1 [FAKE DATA]", "60 steps · batch 64", [SUMMARY, Lines([AWKWARD, "- one", "2. two"]), CURVES, EMPTY]),
+        Part(
+            "task_1 [FAKE DATA]", "60 steps · batch 64", [SUMMARY, Lines([AWKWARD, "- one", "2. two"]), CURVES, EMPTY]
+        ),
         Part("task 2", "", [Heading("verdict against a*b|c_d"), VERDICT, Lines(["only one"]), Lines([]), FINALS]),
     ],
     [("command", "lehi report --task task_1 --optims 'a*b|c_d'"), ("data", "task_1 0123abcd FAKE DATA")],

@@ -108,6 +108,24 @@ def test_where_seeds_were_added_nothing_is_said_that_holds_for_one_look() -> Non
 
 
 ADDED = """\
+verdict against lehi, paired over 6 seeds
+
+optimizer, metric   verdict         difference [95 % interval]       p   effect   seeds
+───────────────────────────────────────────────────────────────────────────────────────
+adam, val loss      inconclusive     -0.0074 [-0.0150, 0.0002]   0.054    -2.93      >6
+twin, val loss      equivalent     0.00002 [-0.00038, 0.00042]       1     0.13       6
+wild, val loss      inconclusive               inf [-inf, inf]       1        -      >6
+difference to lehi, equivalent within 1 % of lehi, interval and p of a difference hold at every look, for 3 comparisons
+together (Bonferroni), effect in standard deviations of the difference, seeds that both have, > where they do not settle
+it
+seeds were added
+wild: 6 of 6 candidate and 0 of 6 reference runs ended without a value: worst
+wild: by signs, not means
+adam against lehi is inconclusive on val loss: 0.0074 lower [-0.0002, 0.0150], p = 0.054, 6 seeds did not settle it,
+--seeds auto goes on from here
+twin and lehi are equivalent on val loss: 0.00002 higher [-0.00038, 0.00042], within 1 %
+wild against lehi is inconclusive on val loss: by signs, p = 1, 6 seeds did not settle it, --seeds auto goes on from
+here
 """
 
 
