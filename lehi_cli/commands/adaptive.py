@@ -9,6 +9,7 @@ from rich.console import Console
 from lehi_cli.adaptive import Contest, contests, next_runs
 from lehi_cli.comparison import MOST_SERIES, compare_sections
 from lehi_cli.errors import UsageError
+from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan
 from lehi_cli.report import View
 from lehi_cli.results import arrange
@@ -16,22 +17,22 @@ from lehi_cli.specs import RunSpec
 from lehi_cli.stats.verdict import Word
 
 from .flow import Session, finish, say_registry, show_plan
-from .options import AXES, RunOptions, choice
+from .options import RunOptions
 
 
-def compare_adaptively(request: Request, options: RunOptions) -> None:
+def compare_adaptively(request: Request, options: RunOptions, view: View) -> None:
     """Plan with every seed there may be, train until each verdict is settled, and show what was trained."""
     check_count(request)
-    view = View(choice(options.x, AXES, "--x"))
-    session = Session(options)
+    session = Session(options, view)
     say_registry(session.errors)
     runs = plan(request)
+    check_names(view.assertions, runs)
     if options.dry_run:
         show_plan(Console(), next_runs(runs, contests(runs)), session)
         Console().print(f"then {up_to(request)}", highlight=False, soft_wrap=True)
         return
     asked, interrupted = train_until_settled(session, runs)
-    finish(session, asked, view, interrupted)
+    finish(session, asked, interrupted)
 
 
 def check_count(request: Request) -> None:
@@ -86,7 +87,7 @@ def _look(session: Session, runs: Sequence[RunSpec]) -> dict[Contest, Word]:
             session.store.mark_adaptive(run)
     labels = {run.run_id: run.label for run in runs}
     sections = arrange(session.store, session.found(runs), labels)
-    compared = compare_sections(sections, order=[runs[0].label], margin=session.options.margin)
+    compared = compare_sections(sections, order=[runs[0].label], margin=session.view.margin)
     found = {
         (section.task, judgement.label): judgement.verdict.word
         for section, comparison in zip(sections, compared, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -18,6 +17,8 @@ from .flow import run_and_show
 from .options import (
     MARGIN,
     AnySeeds,
+    Assertions,
+    Cost,
     Margin,
     Optims,
     Prune,
@@ -25,8 +26,11 @@ from .options import (
     RunOptions,
     Sampler,
     Space,
+    Target,
     checked_margin,
     choice,
+    parsed_assertions,
+    parsed_target,
     takes_run_options,
 )
 from .search import Trials, compare_tuned
@@ -45,6 +49,9 @@ def compare(
     prune: Prune = False,
     reference: Reference = None,
     margin: Margin = MARGIN,
+    target: Target = None,
+    cost: Cost = False,
+    assertions: Assertions = None,
 ) -> None:
     """Compare optimizers on the same task, from the same weights, on the same batches."""
     specs = parse_optimizers(optims)
@@ -52,17 +59,22 @@ def compare(
         raise UsageError("compare needs at least two optimizers", "lehi train runs a single one")
     if reference is not None:
         specs = _led_by(reference, specs)
-    options = replace(options, margin=checked_margin(margin))
+    view = options.view(
+        margin=checked_margin(margin),
+        target=parsed_target(target),
+        cost=cost,
+        assertions=parsed_assertions(assertions),
+    )
     most = parse_adaptive(seeds)
     adaptive = most is not None and not options.smoke
     request = options.request(specs, seeds if most is None else str(most))
     if tune is not None:
         trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
-        compare_tuned(request, options, trials, adaptive)
+        compare_tuned(request, options, view, trials, adaptive)
         return
     if space or prune:
         raise UsageError(f"{'--space' if space else '--prune'} goes with --tune", "for example --tune 16")
-    (compare_adaptively if adaptive else run_and_show)(request, options)
+    (compare_adaptively if adaptive else run_and_show)(request, options, view)
 
 
 def _led_by(reference: str, specs: Sequence[OptimSpec]) -> list[OptimSpec]:

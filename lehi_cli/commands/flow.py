@@ -13,10 +13,11 @@ from rich.console import Console
 
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, UsageError
-from lehi_cli.execute.conduct import Settings, conduct, split
+from lehi_cli.execute.conduct import Settings, conduct, place_of, split
 from lehi_cli.execute.place import Place
-from lehi_cli.gate import exit_code
+from lehi_cli.gate import check_names, exit_code
 from lehi_cli.plan import Request, plan
+from lehi_cli.prices import save_prices
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.content import Column, Table
 from lehi_cli.render.live import watcher
@@ -27,7 +28,7 @@ from lehi_cli.report import Report, View, make_report
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
-from .options import AXES, DEFAULT_RUNS, TYPED, RunOptions, choice
+from .options import DEFAULT_RUNS, TYPED, RunOptions
 from .output import formatted, write
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ LIMIT = 500
 
 
 class Session:
-    """One command that trains: its store, its settings, and what it has trained so far."""
+    """One command that trains: its store, its settings, what is asked of its runs, and what it has trained so far."""
 
-    def __init__(self, options: RunOptions):
+    def __init__(self, options: RunOptions, view: View):
         self.options = options
+        self.view = view
         self.settings = options.settings()
         self.store = Store(options.runs)
         self.errors = Console(stderr=True)
@@ -78,14 +80,14 @@ class Session:
         )
 
 
-def run_and_show(request: Request, options: RunOptions, *, sweep: bool = False) -> None:
+def run_and_show(request: Request, options: RunOptions, view: View) -> None:
     """Plan, train what is missing, show everything, and exit with what the runs came to."""
-    view = View(choice(options.x, AXES, "--x"), sweep)
-    session = Session(options)
+    session = Session(options, view)
 
     def run(request: Request) -> None:
         runs = plan(request)
-        if sweep:
+        check_names(view.assertions, runs)
+        if view.sweep:
             check_size(len(runs), options)
         if options.dry_run:
             show_plan(Console(), runs, session)
@@ -95,7 +97,7 @@ def run_and_show(request: Request, options: RunOptions, *, sweep: bool = False) 
             session.train(runs)
         except KeyboardInterrupt:
             interrupted = True
-        finish(session, runs, view, interrupted)
+        finish(session, runs, interrupted)
 
     say_registry(session.errors)
     or_with_fake_data(run, request, session)
@@ -115,7 +117,6 @@ def or_with_fake_data(run: Callable[[Request], None], request: Request, session:
 def finish(
     session: Session,
     runs: Sequence[RunSpec],
-    view: View,
     interrupted: bool,
     tuning: Tuning | None = None,
 ) -> None:
@@ -124,12 +125,13 @@ def finish(
     Args:
         session: what trained them.
         runs: the plan.
-        view: what is asked of them.
         interrupted: whether the plan was cut short.
         tuning: the trials that came before.
     """
     stored = session.found(runs)
-    view = replace(view, order=[run.label for run in runs[:1]], margin=session.options.margin)
+    if session.view.cost and not interrupted:
+        _measure_prices(session, runs)
+    view = replace(session.view, order=[run.label for run in runs[:1]])
     report = make_report(session.store, stored, view, {run.run_id: run.label for run in runs}, tuning)
     gate = show(report, session.store, "json" if session.options.json else "table")
     session.say_where(runs)
@@ -139,6 +141,19 @@ def finish(
     if any(run.status in FAILED for run in stored):
         raise typer.Exit(Exit.RUN_FAILED)
     raise typer.Exit(gate)
+
+
+def _measure_prices(session: Session, runs: Sequence[RunSpec]) -> None:
+    """Measure what a step of each optimizer costs, and keep it beside the runs."""
+    if session.settings.is_mock or session.settings.is_ray:
+        say(session.errors, [Notice("prices are by the clocks of the runs: there is no device here to measure on")])
+        return
+    from lehi_cli.execute.pricing import measure_prices
+
+    if not session.options.quiet:
+        session.errors.print("measuring what a step costs, in turns", highlight=False)
+    for measurement in measure_prices(runs, place_of(session.settings)):
+        save_prices(session.store.root, measurement)
 
 
 def say_registry(errors: Console) -> None:

@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -22,6 +22,7 @@ from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
 from lehi_cli.execute.conduct import EXECUTORS, Settings
 from lehi_cli.plan import Request
+from lehi_cli.report import View
 from lehi_cli.specs import Budget, OptimSpec, parse_seeds
 
 AXES = ("passes", "steps", "seconds")
@@ -97,8 +98,6 @@ class RunOptions:
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Train again what the run folder already has.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no hints.")] = False
     json: Json = False
-    margin: float = field(default=MARGIN, metadata={"typed": False})
-    """Set by the commands that compare; those that do not have no such option."""
 
     def request(self, optimizers: list[OptimSpec], seeds: str) -> Request:
         """The request these options make."""
@@ -113,6 +112,10 @@ class RunOptions:
             fake=self.fake_data,
             data=self.data_dir,
         )
+
+    def view(self, **more: Any) -> View:
+        """How the results are to be shown; `more` is what the command adds."""
+        return View(x=choice(self.x, AXES, "--x"), command=TYPED.get(), **more)
 
     def settings(self) -> Settings:
         """How to carry it out."""
@@ -141,7 +144,7 @@ class RunOptions:
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command with a parameter `options: RunOptions` each field of it as a parameter of its own."""
-    typed = [item for item in fields(RunOptions) if item.metadata.get("typed", True)]
+    typed = fields(RunOptions)
     names = {item.name for item in typed}
 
     @wraps(command)
@@ -152,7 +155,8 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(command, include_extras=True) | get_type_hints(RunOptions, include_extras=True)
     own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
     spread = [
-        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item.default)) for item in typed
+        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item.default))
+        for item in fields(RunOptions)
     ]
     first, *rest = spread  # the task comes first in the help, then what the command adds
     kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lehi_cli.adaptive import FIRST
 from lehi_cli.errors import Exit, UsageError
+from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan, tasks_of
 from lehi_cli.report import View
 from lehi_cli.space import Dimension
@@ -19,7 +20,7 @@ from lehi_cli.tuning import SEED, Tuned, Tuning, space_of, tune
 
 from .adaptive import check_count, train_until_settled, up_to
 from .flow import Session, check_size, finish, or_with_fake_data, say_registry, show_plan
-from .options import AXES, RunOptions, choice
+from .options import RunOptions
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ class Trials:
 
 def sweep_trials(request: Request, options: RunOptions, trials: Trials) -> None:
     """Draw settings of every optimizer, train them, and show all of them."""
-    session = _begin(request, options, trials, finals=0)
-    view = View(choice(options.x, AXES, "--x"), sweep=True)
+    session = _begin(request, options, options.view(sweep=True), trials, finals=0)
 
     def run(request: Request) -> None:
         if options.dry_run:
@@ -48,17 +48,18 @@ def sweep_trials(request: Request, options: RunOptions, trials: Trials) -> None:
             return
         seen: list[RunSpec] = []
         tuned, interrupted = _tune(session, request, trials, seen)
-        finish(session, seen, view, interrupted, Tuning(tuned, trials.sampler))
+        finish(session, seen, interrupted, Tuning(tuned, trials.sampler))
 
     or_with_fake_data(run, request, session)
 
 
-def compare_tuned(request: Request, options: RunOptions, trials: Trials, adaptive: bool = False) -> None:
+def compare_tuned(request: Request, options: RunOptions, view: View, trials: Trials, adaptive: bool = False) -> None:
     """Tune every optimizer with the same number of trials, then compare the winners on seeds tuning never saw.
 
     Args:
         request: what to compare.
         options: as typed.
+        view: what is asked of the runs.
         trials: how to tune.
         adaptive: take only as many of the request's seeds as settle the verdicts.
     """
@@ -66,8 +67,7 @@ def compare_tuned(request: Request, options: RunOptions, trials: Trials, adaptiv
         raise UsageError(f"seed {SEED} is the one that tuning uses", "choose other seeds for the comparison")
     if adaptive:
         check_count(request)
-    session = _begin(replace(request, seeds=(SEED,)), options, trials, finals=len(request.seeds))
-    view = View(choice(options.x, AXES, "--x"))
+    session = _begin(replace(request, seeds=(SEED,)), options, view, trials, finals=len(request.seeds))
 
     def run(request: Request) -> None:
         tuning = replace(request, seeds=(SEED,))
@@ -75,6 +75,7 @@ def compare_tuned(request: Request, options: RunOptions, trials: Trials, adaptiv
             _show_first(tuning, session, trials)
             Console().print(_then(request, adaptive), highlight=False, soft_wrap=True)
             return
+        check_names(view.assertions, plan(request))
         tuned, interrupted = _tune(session, tuning, trials, [])
         if interrupted:
             session.say_interrupted()
@@ -83,7 +84,7 @@ def compare_tuned(request: Request, options: RunOptions, trials: Trials, adaptiv
         finals = [run for of_task in plans.values() for run in of_task]
         runs, interrupted = (train_until_settled if adaptive else _train_all)(session, finals)
         passes = _final_passes(session, plans, {run.run_id for run in runs})
-        finish(session, runs, view, interrupted, Tuning(tuned, trials.sampler, passes))
+        finish(session, runs, interrupted, Tuning(tuned, trials.sampler, passes))
 
     or_with_fake_data(run, request, session)
 
@@ -104,7 +105,7 @@ def _then(request: Request, adaptive: bool) -> str:
     return f"then {count} runs: the winners on seeds {', '.join(map(str, request.seeds))}"
 
 
-def _begin(request: Request, options: RunOptions, trials: Trials, finals: int) -> Session:
+def _begin(request: Request, options: RunOptions, view: View, trials: Trials, finals: int) -> Session:
     """See that the request makes sense before anything is trained."""
     if trials.count < 1:
         raise UsageError(f"{trials.count} trials", "at least one is needed")
@@ -114,7 +115,7 @@ def _begin(request: Request, options: RunOptions, trials: Trials, finals: int) -
             raise UsageError(f"--space {target}.{name}: no optimizer {target!r} here")
     for spec in request.optimizers:
         space_of(spec, trials.space)
-    session = Session(options)
+    session = Session(options, view)
     say_registry(session.errors)
     check_size(len(request.tasks) * len(request.optimizers) * (trials.count * len(request.seeds) + finals), options)
     return session

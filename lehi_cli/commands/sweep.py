@@ -51,7 +51,7 @@ def sweep(
     axes = parse_axes(over or ())
     _refuse_strangers(axes, specs)
     request = options.request([setting for spec in specs for setting in grid(spec, axes)], seeds)
-    run_and_show(request, options, sweep=True)
+    run_and_show(request, options, options.view(sweep=True))
 
 
 def _refuse_strangers(axes: Sequence[Axis], specs: Sequence[OptimSpec]) -> None:

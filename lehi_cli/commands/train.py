@@ -21,4 +21,4 @@ def train(options: RunOptions, optim: Optim = "lehi", seeds: Seeds = "1") -> Non
     specs = parse_optimizers(optim)
     if len(specs) > 1:
         raise UsageError("train takes a single optimizer", "lehi compare runs several")
-    run_and_show(options.request(specs, seeds), options)
+    run_and_show(options.request(specs, seeds), options, options.view())

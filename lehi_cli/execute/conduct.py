@@ -48,6 +48,11 @@ class Settings:
         """Whether results are to be made up."""
         return self.executor == "mock"
 
+    @property
+    def is_ray(self) -> bool:
+        """Whether a Ray cluster trains."""
+        return self.executor == "ray" or (self.executor == "auto" and self.ray_address is not None)
+
 
 def split(runs: Sequence[RunSpec], store: Store, mock: bool = False) -> tuple[list[RunSpec], list[RunSpec]]:
     """The runs the store already has, and those that have to be trained; made-up results count only for a `mock`."""
@@ -77,28 +82,24 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
     missing = list(runs) if settings.fresh else split(runs, store, settings.is_mock)[1]
     if not missing:
         return
-    if _is_ray(settings) and any(run.peers for run in missing):
+    if settings.is_ray and any(run.peers for run in missing):
         raise UsageError("--prune needs the results of other runs, which Ray's nodes do not have", "--executor pool")
     executor = _executor(settings, missing)
-    place = _place(settings)
+    place = place_of(settings)
     if not settings.is_mock:
         from .preflight import preflight
 
         # What Ray trains on is for its nodes to say; whether everything can be built is seen here.
-        preflight(missing, replace(place, device="cpu") if _is_ray(settings) else place)
+        preflight(missing, replace(place, device="cpu") if settings.is_ray else place)
     store.prepare()
     _make_way(missing, store, settings)
     executor.run(missing, place, store, watch)
     _await_others(missing, place, store, executor, watch)
 
 
-def _is_ray(settings: Settings) -> bool:
-    return settings.executor == "ray" or (settings.executor == "auto" and settings.ray_address is not None)
-
-
 def _executor(settings: Settings, runs: Sequence[RunSpec]) -> Executor:
     """What the settings ask for, ready to run; each is imported only when it is wanted."""
-    if _is_ray(settings):
+    if settings.is_ray:
         from .ray_cluster import Ray
 
         return Ray(settings.ray_address or "auto", settings.jobs)
@@ -117,10 +118,10 @@ def _executor(settings: Settings, runs: Sequence[RunSpec]) -> Executor:
     return Serial()
 
 
-def _place(settings: Settings) -> Place:
+def place_of(settings: Settings) -> Place:
     """Where the runs are trained. Threads follow from the settings alone: not from how many runs are missing."""
     data = data_folder(settings.data)
-    if settings.is_mock or _is_ray(settings):
+    if settings.is_mock or settings.is_ray:
         return Place(settings.device, data, settings.threads)
     # Only now is torch needed: a plan that is answered from the store never pays for its import.
     from .environment import pick_device

@@ -8,7 +8,8 @@ How an assertion is written is told in `lehi_cli.gate.expression`, what its colu
 when it holds in `lehi_cli.gate.check`.
 """
 
+from .binding import check_names
 from .check import Check, check_all, exit_code
 from .expression import Assertion, parse
 
-__all__ = ["Assertion", "Check", "check_all", "exit_code", "parse"]
+__all__ = ["Assertion", "Check", "check_all", "check_names", "exit_code", "parse"]

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from lehi_cli.comparison import named
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.results import Section, Series
+from lehi_cli.specs import RunSpec
 
 from .expression import Assertion, Reference, Side
-from .quantity import columns
+from .quantity import columns, columns_with
 
 DEFAULT_COLUMN = "val_loss"
 
@@ -59,12 +60,9 @@ def bind(assertion: Assertion, sections: Sequence[Section]) -> Bound:
         UsageError: when no section has all of them, and when `@` is left with nothing to be the column of.
         UnknownNameError: an optimizer or a column that no section has.
     """
-    asked = dict.fromkeys(column for section in sections for column in columns(section))
-    left, right = _operands(assertion, sections, asked)
+    known = {name for section in sections for series in section.series for name in _names(series)}
+    left, right = _operands(assertion, known, dict.fromkeys(c for section in sections for c in columns(section)))
     referring = _referring(left, right)
-    for operand in referring:
-        if operand.column not in asked:
-            raise UnknownNameError("column", operand.column, asked)
     fitting = [
         i
         for i, section in enumerate(sections)
@@ -74,6 +72,19 @@ def bind(assertion: Assertion, sections: Sequence[Section]) -> Bound:
         wanted = " and ".join(f"{operand.optimizer}.{operand.column}" for operand in referring)
         raise UsageError(f"{assertion.text!r}: no task has {wanted}", "compare optimizers that ran on the same task")
     return Bound(assertion, left, right, fitting)
+
+
+def check_names(assertions: Sequence[Assertion], runs: Sequence[RunSpec]) -> None:
+    """See that a plan will have what is asserted about, before any of it is trained.
+
+    Raises:
+        UsageError: when `@` is left with nothing to be the column of.
+        UnknownNameError: an optimizer or a column that no run will have.
+    """
+    known = {name for run in runs for name in (run.label, run.optimizer.name)}
+    asked = dict.fromkeys(column for run in runs for column in columns_with(run.task.metrics))
+    for assertion in assertions:
+        _operands(assertion, known, asked)
 
 
 def the_series(section: Section, optimizer: str) -> Series:
@@ -93,9 +104,8 @@ def _referring(*operands: Operand) -> list[Operand]:
     return [operand for operand in operands if operand.optimizer]
 
 
-def _operands(assertion: Assertion, sections: Sequence[Section], asked: Collection[str]) -> tuple[Operand, Operand]:
+def _operands(assertion: Assertion, known: AbstractSet[str], asked: Collection[str]) -> tuple[Operand, Operand]:
     """Both sides, each with its own or the shared column."""
-    known = {name for section in sections for series in section.series for name in _names(series)}
     left, right = (_split(side.reference, known, asked) for side in (assertion.left, assertion.right))
     own = [column for optimizer, column in (left, right) if optimizer]
     if assertion.column and all(own):
@@ -103,7 +113,11 @@ def _operands(assertion: Assertion, sections: Sequence[Section], asked: Collecti
             f"{assertion.text!r}: every optimizer has a column of its own", f"leave out @ {assertion.column}"
         )
     shared = assertion.column or next(filter(None, own), DEFAULT_COLUMN)
-    return _operand(assertion.left, *left, shared), _operand(assertion.right, *right, shared)
+    operands = _operand(assertion.left, *left, shared), _operand(assertion.right, *right, shared)
+    for operand in _referring(*operands):
+        if operand.column not in asked:
+            raise UnknownNameError("column", operand.column, asked)
+    return operands
 
 
 def _operand(side: Side, optimizer: str, column: str, shared: str) -> Operand:

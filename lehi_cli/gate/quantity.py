@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lehi_cli.arrivals import COLUMNS, UNITS, Target
@@ -53,8 +53,12 @@ class Readings:
 
 def columns(section: Section) -> list[str]:
     """What can be asked of a section."""
-    names = ("loss", *section.spec["task"]["metrics"])  # type: ignore[index]
-    quality = [f"{split}_{name}" for split in ("val", "test") for name in names]
+    return columns_with(section.spec["task"]["metrics"])  # type: ignore[index]
+
+
+def columns_with(metrics: Sequence[str]) -> list[str]:
+    """What can be asked of a task with these metrics beside the loss."""
+    quality = [f"{split}_{name}" for split in ("val", "test") for name in ("loss", *metrics)]
     return [*quality, "train_loss", *TOTALS, *PRICES, *TO_TARGET]
 
 

@@ -7,16 +7,18 @@ from typing import Any
 
 from lehi_cli.arrivals import UNITS, Arrivals, Course, SeriesArrival
 
-from .content import Block, Column, Figure, Table, Trace
+from .content import Block, Column, Figure, Heading, Lines, Table, Trace
 from .numbers import compact
 
 LEAST_RUNS = 3  # of one or two runs the table says it all
 
 
 def arrival_blocks(arrivals: Arrivals, x: str) -> list[Block]:
-    """The table; and with three runs or more, of which one arrived, the figure over `x`, one of `UNITS`."""
-    is_drawn = any(series.reached for series in arrivals.series) and _most(arrivals) >= LEAST_RUNS
-    return [_table(arrivals), *([_figure(arrivals, x)] if is_drawn else [])]
+    """The table, and with three runs or more the figure over `x`, one of `UNITS`; one line when no run arrived."""
+    if not any(series.reached for series in arrivals.series):
+        return [Lines([f"time to {arrivals.target}: no run got there"])]
+    figure = [_figure(arrivals, x)] if _most(arrivals) >= LEAST_RUNS else []
+    return [Heading(f"time to {arrivals.target}, reached and held to the end of the run"), _table(arrivals), *figure]
 
 
 def _most(arrivals: Arrivals) -> int:
@@ -57,13 +59,10 @@ def _number(unit: str, value: float) -> str:
 
 
 def _caption(arrivals: Arrivals) -> str:
-    if not any(series.reached for series in arrivals.series):
-        return f"time to {arrivals.target}, reached and held to the end of the run: no run got there"
     marked = ", * least" if len(arrivals.series) > 1 else ""
     if _most(arrivals) == 1:
-        return f"time to {arrivals.target}, reached and held to the end of the run{marked}, - not reached"
+        return f"time of the only run{marked}, - not reached"
     return (
-        f"time to {arrivals.target}, reached and held to the end of the run: "
         f"Kaplan-Meier median [first, last of those that got there]{marked}, - fewer than half got there; "
         f"{_misses(arrivals)}"
     )

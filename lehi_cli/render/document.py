@@ -2,20 +2,29 @@
 
 Schema 1:
 
-    {"schema": 1, "sections": [{"task", "fake_data", "budget", "batch_size", "seeds", "floor", "series": [{
-        "label", "optimizer", "options", "final": {"val_loss": {"mean", "sd", "n"}, ...},
-        "price": {"passes_per_step", "seconds_per_step", "state_bytes_per_parameter"},
-        "spent": {"steps", "passes", "seconds"}, "runs": [{"run_id", "seed", "status", "error", "environment"}]}],
-        "verdicts": [{"label", "reference", "metric", "verdict", "n", "center", "difference", "interval": [low, high],
-        "margin", "p_t", "p_wilcoxon", "p_adjusted", "p_equivalent", "family", "effect_size", "detectable",
-        "seeds_needed", "note"}]}]}
+    {"schema": 1, "provenance": {"command", "data", "seeds", ...}, "mixed": [...], "sections": [{
+        "task", "title", "fake_data", "budget", "batch_size", "seeds", "floor", "notes": [...], "series": [{
+            "label", "optimizer", "options", "chosen_from", "chosen_by",
+            "final": {"val_loss": {"mean", "sd", "n"}, ...},
+            "price": {"passes_per_step", "seconds_per_step", "state_bytes_per_parameter"},
+            "spent": {"steps", "passes", "seconds"},
+            "runs": [{"run_id", "seed", "status", "error", "environment"}]}],
+        "verdicts": [{"label", "reference", "metric", "method", "verdict", "n", "center", "difference",
+            "interval": [low, high], "margin", "p_t", "p_wilcoxon", "p_adjusted", "p_equivalent", "family",
+            "effect_size", "detectable", "seeds_needed", "note"}],
+        "time_to_target": see `lehi_cli.render.arrivals.arrival_content`, or null,
+        "prices": see `lehi_cli.render.prices.price_content`, or null}],
+    "across": see `lehi_cli.render.across.across_content`, or null,
+    "assertions": see `lehi_cli.render.gate.gate_data`,
+    "tuning": [{"task", "label", "space", "passes", "edges",
+        "trials": [{"options", "val_loss", "statuses", "passes"}]}], after tuning only}
 
-"verdicts" compares "label" with "reference" on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`.
-"family" is the number of comparisons that the p-values are adjusted for. The list is empty in a sweep, and where there
-are fewer than two optimizers or more than 12.
+"title" tells sections of one task apart, "mixed" says in what they differ. "verdicts" compares "label" with "reference"
+on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`. "method" is "fixed", or "anytime" where seeds
+were added after a look. "family" is the number of comparisons that the p-values are adjusted for. The list is empty in a
+sweep, and where there are fewer than two optimizers or more than 12. A number that is not finite is null.
 
-A comparison after tuning also has "tuning": [{"task", "label", "space", "passes", "edges", "trials": [{"options",
-"val_loss", "statuses", "passes"}]}]. A number that is not finite is null.
+Later versions of schema 1 may add keys; one that changes or removes a key is schema 2.
 """
 
 from __future__ import annotations
@@ -27,35 +36,50 @@ from typing import TYPE_CHECKING, Any
 from lehi_cli.results import Section, Series
 from lehi_cli.stats import Estimate
 
+from .across import across_content
+from .arrivals import arrival_content
+from .gate import gate_data
+from .prices import price_content
 from .tuning import tuning_content
 
 if TYPE_CHECKING:
     from lehi_cli.comparison import Comparison
-    from lehi_cli.report import Report
+    from lehi_cli.report import Report, SectionReport
 
 SCHEMA = 1
 
 
 def to_json(report: Report) -> str:
     """The document, indented."""
-    shown = [_section(item.section, item.comparison) for item in report.sections]
-    content: dict[str, Any] = {"schema": SCHEMA, "sections": shown}
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "provenance": dict(report.provenance),
+        "mixed": list(report.mixed),
+        "sections": [_section(item) for item in report.sections],
+        "across": across_content(report.across) if report.across else None,
+        "assertions": gate_data(report.checks),
+    }
     if report.tuning:
         content["tuning"] = tuning_content(report.tuning.results)
     return json.dumps(content, indent=2, allow_nan=False)
 
 
-def _section(section: Section, comparison: Comparison | None) -> dict[str, Any]:
+def _section(item: SectionReport) -> dict[str, Any]:
+    section = item.section
     task = section.runs[0].spec["task"]
     return {
         "task": section.task,
+        "title": section.title,
         "fake_data": section.is_fake,
         "budget": task["budget"],
         "batch_size": task["batch_size"],
         "seeds": section.seeds,
         "floor": section.floor,
+        "notes": list(item.notes),
         "series": [_series(section, series) for series in section.ranked()],
-        "verdicts": _verdicts(comparison) if comparison else [],
+        "verdicts": _verdicts(item.comparison) if item.comparison else [],
+        "time_to_target": arrival_content(item.arrivals) if item.arrivals else None,
+        "prices": price_content(item.prices) if item.prices else None,
     }
 
 
@@ -64,7 +88,8 @@ def _verdicts(comparison: Comparison) -> list[dict[str, Any]]:
         {
             "label": judgement.label,
             "reference": comparison.reference,
-            "metric": f"val_{judgement.metric}",
+            "metric": f"{judgement.split}_{judgement.metric}",
+            "method": judgement.verdict.method,
             "verdict": judgement.verdict.word,
             "n": judgement.verdict.n,
             "center": judgement.verdict.center,
@@ -72,9 +97,9 @@ def _verdicts(comparison: Comparison) -> list[dict[str, Any]]:
             "interval": [_finite(end) if judgement.has_values else None for end in judgement.verdict.interval],
             "margin": judgement.verdict.margin,
             "p_t": _finite(judgement.verdict.p_t),
-            "p_wilcoxon": judgement.verdict.p_wilcoxon,
+            "p_wilcoxon": _finite(judgement.verdict.p_wilcoxon),
             "p_adjusted": judgement.verdict.p_adjusted,
-            "p_equivalent": judgement.verdict.p_equivalent,
+            "p_equivalent": _finite(judgement.verdict.p_equivalent),
             "family": comparison.family,
             "effect_size": _finite(judgement.verdict.effect_size),
             "detectable": _finite(judgement.verdict.detectable),
@@ -91,6 +116,8 @@ def _series(section: Section, series: Series) -> dict[str, Any]:
         "label": series.label,
         "optimizer": first.optimizer,
         "options": dict(first.options),
+        "chosen_from": series.chosen_from,
+        "chosen_by": series.chosen_by,
         "final": {f"{split}_{name}": _estimate(series.final(split, name)) for split, name in section.columns},
         "price": {what: _finite(value) for what, value in series.price().items()},
         "spent": {what: _estimate(series.spent(what)) for what in ("steps", "passes", "seconds")},

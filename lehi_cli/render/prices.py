@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from lehi_cli.prices import Price, PriceList
 from lehi_cli.stats.paired import Interval
 
-from .content import Block, Column, Lines, Table
+from .content import Block, Column, Heading, Lines, Table
 from .numbers import compact
 
 PASSES = "passes in gradients (forward + backward)"
@@ -20,7 +20,7 @@ STATE = "state: bytes that the optimizer keeps per parameter"
 
 def price_blocks(prices: PriceList) -> list[Block]:
     """A heading, one row per optimizer, and what could not be measured."""
-    blocks: list[Block] = [Lines([_heading(prices)]), _table(prices)]
+    blocks: list[Block] = [Heading(_heading(prices)), _table(prices)]
     notes = [f"{price.label}: {price.note}" for price in prices.prices if price.note]
     return [*blocks, Lines(notes)] if notes else blocks
 

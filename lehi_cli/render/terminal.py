@@ -19,7 +19,7 @@ def print_parts(console: Console, parts: Sequence[Part]) -> None:
         console.print()
         for block, following in zip(part.blocks, [*part.blocks[1:], None], strict=True):
             print_block(console, block)
-            if not isinstance(following, Lines):  # what is said about a table or a figure stands right below it
+            if not (isinstance(block, Table) and isinstance(following, Lines)):  # what is said of a table stands below
                 console.print()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from lehi_cli.arrivals import UNITS, Arrivals, Course, SeriesArrival, Target
 from lehi_cli.render.arrivals import arrival_blocks, arrival_content
-from lehi_cli.render.content import Figure, Table
+from lehi_cli.render.content import Figure, Heading, Lines, Table
 from lehi_cli.stats.targets import arrival
 
 NEVER = math.inf
@@ -47,7 +47,8 @@ THREE = Arrivals(
 
 
 def table_of(arrivals: Arrivals) -> Table:
-    table = arrival_blocks(arrivals, "passes")[0]
+    heading, table, *_ = arrival_blocks(arrivals, "passes")
+    assert heading == Heading("time to val loss at most 0.1, reached and held to the end of the run")
     assert isinstance(table, Table)
     return table
 
@@ -61,14 +62,13 @@ def test_the_table_to_the_letter() -> None:
         ["sgd", "1/3", "-", "-", "-", "-"],
     ]
     assert table.caption == (
-        "time to val loss at most 0.1, reached and held to the end of the run: Kaplan-Meier median [first, last of "
-        "those that got there], * least, - fewer than half got there; runs that miss it are censored where they end; "
-        "those that diverged or failed never get there"
+        "Kaplan-Meier median [first, last of those that got there], * least, - fewer than half got there; "
+        "runs that miss it are censored where they end; those that diverged or failed never get there"
     )
 
 
 def test_the_figure_has_the_share_that_arrived_in_the_colours_of_the_ranking() -> None:
-    _, figure = arrival_blocks(THREE, "passes")
+    _, _, figure = arrival_blocks(THREE, "passes")
     assert isinstance(figure, Figure)
     assert figure.x_label == "passes"
     assert [(trace.label, trace.style, trace.kind) for trace in figure.traces] == [
@@ -89,16 +89,20 @@ def test_the_figure_has_the_share_that_arrived_in_the_colours_of_the_ranking() -
     [
         (series("adam", 0, [100], [90]), "100", "- not reached"),
         (series("adam", 0, [100, 110], [90, 90]), "105 [100, 110]", "every run got there"),
-        (series("adam", 0, [None] * 3, [500] * 3), "-", "no run got there"),
-        (series("adam", 0, [None] * 3, [NEVER] * 3), "-", "no run got there"),
     ],
-    ids=["one run", "two runs", "nobody", "all diverged"],
+    ids=["one run", "two runs"],
 )
 def test_too_little_for_a_figure_still_has_its_table(shown: SeriesArrival, cell: str, says: str) -> None:
-    (table,) = arrival_blocks(Arrivals(TARGET, [shown]), "steps")
+    _, table = arrival_blocks(Arrivals(TARGET, [shown]), "steps")
     assert isinstance(table, Table)
     assert table.rows[0][1:3] == [f"{shown.reached}/{shown.n}", cell]  # a single optimizer is not marked as best
     assert says in table.caption
+
+
+@pytest.mark.parametrize("watched", [500, NEVER])
+def test_that_nobody_got_there_is_one_line(watched: float) -> None:
+    missed = Arrivals(TARGET, [series("adam", 0, [None] * 3, [watched] * 3)])
+    assert arrival_blocks(missed, "steps") == [Lines(["time to val loss at most 0.1: no run got there"])]
 
 
 def test_large_numbers_stay_short() -> None:

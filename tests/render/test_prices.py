@@ -8,7 +8,7 @@ import math
 import pytest
 
 from lehi_cli.prices import NO_INTERVAL, Price, PriceList
-from lehi_cli.render.content import Lines, Table
+from lehi_cli.render.content import Heading, Lines, Table
 from lehi_cli.render.prices import price_blocks, price_content
 from lehi_cli.render.table import to_markdown
 from lehi_cli.stats.paired import Interval
@@ -25,7 +25,7 @@ MEASURED = PriceList(
 
 def test_measured_prices() -> None:
     heading, table, notes = price_blocks(MEASURED)
-    assert heading == Lines(["price of a step on cpu (x86_64), 1 thread: 10 rounds"])
+    assert heading == Heading("price of a step on cpu (x86_64), 1 thread: 10 rounds")
     assert isinstance(table, Table)
     assert to_markdown(table) == (
         """\
@@ -51,7 +51,7 @@ def test_prices_of_runs_have_no_peak_memory() -> None:
     ]
     prices = PriceList("digits", "cuda", "", None, "adam", runs, "runs", "by the clocks of the runs")
     heading, table = price_blocks(prices)
-    assert heading == Lines(["price of a step on cuda: by the clocks of the runs"])
+    assert heading == Heading("price of a step on cuda: by the clocks of the runs")
     assert isinstance(table, Table)
     assert [column.heading for column in table.columns][4:] == ["state B/param"]
     assert [row[3] for row in table.rows] == ["1.5", "1"]
