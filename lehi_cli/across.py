@@ -152,7 +152,10 @@ def _profile(
         return None, [*notes, f"no profile of times to target: it takes {LEAST} tasks"]
     profile = performance_profile({label: {task: costs[task][label] for task in timed} for label in labels})
     unsolved = profile.unsolved
-    return profile, [*notes, *([f"{_listed(unsolved)}: nobody gets to the target"] if unsolved else [])]
+    notes += [f"{_listed(unsolved)}: nobody gets to the target"] if unsolved else []
+    if len(timed) - len(unsolved) < LEAST:
+        return None, [*notes, f"no profile of times to target: it takes {LEAST} tasks on which somebody gets there"]
+    return profile, notes
 
 
 def _costs(arrivals: Arrivals, labels: Sequence[str], x: str) -> dict[str, float | None]:

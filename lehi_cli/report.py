@@ -142,16 +142,21 @@ def make_report(
 
 def _chosen(sections: Sequence[Section], view: View) -> list[Section]:
     """The settings that were asked for."""
-    if view.by:
+    if view.by is not None:
         return group_sections(sections, view.by, view.best_by or "val_loss")
     return best_of_sections(sections, view.best_by) if view.best_by else list(sections)
 
 
 def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | None]:
-    """The verdicts of each section; none in a sweep, where the best of many settings wins by chance."""
+    """The verdicts of each section; none in a sweep, where the best of many settings wins by chance.
+
+    What was asked to be shown is judged, but for the training loss: it is a mean over steps, of other weights each.
+    """
     if view.sweep:
         return [None] * len(sections)
-    return compare_sections(sections, reference=view.reference, order=view.order, margin=view.margin)
+    asked = dict.fromkeys(column for section in sections for column in section.columns if column[0] != "train")
+    columns = None if view.columns == Columns() else list(asked)
+    return compare_sections(sections, reference=view.reference, order=view.order, margin=view.margin, columns=columns)
 
 
 def _prices(store: Store, section: Section, comparison: Comparison | None, view: View) -> PriceList | None:

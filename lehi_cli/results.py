@@ -90,10 +90,11 @@ class Series:
     def price(self) -> dict[str, float]:
         """What a step costs: gradients, seconds, and bytes of optimizer state per parameter; means over the runs."""
         ended = [run.outcome for run in self.runs if run.outcome.get("steps")]
+        sized = [outcome for outcome in ended if outcome["parameters"]]  # what is made up has none
         return {
             "passes_per_step": estimate(outcome["passes"] / outcome["steps"] for outcome in ended).mean,
             "seconds_per_step": estimate(outcome["seconds"] / outcome["steps"] for outcome in ended).mean,
-            "state_bytes_per_parameter": estimate(o["state_bytes"] / o["parameters"] for o in ended).mean,
+            "state_bytes_per_parameter": estimate(o["state_bytes"] / o["parameters"] for o in sized).mean,
         }
 
     def band_curve(self, split: str, column: str, x: str) -> Band:

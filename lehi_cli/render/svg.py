@@ -7,6 +7,7 @@ import io
 import math
 import re
 import textwrap
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -130,7 +131,8 @@ def figure_to_svg(figure: Figure, name: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Drawing
 
-    with style.context(["default", _STYLE | {"svg.hashsalt": name}]):
+    with style.context(["default", _STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # text stays text: the page's font draws it
         drawing = Drawing(figsize=(WIDTH, _height(figure)), layout="constrained")
         _draw(drawing.add_subplot(), figure)
         stream = io.StringIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -24,7 +25,7 @@ def print_table(console: Console, table: Table) -> None:
         for i, part in enumerate([table] if whole else _parts(table, console.width)):
             if i:
                 console.print()
-            console.print(_rich(part))
+            console.print(_rich(part, console.width), crop=False)
     if table.caption:
         console.print(table.caption, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
@@ -41,7 +42,7 @@ def _cell_width(table: Table, column: int) -> int:
     cells = [table.columns[column].heading, *(row[column] for row in table.rows)]
     if table.columns[column].wraps:
         cells = [word for cell in cells for word in cell.split()]
-    return max(map(len, cells))
+    return max(map(cell_len, cells))
 
 
 def _width(table: Table, columns: Iterable[int]) -> int:
@@ -64,8 +65,11 @@ def _parts(table: Table, width: int) -> list[Table]:
     ]
 
 
-def _rich(table: Table) -> RichTable:
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+def _rich(table: Table, width: int) -> RichTable:
+    least = _width(table, range(len(table.columns)))
+    # A number that is cut is another number: what does not fit runs over the edge.
+    over = least if least > width else None
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, width=over)
     for i, column in enumerate(table.columns):
         drawn.add_column(
             column.heading,

@@ -96,8 +96,8 @@ def test_the_step_summary_is_added_to(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / "summary.md"
     path.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-    assert append_step_summary("## ±0") is None
-    assert append_step_summary("more\n") is None
+    assert append_step_summary(lambda: "## ±0") is None
+    assert append_step_summary(lambda: "more\n") is None
     assert path.read_text(encoding="utf-8") == "before\n## ±0\nmore\n"
 
 
@@ -105,16 +105,16 @@ def test_without_a_file_for_the_step_summary_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    assert append_step_summary("text") is None
+    assert append_step_summary(lambda: "text") is None
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "")
-    assert append_step_summary("text") is None
+    assert append_step_summary(lambda: "text") is None
     assert not list(tmp_path.iterdir())
 
 
 def test_a_step_summary_that_cannot_be_written_is_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "missing" / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-    notice = append_step_summary("text")
+    notice = append_step_summary(lambda: "text")
     assert notice is not None
     assert str(path) in notice.message
     assert "No such file or directory" in notice.message
