@@ -200,7 +200,9 @@ def _by_seed(series: Series, column: Column) -> dict[int, float]:
     values: dict[int, float] = {}
     for run, metrics in zip(series.runs, series.metrics, strict=True):
         if run.status == "ok":
-            values |= {run.seed: sign * value for value in metrics.curve(split, metric)[1][-1:]}  # noqa: B035
+            value = metrics.final(split, metric)
+            if value is not None:
+                values[run.seed] = sign * value
         elif run.status not in UNFINISHED:
             values[run.seed] = math.inf
     return values
@@ -209,7 +211,7 @@ def _by_seed(series: Series, column: Column) -> dict[int, float]:
 def _why_left_out(run: StoredRun, metrics: Metrics) -> str | None:
     if run.status in UNFINISHED:
         return run.status
-    if run.status == "ok" and not metrics.curve("val", "loss")[1]:
+    if run.status == "ok" and metrics.final("val", "loss") is None:
         return "ok, but its metrics are lost"
     return None
 

@@ -355,4 +355,8 @@ def _measured(content: Mapping[str, Any]) -> Measured:
     ms = [float(value) for value in content["ms"]]
     if not all(0 < value < math.inf for value in ms):
         raise ValueError("a time that is not above zero")
-    return Measured(**{**content, "ms": ms})
+    numbers = {key: kind(content[key]) for key, kind in _NUMBERS.items() if content[key] is not None}
+    return Measured(**{**content, "ms": ms, **numbers})
+
+
+_NUMBERS = {"passes_per_step": float, "peak_bytes": int, "state_bytes_per_parameter": float}

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 from .distinction import code_of, distinct_labels, name_apart
 from .specs import canonical_json
@@ -69,8 +70,8 @@ class Series:
         """
         if (split, column) not in self._finals:  # asked for by every table, ranking and plot
             ended = ((run, own) for run, own in zip(self.runs, self.metrics, strict=True) if run.status == "ok")
-            last = ((run.seed, own.curve(split, column)[1][-1:]) for run, own in ended)
-            self._finals[split, column] = {seed: values[0] for seed, values in last if values}
+            last = ((run.seed, own.final(split, column)) for run, own in ended)
+            self._finals[split, column] = {seed: value for seed, value in last if value is not None}
         return self._finals[split, column]
 
     def final(self, split: str, column: str) -> Estimate:
@@ -192,9 +193,11 @@ class Section:
         leader: tuple[str, float] | None = None
         complete = [series for series in self.series if series.is_complete]
         for series in complete:
-            value = series.final(split, column).mean
-            if math.isfinite(value) and (leader is None or is_better(f"{split}_{column}", value, leader[1])):
-                leader = (series.label, value)
+            value = series.final(split, column)
+            if value.n < len({run.seed for run in series.runs}):  # a mean of those that have a value flatters
+                continue
+            if leader is None or is_better(f"{split}_{column}", value.mean, leader[1]):
+                leader = (series.label, value.mean)
         return leader[0] if leader and len(complete) > 1 else None
 
     def ranked(self) -> list[Series]:
@@ -234,7 +237,8 @@ def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] |
         key = keys.of([run.spec["task"], run.spec["precision"], run.spec.get("recipe"), run.is_mock])
         by_spec.setdefault(key, []).append(run)
     groups = [group for alike in by_spec.values() for group in _by_data(alike)]
-    sections = [_section(store, group, labels, keys) for group in groups]
+    metrics = {run.folder: own for run, own in zip(runs, store.all_metrics(runs), strict=True)}
+    sections = [_section(metrics, group, labels, keys) for group in groups]
     name_apart(sections)
     return sections
 
@@ -273,7 +277,9 @@ def _nearest(known: Sequence[tuple[datetime, str]], moment: datetime) -> str:
     return min(known[max(i - 1, 0) : i + 1], key=lambda item: abs(item[0] - moment))[1]
 
 
-def _section(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str], keys: _Keys) -> Section:
+def _section(
+    metrics: Mapping[Path, Metrics], runs: Sequence[StoredRun], labels: Mapping[str, str], keys: _Keys
+) -> Section:
     grouped: dict[str, list[StoredRun]] = {}
     for run in runs:
         key = keys.of([run.optimizer, run.options, code_of(run), labels.get(run.run_id, "")])
@@ -282,6 +288,6 @@ def _section(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str],
     firsts = [own[0] for own in members]
     shown = distinct_labels(firsts, [labels.get(run.run_id, run.label) for run in firsts])
     series = [
-        Series(label, own, [store.metrics(run) for run in own]) for label, own in zip(shown, members, strict=True)
+        Series(label, own, [metrics[run.folder] for run in own]) for label, own in zip(shown, members, strict=True)
     ]
     return Section(runs[0].task, runs[0].spec, series)

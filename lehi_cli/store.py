@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ STATUSES = ("planned", "running", *DONE, PRUNED, *FAILED)
 FREE_BYTES = 16 * 2**20
 SHARD_ROWS = 2000
 STALE_SECONDS = 600.0
+MANY, READERS = 100, 2
 _Version = tuple[int, int, int]
 TEXT_COLUMNS = ("run_id", "task", "data", "optimizer", "label", "split")
 COUNT_COLUMNS = ("seed", "step", "samples")
@@ -159,6 +161,13 @@ class Store:
         """The metric rows of a run; a damaged shard is named in `notices` and the rest returned."""
         return Metrics(self._columns(run.folder, {*AT_ONCE, *run.spec["task"]["metrics"]}), self._rest(run.folder))
 
+    def all_metrics(self, runs: Sequence[StoredRun]) -> list[Metrics]:
+        """The metric rows of several runs; of many, two at a time, as decoding a file leaves Python to others."""
+        if len(runs) < MANY:
+            return [self.metrics(run) for run in runs]
+        with ThreadPoolExecutor(READERS) as readers:
+            return list(readers.map(self.metrics, runs))
+
     def _rest(self, folder: Path) -> Callable[[], Mapping[str, Any]]:
         return lambda: self._columns(folder, None)
 
@@ -264,24 +273,36 @@ class Metrics:
         self._columns = dict(columns)
         self._rest = rest
         self._rows: dict[str, Any] = {}
+        self._finals: dict[tuple[str, str], float | None] = {}
 
     def curve(self, split: str, column: str, x: str = "step") -> tuple[list[float], list[float]]:
         """`x` and `column` over the rows of a split, rows without a value left out."""
-        unread = self._columns.get(column, ()) is None or self._columns.get(x, ()) is None
-        if unread and self._rest is not None:
-            self._columns, self._rows = dict(self._rest()), {}
-        if column not in self._columns:
+        rows = self._with_values(split, column, x)
+        if not len(rows):
             return [], []
-        rows = self._of(split)
-        values, present = self._column(column)
-        if present is not None:
-            rows = rows[present[rows]]
-        return self._column(x).values[rows].tolist(), values[rows].tolist()
+        return self._column(x).values[rows].tolist(), self._column(column).values[rows].tolist()
+
+    def final(self, split: str, column: str) -> float | None:
+        """The last value of a split; None when there is none."""
+        if (split, column) not in self._finals:  # asked for by every table, ranking and verdict
+            rows = self._with_values(split, column, "step")
+            self._finals[split, column] = float(self._column(column).values[rows[-1]]) if len(rows) else None
+        return self._finals[split, column]
 
     def last(self, split: str, column: str, count: int) -> list[float]:
         """The last `count` values of a split; the one before the first step is none of them."""
         steps, values = self.curve(split, column)
         return [value for step, value in zip(steps, values, strict=True) if step > 0][-count:]
+
+    def _with_values(self, split: str, column: str, x: str) -> Any:
+        """The rows of a split that have a value; columns that were not read are read now."""
+        unread = self._columns.get(column, ()) is None or self._columns.get(x, ()) is None
+        if unread and self._rest is not None:
+            self._columns, self._rows = dict(self._rest()), {}
+        if column not in self._columns:
+            return ()
+        rows, present = self._of(split), self._column(column).present
+        return rows if present is None else rows[present[rows]]
 
     def names(self) -> list[str]:
         """The metrics beside the loss."""

@@ -128,10 +128,10 @@ def _final(run: StoredRun, metrics: Metrics, column: str) -> float | str:
     worst = -math.inf if metric in HIGHER_IS_BETTER else math.inf
     if run.status != "ok":
         return worst
-    found = metrics.curve(split, metric)[1][-1:]
-    if not found:
+    found = metrics.final(split, metric)
+    if found is None:
         return f"ok, but has no {column}"
-    return found[0] if math.isfinite(found[0]) else worst
+    return found if math.isfinite(found) else worst
 
 
 def _arrival(run: StoredRun, metrics: Metrics, column: str, target: Target) -> float | str:

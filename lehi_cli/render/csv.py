@@ -76,8 +76,8 @@ def _finals(section: Section, run: StoredRun, metrics: Metrics) -> dict[str, flo
     """Last values of a run that reached the end: any other would stand beside them as if it were one."""
     if run.status != "ok":
         return {}
-    last = {f"{split}_{name}": metrics.curve(split, name)[1][-1:] for split, name in section.columns}
-    return {name: values[0] for name, values in last.items() if values}
+    last = {f"{split}_{name}": metrics.final(split, name) for split, name in section.columns}
+    return {name: value for name, value in last.items() if value is not None}
 
 
 def _outcome(run: StoredRun) -> dict[str, Any]:

@@ -21,8 +21,8 @@ Schema 1:
 
 "title" tells sections of one task apart, "mixed" says in what they differ. "verdicts" compares "label" with "reference"
 on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`. "method" is "fixed", or "anytime" where seeds
-were added after a look. "family" is the number of comparisons that the p-values are adjusted for. The list is empty in a
-sweep, and where there are fewer than two optimizers or more than 12. A number that is not finite is null.
+were added after a look. "family" is the number of comparisons that the p-values are adjusted for. The list is empty in
+a sweep, and where there are fewer than two optimizers or more than 12. A number that is not finite is null.
 
 Later versions of schema 1 may add keys; one that changes or removes a key is schema 2.
 """

@@ -69,7 +69,7 @@ def _difference(check: Check) -> str:
     if low == high:
         return f"{check.difference:.4g}"
     half = (high - low) / 2
-    if not 1e-6 <= half < math.inf:
+    if not 1e-6 <= half < 1e6:
         return f"{check.difference:.3g} [{low:.3g}, {high:.3g}]"
     places = max(1 - math.floor(math.log10(half)), 0)
     difference, low_end, high_end = (f"{value:z.{places}f}" for value in (check.difference, low, high))

@@ -7,6 +7,7 @@ import math
 from lehi_cli.stats import Estimate
 
 PLAIN_DIGITS = 4
+LARGE = 1e6  # from here on digits before the point are too many
 
 
 def with_spread(value: Estimate) -> str:
@@ -17,6 +18,8 @@ def with_spread(value: Estimate) -> str:
         return compact(value.mean)
     if value.sd <= 1e-12 * abs(value.mean):  # equal but for rounding in the mean
         return f"{compact(value.mean)}±0"
+    if value.sd >= LARGE:
+        return f"{value.mean:.2g}±{value.sd:.2g}"
     places = min(max(1 - math.floor(math.log10(value.sd)), 0), 6)
     return f"{value.mean:.{places}f}±{value.sd:.{places}f}"
 
@@ -25,7 +28,7 @@ def compact(value: float) -> str:
     """A number to four digits: `600`, `0.08213`, `1.2e-07`."""
     if not math.isfinite(value):
         return "-"
-    if value == round(value) and abs(value) < 1e6:
+    if value == round(value) and abs(value) < LARGE:
         return f"{value:.0f}"
     return f"{value:.{PLAIN_DIGITS}g}"
 

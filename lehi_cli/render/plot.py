@@ -29,13 +29,14 @@ LOOKS = {"auxiliary": ("-", 244), "lost": ("▲", 196)}
 
 @dataclass(frozen=True)
 class Layer:
-    """Points drawn alike, in the axes' own units: joined by fine lines, or a character each."""
+    """Points drawn alike, in the axes' own units, a character each; joined by lines, in colour by fine ones if so."""
 
     xs: Sequence[float]
     ys: Sequence[float]
     character: str
     color: int
     joined: bool = False
+    fine: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def draw(figure: Figure, width: int, colored: bool) -> str:
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     x = _x_axis(figure, traces, max(width // 16, 2))
     y = _rows_axis(figure.rows) if figure.rows else _y_axis(figure, traces)
-    layers = _row_layers(traces, len(figure.rows), x, width) if figure.rows else _layers(traces, x, y, width, colored)
+    layers = _row_layers(traces, len(figure.rows), x) if figure.rows else _layers(traces, x, y, width, colored)
     height = len(figure.rows) + AROUND if figure.rows else HEIGHT
     return _build(figure, layers, x, y, (width, height), colored)
 
@@ -90,7 +91,7 @@ def _build(figure: Figure, layers: Iterable[Layer], x: Axis, y: Axis, size: tupl
         if axis.low < axis.high:
             ruler.lim(axis.place(axis.low), axis.place(axis.high))
     for layer in layers:
-        character = "hd" if colored and layer.joined else layer.character
+        character = "hd" if colored and layer.joined and layer.fine else layer.character
         marker = plotext.marker(character, layer.color) if colored else character
         signal = drawing.signal(list(layer.xs), list(layer.ys), marker=marker)
         signal.lines(layer.joined)
@@ -178,25 +179,19 @@ def _staircase(xs: Sequence[float], ys: Sequence[float], end: float) -> tuple[li
     return [place for place, _ in corners], [value for _, value in corners]
 
 
-def _row_layers(traces: Sequence[Trace], rows: int, x: Axis, width: int) -> Iterator[Layer]:
+def _row_layers(traces: Sequence[Trace], rows: int, x: Axis) -> Iterator[Layer]:
     """Intervals along x, then single runs, then means, the first row on top."""
-    step = (x.place(x.high) - x.place(x.low)) / width or 1.0
     for trace in traces:
         character, color = look(trace.style)
         for i, (value, row) in enumerate(zip(trace.xs, trace.ys, strict=True)):
             height = rows - 1 - row
             if trace.low and math.isfinite(trace.low[i]) and math.isfinite(trace.high[i]):
-                places = _between(x.place(max(trace.low[i], x.low)), x.place(min(trace.high[i], x.high)), step)
-                yield Layer(places, [height] * len(places), INTERVAL, color)
+                ends = [x.place(max(trace.low[i], x.low)), x.place(min(trace.high[i], x.high))]
+                yield Layer(ends, [height] * 2, INTERVAL, color, joined=True, fine=False)
             marks = [x.place(mark) for mark in (trace.marks[i] if trace.marks else ()) if math.isfinite(mark)]
             if marks:
                 yield Layer(marks, [height] * len(marks), MARK, color)
             yield Layer([x.place(value)], [height], character if isinstance(trace.style, str) else "●", color)
-
-
-def _between(low: float, high: float, step: float) -> list[float]:
-    count = max(math.ceil((high - low) / step), 1)
-    return [low + (high - low) * i / count for i in range(count + 1)]
 
 
 def _x_axis(figure: Figure, traces: Sequence[Trace], count: int) -> Axis:

@@ -65,7 +65,7 @@ def _finite(value: float) -> float | None:
 
 def _heading(prices: PriceList) -> str:
     name = f" ({prices.device_name})" if prices.device_name else ""
-    threads = "" if prices.threads is None else f", {prices.threads} thread{'s' if prices.threads > 1 else ''}"
+    threads = f", {prices.threads} thread{'s' if prices.threads > 1 else ''}" if prices.threads else ""
     return f"price of a step on {prices.device}{name}{threads}: {prices.how}"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lehi_cli.comparison import MOST_SERIES, named
 from lehi_cli.report import Report, SectionReport, View
 
 from .across import across_part
 from .arrivals import arrival_blocks
-from .content import Block, Document, Lines, Part
+from .content import Block, Document, Figure, Lines, Part
 from .curves import curve_figures, finals_figures
 from .gate import gate_part
 from .prices import price_blocks
@@ -17,12 +19,17 @@ from .tuning import tuning_parts
 from .verdict import verdict_blocks
 
 SWEEP_ROWS = 12
+MOST_DRAWN = 20  # tasks: the figures of more take longer to draw than anyone looks at them
 
 
 def to_document(report: Report) -> Document:
     """The whole report: what tuning found, task by task, over all tasks, and whether the assertions hold."""
     parts = tuning_parts(report.tuning) if report.tuning else []
     parts += [_section_part(item, report.view) for item in report.sections]
+    if len(report.sections) > MOST_DRAWN:
+        parts = [_without_figures(part) for part in parts]
+        count = len(report.sections)
+        parts.append(Part("figures", "", [Lines([f"none in a report on {count} tasks; name up to {MOST_DRAWN}"])]))
     if report.mixed:
         parts.append(Part("kept apart", "", [Lines(report.mixed)]))
     if report.across:
@@ -44,6 +51,10 @@ def _section_part(item: SectionReport, view: View) -> Part:
     blocks += verdict_blocks(item.comparison) if item.comparison else _no_verdict(item, view)
     blocks += [Lines(item.notes)] if item.notes else []
     return Part(section.title, subtitle(section), blocks)
+
+
+def _without_figures(part: Part) -> Part:
+    return replace(part, blocks=[block for block in part.blocks if not isinstance(block, Figure)])
 
 
 def _no_verdict(item: SectionReport, view: View) -> list[Block]:

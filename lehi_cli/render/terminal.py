@@ -15,7 +15,8 @@ from .table import print_table
 def print_parts(console: Console, parts: Sequence[Part]) -> None:
     """Every part with its heading, an empty line after every block."""
     for part in parts:
-        console.print(f"[bold]{escape(part.title)}[/]  {escape(part.subtitle)}", highlight=False)
+        piped = not console.is_terminal
+        console.print(f"[bold]{escape(part.title)}[/]  {escape(part.subtitle)}", highlight=False, soft_wrap=piped)
         console.print()
         for block, following in zip(part.blocks, [*part.blocks[1:], None], strict=True):
             print_block(console, block)
