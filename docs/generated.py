@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from lehi_cli.cli import app
+from lehi_cli.cli import build
 from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
 from lehi_cli.render.content import Table
@@ -16,7 +16,7 @@ VERBS = ("compare", "train", "sweep", "report", "tasks", "optims", "data")
 def print_help() -> None:
     """The help of every verb, as code blocks."""
     for verb in VERBS:
-        output = CliRunner().invoke(app, [verb, "--help"], prog_name="lehi", env={"COLUMNS": "100"}).output
+        output = CliRunner().invoke(build(), [verb, "--help"], prog_name="lehi", env={"COLUMNS": "100"}).output
         print(f"\n`lehi {verb}`\n\n```text\n{output.strip()}\n```")
 
 

@@ -13,12 +13,13 @@ first step is one of them. What is to be said of the others:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from .comparison import UNFINISHED
 from .errors import UnknownNameError, UsageError
 from .results import Section, Series
+from .specs import RunSpec
 from .stats import HIGHER_IS_BETTER
 from .stats.targets import Arrival, arrival, survival, time_to_target
 from .store import Metrics, StoredRun
@@ -161,9 +162,7 @@ def all_arrivals(sections: Sequence[Section], target: Target | None) -> list[Arr
     Raises:
         UnknownNameError: when no section has the target's metric.
     """
-    if target is not None and not any(target.column in _columns(section) for section in sections):
-        known = {column for section in sections for column in _columns(section)}
-        raise UnknownNameError("target metric", target.column, known)
+    _refuse_unknown(target, {column for section in sections for column in _columns(section)})
     return [arrivals(section, target) for section in sections]
 
 
@@ -195,9 +194,26 @@ def task_target(section: Section) -> Target | None:
         return None
 
 
+def check_target(target: Target | None, runs: Sequence[RunSpec]) -> None:
+    """See that some task of a plan has the target's metric, before any of it is trained.
+
+    Raises:
+        UnknownNameError: when none has.
+    """
+    _refuse_unknown(target, {column for run in runs for column in _columns_with(run.task.metrics)})
+
+
+def _refuse_unknown(target: Target | None, known: Collection[str]) -> None:
+    if target is not None and target.column not in known:
+        raise UnknownNameError("target metric", target.column, known)
+
+
 def _columns(section: Section) -> list[str]:
     """What a target can be set on."""
-    metrics: Sequence[str] = section.spec["task"]["metrics"]  # type: ignore[index]
+    return _columns_with(section.spec["task"]["metrics"])  # type: ignore[index]
+
+
+def _columns_with(metrics: Sequence[str]) -> list[str]:
     return ["train_loss", "val_loss", *(f"val_{name}" for name in metrics)]
 
 

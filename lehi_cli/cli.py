@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 import lehi_cli
 
-from .commands import compare, data, optims, report, sweep, tasks, train
 from .commands.options import TYPED
 from .errors import LehiError
 from .render import plain
 
-app = typer.Typer(
-    name="lehi",
-    help="Is this optimizer better than that one, on my task, at the same price, and how sure can I be?",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command("train")(train.train)
-app.command("sweep")(sweep.sweep)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(data.app, name="data")
-app.command("optims")(optims.optims)
+VERBS = ("train", "sweep", "compare", "report", "tasks", "data", "optims")
+
+
+def build(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """The command line with these verbs; only their modules are imported."""
+    app = typer.Typer(
+        name="lehi",
+        help="Is this optimizer better than that one, on my task, at the same price, and how sure can I be?",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback()(root)
+    for verb in verbs:
+        module = import_module(f"lehi_cli.commands.{verb}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(getattr(module, verb))
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -39,7 +45,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -57,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=plain.register())  # a terminal that knows no ± gets +-, not a traceback
     try:
-        app(arguments, prog_name="lehi")
+        verb = next((word for word in arguments if not word.startswith("-")), "")
+        build([verb] if verb in VERBS else VERBS)(arguments, prog_name="lehi")
     except LehiError as error:
         if "--debug" in arguments:
             raise

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from conftest import Result
 
-from lehi_cli.cli import app
+from lehi_cli.cli import build
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,6 +29,7 @@ def test_the_reference_is_current(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_every_command_is_documented() -> None:
+    app = build()
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     for name in names:
         assert f"`lehi {name}`" in README

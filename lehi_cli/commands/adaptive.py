@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from rich.console import Console
 
 from lehi_cli.adaptive import Contest, contests, next_runs
+from lehi_cli.arrivals import check_target
 from lehi_cli.comparison import MOST_SERIES, compare_sections
 from lehi_cli.errors import UsageError
 from lehi_cli.gate import check_names
@@ -17,7 +18,7 @@ from lehi_cli.specs import RunSpec
 from lehi_cli.stats.verdict import Word
 
 from .flow import Session, finish, say_registry, show_plan
-from .options import RunOptions
+from .run_options import RunOptions
 
 
 def compare_adaptively(request: Request, options: RunOptions, view: View) -> None:
@@ -26,7 +27,8 @@ def compare_adaptively(request: Request, options: RunOptions, view: View) -> Non
     session = Session(options, view)
     say_registry(session.errors)
     runs = plan(request)
-    check_names(view.assertions, runs)
+    check_target(view.target, runs)
+    check_names(view.assertions, runs, view.target)
     if options.dry_run:
         show_plan(Console(), next_runs(runs, contests(runs)), session)
         Console().print(f"then {up_to(request)}", highlight=False, soft_wrap=True)

@@ -23,7 +23,6 @@ from .options import (
     Optims,
     Prune,
     Reference,
-    RunOptions,
     Sampler,
     Space,
     Target,
@@ -31,8 +30,8 @@ from .options import (
     choice,
     parsed_assertions,
     parsed_target,
-    takes_run_options,
 )
+from .run_options import RunOptions, takes_run_options
 from .search import Trials, compare_tuned
 
 Tune = Annotated[int | None, typer.Option(help="First tune each optimizer with this many trials, on another seed.")]

@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from lehi_cli.arrivals import check_target
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, place_of, split
 from lehi_cli.execute.place import Place
-from lehi_cli.gate import check_names, exit_code
+from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan
 from lehi_cli.prices import save_prices
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.content import Column, Table
 from lehi_cli.render.live import watcher
 from lehi_cli.render.numbers import compact, duration
-from lehi_cli.render.step_summary import append_step_summary
 from lehi_cli.render.table import print_table
-from lehi_cli.report import Report, View, make_report
+from lehi_cli.report import View, make_report
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
-from .options import DEFAULT_RUNS, TYPED, RunOptions
-from .output import formatted, write
+from .options import DEFAULT_RUNS, TYPED
+from .output import say, show
+from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from lehi_cli.execute.estimate import Cost
@@ -69,7 +70,20 @@ class Session:
     def say_where(self, runs: Sequence[RunSpec]) -> None:
         """Where the results lie, and the command that shows them again."""
         if not self.options.quiet and not self.options.json:
-            _say_where(self.errors, runs, self.found(runs), len(self._reused), self.options.runs)
+            _say_where(self.errors, self.found(runs), len(self._reused), self.options.runs, self._report_command(runs))
+
+    def _report_command(self, runs: Sequence[RunSpec]) -> str:
+        """What shows them as they were asked for; the reference comes first, as in the plan."""
+        names = ",".join(dict.fromkeys(run.task.name for run in runs))
+        optims = ",".join(dict.fromkeys(run.optimizer.name for run in runs))
+        command = ["lehi", "report", "--task", names, "--optims", optims]
+        if self.options.runs != DEFAULT_RUNS:
+            command += ["--runs", str(self.options.runs)]
+        view = self.view
+        command += ["--x", view.x] if view.x != View.x else []
+        command += ["--margin", f"{view.margin:g}"] if view.margin != View.margin else []
+        command += ["--target", f"{view.target.column}={view.target.value:g}"] if view.target else []
+        return shlex.join([*command, "--cost"] if view.cost else command)
 
     def say_interrupted(self) -> None:
         """What to type after Ctrl-C."""
@@ -86,7 +100,8 @@ def run_and_show(request: Request, options: RunOptions, view: View) -> None:
 
     def run(request: Request) -> None:
         runs = plan(request)
-        check_names(view.assertions, runs)
+        check_target(view.target, runs)
+        check_names(view.assertions, runs, view.target)
         if view.sweep:
             check_size(len(runs), options)
         if options.dry_run:
@@ -173,39 +188,13 @@ def check_size(count: int, options: RunOptions) -> None:
         )
 
 
-def _say_where(console: Console, runs: Sequence[RunSpec], stored: Sequence[StoredRun], reused: int, root: Path) -> None:
+def _say_where(console: Console, stored: Sequence[StoredRun], reused: int, root: Path, command: str) -> None:
     """Where the results lie, and the command that shows them again."""
     counted = "1 run" if len(stored) == 1 else f"{len(stored)} runs"
     lines = [f"{counted} in {root} ({len(stored) - reused} new, {reused} reused)"]
-    lines += [f"show again: {_report_command(runs, root)}"]
+    lines += [f"show again: {command}"]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def show(report: Report, store: Store, kind: str = "table", output: Path | None = None) -> Exit:
-    """Write a report where it belongs, and to the summary of a CI job; returns what its assertions came to.
-
-    Args:
-        report: what is shown.
-        store: where it comes from; what it has to say goes to stderr.
-        kind: the format.
-        output: the file; None for the terminal.
-    """
-    errors = Console(stderr=True)
-    say(errors, store.notices)
-    write(report, kind, output)
-    if output is not None:
-        errors.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
-    notice = append_step_summary(lambda: formatted(report, "markdown"))
-    say(errors, [notice] if notice else [])
-    return exit_code(report.checks)
-
-
-def say(console: Console, notices: Sequence[Notice]) -> None:
-    """Print notices, each with its next step."""
-    for notice in notices:
-        hint = f" ({notice.hint})" if notice.hint else ""
-        console.print(f"warning: {notice.message}{hint}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> None:
@@ -259,10 +248,3 @@ def _total(costs: Mapping[str, Cost | str], jobs: int) -> list[str]:
         lines.append(f"about {compact(round(passes))} passes and {duration(seconds)}{each}, from a few steps of each")
     reasons = dict.fromkeys(cost for cost in costs.values() if isinstance(cost, str))
     return [*lines, *(f"no estimate: {reason}" for reason in reasons)]
-
-
-def _report_command(runs: Sequence[RunSpec], root: Path) -> str:
-    names = ",".join(dict.fromkeys(run.task.name for run in runs))
-    optims = ",".join(dict.fromkeys(run.optimizer.name for run in runs))
-    command = ["lehi", "report", "--task", names, "--optims", optims]
-    return shlex.join(command if root == DEFAULT_RUNS else [*command, "--runs", str(root)])

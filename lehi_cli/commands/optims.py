@@ -15,7 +15,7 @@ from lehi_cli.render.content import Column, Table
 from lehi_cli.render.table import print_table
 from lehi_cli.specs import format_value
 
-from .flow import say
+from .output import say
 
 KIND_WORDS: Mapping[str, str] = {
     "gradient": "one forward and one backward pass",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.errors import Exit, Notice, UnknownNameError, UsageError
+from lehi_cli.gate import exit_code
 from lehi_cli.render.content import Document, Figure
 from lehi_cli.render.document import to_json
 from lehi_cli.render.plot import draw, legend
 from lehi_cli.render.report import to_document
+from lehi_cli.render.step_summary import append_step_summary
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.report import Report
+from lehi_cli.store import Store
 
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
@@ -36,6 +40,32 @@ def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
         return "json"
     by_name = SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
     return asked or by_name
+
+
+def show(report: Report, store: Store, kind: str = "table", output: Path | None = None) -> Exit:
+    """Write a report where it belongs, and to the summary of a CI job; returns what its assertions came to.
+
+    Args:
+        report: what is shown.
+        store: where it comes from; what it has to say goes to stderr.
+        kind: the format.
+        output: the file; None for the terminal.
+    """
+    errors = Console(stderr=True)
+    say(errors, store.notices)
+    write(report, kind, output)
+    if output is not None:
+        errors.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
+    notice = append_step_summary(lambda: formatted(report, "markdown"))
+    say(errors, [notice] if notice else [])
+    return exit_code(report.checks)
+
+
+def say(console: Console, notices: Sequence[Notice]) -> None:
+    """Print notices, each with its next step."""
+    for notice in notices:
+        hint = f" ({notice.hint})" if notice.hint else ""
+        console.print(f"warning: {notice.message}{hint}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def write(report: Report, kind: str, output: Path | None) -> None:

@@ -13,7 +13,6 @@ from lehi_cli.filters import Filter, stored_names
 from lehi_cli.report import View, make_report
 from lehi_cli.store import Store, StoredRun
 
-from .flow import show
 from .options import (
     AXES,
     DEFAULT_RUNS,
@@ -32,7 +31,7 @@ from .options import (
     parsed_assertions,
     parsed_target,
 )
-from .output import FORMATS, chosen_format
+from .output import FORMATS, chosen_format, show
 
 TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list; `*` matches any.")]
 OptimFilter = Annotated[str | None, typer.Option("--optims", help="Only these optimizers: names or labels.")]

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from lehi_cli.adaptive import FIRST
+from lehi_cli.arrivals import check_target
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan, tasks_of
@@ -20,7 +21,7 @@ from lehi_cli.tuning import SEED, Tuned, Tuning, space_of, tune
 
 from .adaptive import check_count, train_until_settled, up_to
 from .flow import Session, check_size, finish, or_with_fake_data, say_registry, show_plan
-from .options import RunOptions
+from .run_options import RunOptions
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def compare_tuned(request: Request, options: RunOptions, view: View, trials: Tri
             _show_first(tuning, session, trials)
             Console().print(_then(request, adaptive), highlight=False, soft_wrap=True)
             return
-        check_names(view.assertions, plan(request))
+        check_target(view.target, plan(request))
+        check_names(view.assertions, plan(request), view.target)
         tuned, interrupted = _tune(session, tuning, trials, [])
         if interrupted:
             session.say_interrupted()

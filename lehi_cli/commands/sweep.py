@@ -12,7 +12,8 @@ from lehi_cli.space import SAMPLERS, Axis, grid, parse_axes, parse_space
 from lehi_cli.specs import OptimSpec, parse_optimizers
 
 from .flow import run_and_show
-from .options import Optims, Prune, RunOptions, Sampler, Seeds, Space, choice, takes_run_options
+from .options import Optims, Prune, Sampler, Seeds, Space, choice
+from .run_options import RunOptions, takes_run_options
 from .search import Trials, sweep_trials
 
 Over = Annotated[

@@ -16,8 +16,8 @@ from lehi_cli.render.content import Column, Table
 from lehi_cli.render.table import print_table
 
 from . import starter
-from .flow import say
 from .options import DataDir
+from .output import say
 
 app = typer.Typer(invoke_without_command=True, help="List tasks, show one, check one, or start one of your own.")
 

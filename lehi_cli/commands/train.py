@@ -10,7 +10,8 @@ from lehi_cli.errors import UsageError
 from lehi_cli.specs import parse_optimizers
 
 from .flow import run_and_show
-from .options import RunOptions, Seeds, takes_run_options
+from .options import Seeds
+from .run_options import RunOptions, takes_run_options
 
 Optim = Annotated[str, typer.Option(help="Optimizer such as lehi or adam:lr=3e-4.")]
 

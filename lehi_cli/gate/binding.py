@@ -11,13 +11,14 @@ from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from lehi_cli.arrivals import Target
 from lehi_cli.comparison import named
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.results import Section, Series
 from lehi_cli.specs import RunSpec
 
 from .expression import Assertion, Reference, Side
-from .quantity import columns, columns_with
+from .quantity import columns, columns_with, refuse_without_target
 
 DEFAULT_COLUMN = "val_loss"
 
@@ -69,22 +70,58 @@ def bind(assertion: Assertion, sections: Sequence[Section]) -> Bound:
         if all(named(section, one.optimizer) and one.column in columns(section) for one in referring)
     ]
     if not fitting:  # what is never checked must not pass
-        wanted = " and ".join(f"{operand.optimizer}.{operand.column}" for operand in referring)
-        raise UsageError(f"{assertion.text!r}: no task has {wanted}", "compare optimizers that ran on the same task")
+        raise _fits_nothing(assertion, referring)
     return Bound(assertion, left, right, fitting)
 
 
-def check_names(assertions: Sequence[Assertion], runs: Sequence[RunSpec]) -> None:
+def check_names(assertions: Sequence[Assertion], runs: Sequence[RunSpec], target: Target | None = None) -> None:
     """See that a plan will have what is asserted about, before any of it is trained.
 
+    Args:
+        assertions: as `parse` reads them.
+        runs: the plan.
+        target: what runs are to reach; None for what each task says.
+
     Raises:
-        UsageError: when `@` is left with nothing to be the column of.
+        UsageError: on what `bind`, `the_series` and `read` would refuse when all is trained.
         UnknownNameError: an optimizer or a column that no run will have.
     """
     known = {name for run in runs for name in (run.label, run.optimizer.name)}
     asked = dict.fromkeys(column for run in runs for column in columns_with(run.task.metrics))
+    by_task: dict[str, list[RunSpec]] = {}
+    for run in runs:
+        by_task.setdefault(run.task.name, []).append(run)
     for assertion in assertions:
-        _operands(assertion, known, asked)
+        referring = _referring(*_operands(assertion, known, asked))
+        fitting = [own for own in by_task.values() if all(_is_planned(one, own) for one in referring)]
+        if not fitting:
+            raise _fits_nothing(assertion, referring)
+        for own in fitting:
+            for operand in referring:
+                _refuse_several(operand.optimizer, own[0].task.name, _planned(operand.optimizer, own))
+                refuse_without_target(operand.column, own[0].task.name, bool(target or own[0].task.target))
+
+
+def _planned(optimizer: str, runs: Sequence[RunSpec]) -> list[str]:
+    """The labels that a label or name refers to."""
+    labels = dict.fromkeys(run.label for run in runs)
+    if optimizer in labels:
+        return [optimizer]
+    return list(dict.fromkeys(run.label for run in runs if run.optimizer.name == optimizer))
+
+
+def _is_planned(operand: Operand, runs: Sequence[RunSpec]) -> bool:
+    return bool(_planned(operand.optimizer, runs)) and operand.column in columns_with(runs[0].task.metrics)
+
+
+def _fits_nothing(assertion: Assertion, referring: Sequence[Operand]) -> UsageError:
+    wanted = " and ".join(f"{operand.optimizer}.{operand.column}" for operand in referring)
+    return UsageError(f"{assertion.text!r}: no task has {wanted}", "compare optimizers that ran on the same task")
+
+
+def _refuse_several(optimizer: str, task: str, labels: Sequence[str]) -> None:
+    if len(labels) > 1:
+        raise UsageError(f"{optimizer!r} is several optimizers of {task}", f"one of {', '.join(labels)}")
 
 
 def the_series(section: Section, optimizer: str) -> Series:
@@ -94,9 +131,7 @@ def the_series(section: Section, optimizer: str) -> Series:
         UsageError: when it is several.
     """
     found = named(section, optimizer)
-    if len(found) > 1:
-        labels = ", ".join(series.label for series in found)
-        raise UsageError(f"{optimizer!r} is several optimizers of {section.task}", f"one of {labels}")
+    _refuse_several(optimizer, section.task, [series.label for series in found])
     return found[0]
 
 

@@ -83,8 +83,7 @@ def read(series: Series, column: str, target: Target | None) -> Readings:
     Raises:
         UsageError: when the column needs a target and there is none.
     """
-    if column in TO_TARGET and target is None:
-        raise UsageError(f"{column}: {series.runs[0].task} has no target", "set one, for example --target val_loss=0.1")
+    refuse_without_target(column, series.runs[0].task, target is not None)
     readings = Readings()
     for run, metrics in zip(series.runs, series.metrics, strict=True):
         value = _of_run(run, metrics, column, target)
@@ -100,6 +99,16 @@ def read(series: Series, column: str, target: Target | None) -> Readings:
         f"{series.label}, seed {seed}: {count} runs, the last one counts" for seed, count in counts.items() if count > 1
     ]
     return readings
+
+
+def refuse_without_target(column: str, task: str, has_target: bool) -> None:
+    """See that a column that needs a target has one.
+
+    Raises:
+        UsageError: when it has none.
+    """
+    if column in TO_TARGET and not has_target:
+        raise UsageError(f"{column}: {task} has no target", "set one, for example --target val_loss=0.1")
 
 
 def _of_run(run: StoredRun, metrics: Metrics, column: str, target: Target | None) -> float | str:

@@ -40,7 +40,6 @@ from .across import across_content
 from .arrivals import arrival_content
 from .gate import gate_data
 from .prices import price_content
-from .tuning import tuning_content
 
 if TYPE_CHECKING:
     from lehi_cli.comparison import Comparison
@@ -60,6 +59,8 @@ def to_json(report: Report) -> str:
         "assertions": gate_data(report.checks),
     }
     if report.tuning:
+        from .tuning import tuning_content  # here, because a report of stored runs does without it
+
         content["tuning"] = tuning_content(report.tuning.results)
     return json.dumps(content, indent=2, allow_nan=False)
 

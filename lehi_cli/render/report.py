@@ -15,7 +15,6 @@ from .gate import gate_part
 from .prices import price_blocks
 from .sensitivity import sensitivity_blocks
 from .summary import subtitle, summary_blocks
-from .tuning import tuning_parts
 from .verdict import verdict_blocks
 
 SWEEP_ROWS = 12
@@ -24,7 +23,7 @@ MOST_DRAWN = 20  # tasks: the figures of more take longer to draw than anyone lo
 
 def to_document(report: Report) -> Document:
     """The whole report: what tuning found, task by task, over all tasks, and whether the assertions hold."""
-    parts = tuning_parts(report.tuning) if report.tuning else []
+    parts = _tuning_parts(report)
     parts += [_section_part(item, report.view) for item in report.sections]
     if len(report.sections) > MOST_DRAWN:
         parts = [_without_figures(part) for part in parts]
@@ -37,6 +36,14 @@ def to_document(report: Report) -> Document:
     if report.checks:
         parts.append(gate_part(report.checks))
     return Document(parts, report.provenance)
+
+
+def _tuning_parts(report: Report) -> list[Part]:
+    if not report.tuning:
+        return []
+    from .tuning import tuning_parts  # here, because a report of stored runs does without it
+
+    return tuning_parts(report.tuning)
 
 
 def _section_part(item: SectionReport, view: View) -> Part:
