@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lehi_cli.errors import Exit, Notice, UnknownNameError, UsageError
 from lehi_cli.gate import exit_code
-from lehi_cli.render.content import Document, Figure
+from lehi_cli.render.content import Document, Figure, Lines, Part
 from lehi_cli.render.document import to_json
 from lehi_cli.render.plot import draw, legend
 from lehi_cli.render.report import to_document
@@ -125,7 +125,8 @@ def _drawn(figure: Figure) -> str:
 
 
 def _plain(document: Document) -> str:
-    """What a terminal without colour shows."""
+    """What a terminal without colour shows, and where it comes from."""
+    origin = Part("provenance", "", [Lines([f"{name}: {value}" for name, value in document.provenance])])
     stream = io.StringIO()
-    print_parts(Console(file=stream, width=WIDTH, force_terminal=True, color_system=None), document.parts)
+    print_parts(Console(file=stream, width=WIDTH, force_terminal=True, color_system=None), [*document.parts, origin])
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())

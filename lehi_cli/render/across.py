@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from lehi_cli.across import Across
 from lehi_cli.stats.targets import Profile
 
 from .content import Block, Column, Figure, Lines, Part, Table, Trace
-from .numbers import compact
+from .numbers import compact, finite
 
 WIDEST = 12  # tasks as columns; more of them become rows
 
@@ -110,8 +109,8 @@ def across_content(across: Across) -> dict[str, Any]:
             {"label": one, "against": other, **record._asdict()} for (one, other), record in across.records.items()
         ],
         "friedman": {
-            "statistic": _finite(across.friedman.statistic),
-            "p": _finite(across.friedman.p),
+            "statistic": finite(across.friedman.statistic),
+            "p": finite(across.friedman.p),
             "note": across.friedman.note,
         },
         "profile": profile
@@ -123,7 +122,3 @@ def across_content(across: Across) -> dict[str, Any]:
         },
         "notes": list(across.notes),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -30,7 +30,6 @@ Later versions of schema 1 may add keys; one that changes or removes a key is sc
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from lehi_cli.results import Section, Series
@@ -39,6 +38,7 @@ from lehi_cli.stats import Estimate
 from .across import across_content
 from .arrivals import arrival_content
 from .gate import gate_data
+from .numbers import finite
 from .prices import price_content
 
 if TYPE_CHECKING:
@@ -94,16 +94,16 @@ def _verdicts(comparison: Comparison) -> list[dict[str, Any]]:
             "verdict": judgement.verdict.word,
             "n": judgement.verdict.n,
             "center": judgement.verdict.center,
-            "difference": _finite(judgement.verdict.difference) if judgement.has_values else None,
-            "interval": [_finite(end) if judgement.has_values else None for end in judgement.verdict.interval],
+            "difference": finite(judgement.verdict.difference) if judgement.has_values else None,
+            "interval": [finite(end) if judgement.has_values else None for end in judgement.verdict.interval],
             "margin": judgement.verdict.margin,
-            "p_t": _finite(judgement.verdict.p_t),
-            "p_wilcoxon": _finite(judgement.verdict.p_wilcoxon),
+            "p_t": finite(judgement.verdict.p_t),
+            "p_wilcoxon": finite(judgement.verdict.p_wilcoxon),
             "p_adjusted": judgement.verdict.p_adjusted,
-            "p_equivalent": _finite(judgement.verdict.p_equivalent),
+            "p_equivalent": finite(judgement.verdict.p_equivalent),
             "family": comparison.family,
-            "effect_size": _finite(judgement.verdict.effect_size),
-            "detectable": _finite(judgement.verdict.detectable),
+            "effect_size": finite(judgement.verdict.effect_size),
+            "detectable": finite(judgement.verdict.detectable),
             "seeds_needed": judgement.verdict.seeds_needed,
             "note": judgement.verdict.note,
         }
@@ -120,7 +120,7 @@ def _series(section: Section, series: Series) -> dict[str, Any]:
         "chosen_from": series.chosen_from,
         "chosen_by": series.chosen_by,
         "final": {f"{split}_{name}": _estimate(series.final(split, name)) for split, name in section.columns},
-        "price": {what: _finite(value) for what, value in series.price().items()},
+        "price": {what: finite(value) for what, value in series.price().items()},
         "spent": {what: _estimate(series.spent(what)) for what in ("steps", "passes", "seconds")},
         "runs": [
             {
@@ -136,8 +136,4 @@ def _series(section: Section, series: Series) -> dict[str, Any]:
 
 
 def _estimate(value: Estimate) -> dict[str, Any]:
-    return {"mean": _finite(value.mean), "sd": _finite(value.sd), "n": value.n}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {"mean": finite(value.mean), "sd": finite(value.sd), "n": value.n}

@@ -10,6 +10,7 @@ from typing import Any
 from lehi_cli.gate import Check
 
 from .content import Block, Column, Lines, Part, Table
+from .numbers import finite, p_value
 
 OUTCOMES = ("true", "false", "inconclusive")
 CAPTION = (
@@ -31,7 +32,7 @@ def gate_part(checks: Sequence[Check]) -> Part:
         Column("p"),
     ]
     rows = [
-        [check.assertion.text, check.task, check.outcome, _difference(check), str(check.n), _p_value(check.p)]
+        [check.assertion.text, check.task, check.outcome, _difference(check), str(check.n), p_value(check.p)]
         for check in checks
     ]
     blocks: list[Block] = [Table(columns, rows, CAPTION)]
@@ -52,9 +53,9 @@ def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
             "outcome": check.outcome,
             "n": check.n,
             "center": check.center,
-            "difference": _finite(check.difference),
-            "interval": [_finite(end) for end in check.interval],
-            "p": _finite(check.p),
+            "difference": finite(check.difference),
+            "interval": [finite(end) for end in check.interval],
+            "p": finite(check.p),
             "reason": check.reason,
         }
         for check in checks
@@ -74,13 +75,3 @@ def _difference(check: Check) -> str:
     places = max(1 - math.floor(math.log10(half)), 0)
     difference, low_end, high_end = (f"{value:z.{places}f}" for value in (check.difference, low, high))
     return f"{difference} [{low_end}, {high_end}]"
-
-
-def _p_value(p: float) -> str:
-    if math.isnan(p):
-        return "-"
-    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

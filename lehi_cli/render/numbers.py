@@ -45,3 +45,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def p_value(p: float) -> str:
+    """`0.012`, `<0.0001`, or `-` where there is none."""
+    if math.isnan(p):
+        return "-"
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def finite(value: float) -> float | None:
+    """A number for JSON, which knows no others; None in place of one that is not finite."""
+    return value if math.isfinite(value) else None

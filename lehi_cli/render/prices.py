@@ -12,7 +12,7 @@ from lehi_cli.prices import Price, PriceList
 from lehi_cli.stats.paired import Interval
 
 from .content import Block, Column, Heading, Lines, Table
-from .numbers import compact
+from .numbers import compact, finite
 
 PASSES = "passes in gradients (forward + backward)"
 STATE = "state: bytes that the optimizer keeps per parameter"
@@ -47,20 +47,16 @@ def price_content(prices: PriceList) -> dict[str, Any]:
 def _content(price: Price) -> dict[str, Any]:
     return {
         "label": price.label,
-        "passes_per_step": _finite(price.passes_per_step),
-        "ms_per_step": _finite(price.ms_per_step),
-        "ms_quartiles": [_finite(end) for end in price.ms_quartiles],
-        "ratio": _finite(price.ratio),
-        "ratio_interval": [_finite(end) for end in price.ratio_interval],
+        "passes_per_step": finite(price.passes_per_step),
+        "ms_per_step": finite(price.ms_per_step),
+        "ms_quartiles": [finite(end) for end in price.ms_quartiles],
+        "ratio": finite(price.ratio),
+        "ratio_interval": [finite(end) for end in price.ratio_interval],
         "peak_bytes": price.peak_bytes,
-        "state_bytes_per_parameter": _finite(price.state_bytes_per_parameter),
+        "state_bytes_per_parameter": finite(price.state_bytes_per_parameter),
         "rounds": price.rounds,
         "note": price.note,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _heading(prices: PriceList) -> str:

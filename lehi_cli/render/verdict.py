@@ -9,7 +9,7 @@ from lehi_cli.comparison import Comparison, Judgement
 from lehi_cli.stats.verdict import Verdict
 
 from .content import Block, Column, Heading, Lines, Table
-from .numbers import compact
+from .numbers import compact, p_value
 
 FOUND, PRICE = 0, 1
 ENOUGH = 6  # seeds with which a signed-rank test can reach 5 %
@@ -62,7 +62,7 @@ def _row(judgement: Judgement) -> list[str]:
         _name(judgement),
         verdict.word,
         _difference(judgement),
-        _p_value(verdict.p_adjusted),
+        p_value(verdict.p_adjusted),
         f"{verdict.effect_size:.2f}" if math.isfinite(verdict.effect_size) else "-",
         *([] if is_anytime else [compact(float(f"{verdict.detectable:.2g}"))]),
         str(verdict.seeds_needed or (f">{verdict.n}" if is_anytime else "?")),
@@ -104,10 +104,6 @@ def _caption(comparison: Comparison) -> str:
 
 def _percent(share: float) -> str:
     return f"{compact(100 * share)} %"
-
-
-def _p_value(p: float) -> str:
-    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def _aligned(values: Sequence[float], verdict: Verdict) -> list[str]:
@@ -175,7 +171,7 @@ def _what_would_settle(verdict: Verdict) -> str:
 
 
 def _equals(p: float) -> str:
-    shown = _p_value(p)
+    shown = p_value(p)
     return f"{shown[0]} {shown[1:]}" if shown.startswith("<") else f"= {shown}"
 
 
@@ -183,7 +179,7 @@ def _tests(verdict: Verdict) -> str:
     """Both tests before adjustment, where there are both."""
     if math.isnan(verdict.p_t):
         return ""
-    return f" (unadjusted: t {_p_value(verdict.p_t)}, Wilcoxon {_p_value(verdict.p_wilcoxon)})"
+    return f" (unadjusted: t {p_value(verdict.p_t)}, Wilcoxon {p_value(verdict.p_wilcoxon)})"
 
 
 def _size(judgement: Judgement) -> str:
