@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+
 from typer.testing import CliRunner
 
 from lehi_cli.cli import build
 from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
+from lehi_cli.render import document
+from lehi_cli.render.across import across_content
+from lehi_cli.render.arrivals import arrival_content
 from lehi_cli.render.content import Table
+from lehi_cli.render.gate import gate_data
+from lehi_cli.render.prices import price_content
 from lehi_cli.render.table import to_markdown
 
+SCHEMA_PARTS = {
+    "time_to_target": arrival_content,
+    "prices": price_content,
+    "across": across_content,
+    "assertions": gate_data,
+}
 VERBS = ("compare", "train", "sweep", "report", "tasks", "optims", "data")
 
 
@@ -28,6 +41,15 @@ def print_table(table: Table) -> None:
 def print_tasks() -> None:
     """What `lehi tasks` lists."""
     print_table(tasks_table())
+
+
+def print_schema() -> None:
+    """The JSON document, key by key."""
+    about, _, schema = (document.__doc__ or "").partition("Schema 1:")
+    print(f"\n{about.strip()}\n\n```text\n{schema.strip()}")
+    for name, writer in SCHEMA_PARTS.items():
+        print(f"\n{name}: {inspect.getdoc(writer)}")
+    print("```\n")
 
 
 def print_optimizers() -> None:

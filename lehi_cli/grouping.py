@@ -93,12 +93,15 @@ def check_column(sections: Sequence[Section], column: str) -> None:
 
 
 def chosen_notes(section: Section) -> list[str]:
-    """For each series that was chosen from several settings: of how many, by what, and what that does."""
+    """Which series were chosen from several settings: of how many, by what, and what that does; alike ones in one."""
+    chosen: dict[tuple[int, str], list[str]] = {}
+    for series in section.ranked():
+        if series.chosen_from > 1:
+            chosen.setdefault((series.chosen_from, series.chosen_by), []).append(series.label)
     return [
-        f"{series.label}: best of {series.chosen_from} settings by {series.chosen_by}, on the runs shown: "
-        "this favours whoever tried more"
-        for series in section.ranked()
-        if series.chosen_from > 1
+        f"{'each' if len(labels) == len(section.series) > 1 else ', '.join(labels)}: best of {count} settings by "
+        f"{column}, on the runs shown: this favours whoever tried more"
+        for (count, column), labels in chosen.items()
     ]
 
 

@@ -12,10 +12,10 @@ Schema 1:
         "verdicts": [{"label", "reference", "metric", "method", "verdict", "n", "center", "difference",
             "interval": [low, high], "margin", "p_t", "p_wilcoxon", "p_adjusted", "p_equivalent", "family",
             "effect_size", "detectable", "seeds_needed", "note"}],
-        "time_to_target": see `lehi_cli.render.arrivals.arrival_content`, or null,
-        "prices": see `lehi_cli.render.prices.price_content`, or null}],
-    "across": see `lehi_cli.render.across.across_content`, or null,
-    "assertions": see `lehi_cli.render.gate.gate_data`,
+        "time_to_target": see below, or null,
+        "prices": see below, or null}],
+    "across": see below, or null,
+    "assertions": see below,
     "tuning": [{"task", "label", "space", "passes", "edges",
         "trials": [{"options", "val_loss", "statuses", "passes"}]}], after tuning only}
 
@@ -24,7 +24,8 @@ on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`. "method" 
 were added after a look. "family" is the number of comparisons that the p-values are adjusted for. The list is empty in
 a sweep, and where there are fewer than two optimizers or more than 12. A number that is not finite is null.
 
-Later versions of schema 1 may add keys; one that changes or removes a key is schema 2.
+Later versions of schema 1 may add keys; one that changes or removes a key is schema 2. What stands below is said where
+it is written: in `arrivals.py`, `prices.py`, `across.py` and `gate.py` beside this file.
 """
 
 from __future__ import annotations

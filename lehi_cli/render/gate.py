@@ -45,7 +45,12 @@ def gate_part(checks: Sequence[Check]) -> Part:
 
 
 def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """The checks for a JSON document; a number that is not finite is null."""
+    """The checks for a JSON document; a number that is not finite is null.
+
+    [{"assertion", "task", "outcome": "true", "false" or "inconclusive", "n", "center", "difference",
+      "interval": [low, high], "p", "reason"}]
+
+    """
     return [
         {
             "assertion": check.assertion.text,

@@ -29,8 +29,9 @@ def price_content(prices: PriceList) -> dict[str, Any]:
     """The prices for a JSON document; what is not known is null.
 
     {"source": "measured" or "runs", "how", "device", "device_name", "threads", "reference", "memory", "prices": [{
-    "label", "passes_per_step", "ms_per_step", "ms_quartiles": [first, third], "ratio", "ratio_interval": [low, high],
-    "peak_bytes", "state_bytes_per_parameter", "rounds", "note"}]}
+        "label", "passes_per_step", "ms_per_step", "ms_quartiles": [first, third], "ratio",
+        "ratio_interval": [low, high], "peak_bytes", "state_bytes_per_parameter", "rounds", "note"}]}
+
     """
     return {
         "source": prices.source,

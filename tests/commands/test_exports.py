@@ -194,7 +194,10 @@ def test_odd_labels_read_the_same_in_html(lehi: Lehi, odd: Path) -> None:
     [
         ("table", ["a|b", "<b>bold</b>", "50%_x", "[red]R[/red]", "🚀", "日本語", "back\\slash", "*star*", "&amp;"]),
         ("markdown", ["a\\|b", "\\<b>bold\\</b>", "[red]R[/red]", "back\\\\slash", "\\*star\\*", "\\&amp;"]),
-        ("latex", [r"a\textbar{}b", "$<$b$>$bold", r"50\%\_x", "[red]R[/red]", r"back\textbackslash{}slash", r"\&amp;"]),
+        (
+            "latex",
+            [r"a\textbar{}b", "$<$b$>$bold", r"50\%\_x", "[red]R[/red]", r"back\textbackslash{}slash", r"\&amp;"],
+        ),
     ],
 )
 def test_odd_labels_are_escaped_where_they_must_be(lehi: Lehi, odd: Path, kind: str, written: list[str]) -> None:
@@ -215,7 +218,8 @@ def test_a_terminal_without_unicode_gets_every_format(
         result = lehi("report", "--runs", str(odd), "--format", kind)
         stream.flush()
     assert (result.code, result.err) == (0, "")
-    text = raw.getvalue().decode(encoding)
+    # A file format that is written where there is only ASCII is UTF-8, of which ASCII is a part.
+    text = raw.getvalue().decode("utf-8" if encoding == "ascii" and kind != "table" else encoding)
     assert "digits" in text
     if kind == "json":  # nothing is lost
         assert set(ODD.values()) == {series["label"] for series in json.loads(text)["sections"][0]["series"]}
