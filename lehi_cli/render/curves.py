@@ -9,6 +9,7 @@ from lehi_cli.results import Section, Series
 from .content import Figure, Trace
 
 MOST_ROWS = 30
+MOST_CURVES = 12  # more of them hide each other
 
 
 def curve_figures(section: Section, x: str) -> list[Figure]:
@@ -18,7 +19,7 @@ def curve_figures(section: Section, x: str) -> list[Figure]:
 
 def _curves(section: Section, split: str, title: str, x: str) -> Figure:
     column = {"steps": "step"}.get(x, x)
-    traces = [_trace(series, i, split, column) for i, series in enumerate(section.ranked())]
+    traces = [_trace(series, i, split, column) for i, series in enumerate(section.ranked()[:MOST_CURVES])]
     ends = [trace.xs[-1] for trace in traces if trace.xs]
     if split == "val" and section.floor is not None and ends:
         traces.insert(0, Trace("floor", [0.0, max(ends)], [section.floor] * 2, "auxiliary"))
@@ -32,8 +33,10 @@ def _trace(series: Series, i: int, split: str, column: str) -> Trace:
 
 
 def _caption(section: Section) -> str:
-    n = len(section.seeds)
-    return f"line: mean of {n} seeds; band: from the lowest to the highest run" if n > 1 else ""
+    n, count = len(section.seeds), len(section.series)
+    said = [f"line: mean of {n} seeds; band: from the lowest to the highest run"] if n > 1 else []
+    said += [f"the best {MOST_CURVES} of {count}"] if count > MOST_CURVES else []
+    return "; ".join(said)
 
 
 def finals_figures(section: Section, split: str = "val", metric: str = "loss") -> list[Figure]:
