@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from conftest import Result
 
@@ -21,11 +22,9 @@ def fill(root: Path, *arguments: str) -> Path:
     """Run a command that trains on the store in `root`, which must go well; returns `root`."""
     torch.set_num_threads(1)
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            main([*arguments, "--runs", str(root), "--quiet"])
-        except SystemExit as ended:
-            assert not ended.code, said.getvalue()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.raises(SystemExit) as ended:
+        main([*arguments, "--runs", str(root), "--quiet"])
+    assert not ended.value.code, said.getvalue()
     return root
 
 

@@ -14,7 +14,8 @@ MOST_CURVES = 12  # more of them hide each other
 
 def curve_figures(section: Section, x: str) -> list[Figure]:
     """Training loss and validation loss of every optimizer against `x`: steps, passes or seconds."""
-    return [_curves(section, split, title, x) for split, title in (("train", "training"), ("val", "validation"))]
+    figures = [_curves(section, split, title, x) for split, title in (("train", "training"), ("val", "validation"))]
+    return [figure for figure in figures if any(len(trace.xs) for trace in figure.traces)]
 
 
 def _curves(section: Section, split: str, title: str, x: str) -> Figure:

@@ -1,4 +1,4 @@
-"""Every format of `lehi report`, from the real command: the same facts, in whatever is asked for and on any terminal."""
+"""Every format of `lehi report`, from the real command: the same facts in each, on any terminal."""
 
 from __future__ import annotations
 

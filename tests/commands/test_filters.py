@@ -281,7 +281,7 @@ def test_what_cannot_be_compared_is_kept_apart_and_named(lehi: Lehi, tmp_path: P
     assert "digits (budget 50 steps)  50 steps" in result.out
     assert "digits: 2 sections that cannot be compared with each other: they differ in budget" in result.out
     assert labels(lehi("report", "--json")) == [
-        ["sgd:lr=0.1", "adam:lr=0.001", "sgd:lr=0.5", "adam:lr=0.5"],
+        ["sgd:lr=0.001", "sgd:lr=0.5", "adam:lr=0.001", "adam:lr=0.5"],
         ["sgd", "adam"],
     ]
     assert {verdict["n"] for verdict in verdicts(lehi("report", "--json")).values()} == {2}
