@@ -152,9 +152,12 @@ def _profile(
         return None, [*notes, f"no profile of times to target: it takes {LEAST} tasks"]
     profile = performance_profile({label: {task: costs[task][label] for task in timed} for label in labels})
     unsolved = profile.unsolved
-    notes += [f"{_listed(unsolved)}: nobody gets to the target"] if unsolved else []
+    notes += [f"{_listed(unsolved)}: no optimizer gets to the target in half of its runs"] if unsolved else []
     if len(timed) - len(unsolved) < LEAST:
-        return None, [*notes, f"no profile of times to target: it takes {LEAST} tasks on which somebody gets there"]
+        return None, [
+            *notes,
+            f"no profile of times to target: it takes {LEAST} tasks on which an optimizer gets there in half of its runs",
+        ]
     return profile, notes
 
 

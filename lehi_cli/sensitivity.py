@@ -116,7 +116,8 @@ def _rate(series: Series) -> float:
 
 def _line(group: Sequence[Series], split: str, column: str) -> Line:
     joined = len({_without_rate(series) for series in group}) == 1
-    label = _base_label(group[0]) if joined else group[0].runs[0].optimizer
+    names = {_base_label(series) for series in group}
+    label = names.pop() if joined and len(names) == 1 else group[0].runs[0].optimizer
     points = sorted((_point(series, split, column) for series in group), key=lambda point: point.lr)
     return Line(label, points, joined, f"{split}_{column}")
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
+from unicodedata import category
 
 from .errors import UsageError
 
@@ -120,6 +121,8 @@ def _parse_optimizer(text: str) -> Iterator[OptimSpec]:
         if key in choices or (key == "label" and label):
             raise UsageError(f"option {key!r} is given twice in {text!r}")
         if key == "label":
+            if any(category(character) == "Cc" for character in value):
+                raise UsageError(f"label {value!r} has a line break or a control character", "write it without")
             label = value
         else:
             choices[key] = parse_values(value)

@@ -92,7 +92,7 @@ def test_the_profile_by_hand(tmp_path: Path) -> None:
     assert found.profile.ratios == (1.0, 2.0, 3.0)
     assert found.profile.shares == {"sgd": (0.5, 0.75, 0.75), "adam": (0.25, 0.25, 0.5)}
     assert found.profile.unsolved == ("d",)
-    assert (found.unit, found.notes) == ("steps", ("d: nobody gets to the target",))
+    assert (found.unit, found.notes) == ("steps", ("d: no optimizer gets to the target in half of its runs",))
 
 
 def test_tasks_that_the_profile_cannot_have_are_named(tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ class Session:
         """What the store has of them."""
         return [run for run in map(self.store.find, (run.run_id for run in runs)) if run is not None]
 
+    def has_failed(self) -> bool:
+        """Whether any run that was trained, tuning trials included, ended without a result."""
+        found = map(self.store.find, sorted(self._trained))
+        return any(run is not None and run.status in FAILED for run in found)
+
     def say_where(self, runs: Sequence[RunSpec]) -> None:
         """Where the results lie, and the command that shows them again."""
         if not self.options.quiet and not self.options.json:
@@ -153,7 +158,7 @@ def finish(
     if interrupted:
         session.say_interrupted()
         raise typer.Exit(Exit.INTERRUPTED)
-    if any(run.status in FAILED for run in stored):
+    if session.has_failed():
         raise typer.Exit(Exit.RUN_FAILED)
     raise typer.Exit(gate)
 

@@ -54,6 +54,10 @@ class Axis:
         """Value -> place; the logarithm is taken here: plotext's own leaves ticks set by hand where they were."""
         return math.log10 if self.log else float
 
+    def inside(self, value: float) -> float:
+        """The place of a value, of one beyond the axis that of the axis' end: the end of a band may be infinite."""
+        return self.place(min(max(value, self.low), self.high))
+
 
 def look(style: Style) -> tuple[str, int]:
     """Character and colour of a style."""
@@ -148,7 +152,7 @@ def _layers(traces: Sequence[Trace], x: Axis, y: Axis, width: int, colored: bool
         xs, ys = [x.place(value) for value in trace.xs], [y.place(value) for value in trace.ys]
         if trace.kind == "points" and trace.low:
             for place, low, high in zip(xs, trace.low, trace.high, strict=True):
-                yield Layer([place, place], [y.place(low), y.place(high)], character, color, joined=True)
+                yield Layer([place, place], [y.inside(low), y.inside(high)], character, color, joined=True)
         if trace.kind == "steps":
             xs, ys = _staircase(xs, ys, x.place(x.high))
         yield Layer(xs, ys, character, color, joined=trace.kind != "points")
@@ -162,7 +166,7 @@ def _band(trace: Trace, x: Axis, y: Axis, width: int) -> Layer:
     columns = np.linspace(
         xs[0], xs[-1], max(round(width * (xs[-1] - xs[0]) / ((x.place(x.high) - x.place(x.low)) or 1)), 1)
     )
-    low, high = (np.interp(columns, xs, [y.place(v) for v in ends]) for ends in (trace.low, trace.high))
+    low, high = (np.interp(columns, xs, [y.inside(v) for v in ends]) for ends in (trace.low, trace.high))
     rows = np.linspace(y.place(y.low), y.place(y.high), HEIGHT - AROUND)
     step = rows[1] - rows[0]
     inside = (rows[:, None] >= low - step / 2) & (rows[:, None] <= high + step / 2) & (high - low > step)
@@ -186,7 +190,7 @@ def _row_layers(traces: Sequence[Trace], rows: int, x: Axis) -> Iterator[Layer]:
         for i, (value, row) in enumerate(zip(trace.xs, trace.ys, strict=True)):
             height = rows - 1 - row
             if trace.low and math.isfinite(trace.low[i]) and math.isfinite(trace.high[i]):
-                ends = [x.place(max(trace.low[i], x.low)), x.place(min(trace.high[i], x.high))]
+                ends = [x.inside(trace.low[i]), x.inside(trace.high[i])]
                 yield Layer(ends, [height] * 2, INTERVAL, color, joined=True, fine=False)
             marks = [x.place(mark) for mark in (trace.marks[i] if trace.marks else ()) if math.isfinite(mark)]
             if marks:

@@ -245,3 +245,21 @@ def test_curves_that_cross_are_said_to() -> None:
     table = curve_table(["early", "late"], [early, late])
     assert [row[0] for row in table.rows] == ["1", "2", "4", "6"]
     assert table.rows[0][2].startswith("inf [")
+
+
+def test_a_trial_that_raises_is_a_failed_run(lehi: Callable) -> None:
+    Path("fragile.py").write_text(
+        "from torch.optim import SGD\n"
+        "from lehi_cli.registry.optimizers import Option, OptimizerRecord\n"
+        "class Fragile(SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        if self.param_groups[0]['lr'] > 0.05:\n"
+        "            raise RuntimeError('too fast')\n"
+        "        return super().step(closure)\n"
+        "OPTIMIZERS = [OptimizerRecord('fragile', 'SGD', ':Fragile', options=(Option('lr', 0.01, 'rate'),))]\n"
+    )
+    space = ("--tune", "4", "--space", "lr=1e-3..1/log", "--seeds", "1")
+    result = lehi("compare", *SHORT, "--optims", "./fragile.py,adam", *space)
+    statuses = [json.loads(path.read_text())["status"] for path in Path("runs").glob("*/run.json")]
+    assert 0 < statuses.count("error") < 4
+    assert result.code == 1, result.err

@@ -107,6 +107,13 @@ def test_a_band_lies_under_its_line() -> None:
     assert any(row.count("●") > 25 and "░" not in row for row in rows)  # the line hides the band
 
 
+def test_an_infinite_end_of_a_band_is_the_end_of_the_axis() -> None:
+    band = Trace("a", [1.0, 2.0, 3.0], [0.3, 0.2, 0.1], low=[-math.inf, 0.1, 0.05], high=[math.inf, 0.4, math.inf])
+    assert "░" in text(band)
+    assert "░" in text(band, log_y=True)
+    assert "●" in text(Trace("a", band.xs, band.ys, kind="points", low=band.low, high=band.high))
+
+
 def test_rows_stand_from_top_to_bottom_with_intervals_and_single_runs() -> None:
     first = Trace("lehi", [2.0], [0], 0, "points", [1.0], [3.0], [[1.5, 2.5]])
     second = Trace("adam", [8.0], [1], 1, "points", [math.nan], [math.nan], [[8.0]])
