@@ -154,10 +154,7 @@ def _profile(
     unsolved = profile.unsolved
     notes += [f"{_listed(unsolved)}: no optimizer gets to the target in half of its runs"] if unsolved else []
     if len(timed) - len(unsolved) < LEAST:
-        return None, [
-            *notes,
-            f"no profile of times to target: it takes {LEAST} tasks on which an optimizer gets there in half of its runs",
-        ]
+        return None, [*notes, f"no profile of times to target: it takes {LEAST} tasks on which one does"]
     return profile, notes
 
 

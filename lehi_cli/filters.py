@@ -81,6 +81,11 @@ class Filter:
             _refuse_unknown(kind, patterns, is_named, runs)
         return [run for run in runs if self.matches(run)]
 
+    def order(self, runs: Sequence[StoredRun]) -> list[str]:
+        """What optimizers are called, in the order of `optims`: each name, then the labels it stands for."""
+        named = ((name, *(run.label for run in runs if _is_optimizer(run, name))) for name in self._optims)
+        return list(dict.fromkeys(label for names in named for label in names))
+
     def matches(self, run: StoredRun) -> bool:
         """Whether a run is to be shown."""
         return (

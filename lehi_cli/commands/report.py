@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -78,7 +79,6 @@ def report(
     view = View(
         x=choice(x, AXES, "--x"),
         reference=reference,
-        order=optims.split(",") if optims else (),
         margin=checked_margin(margin),
         target=parsed_target(target),
         columns=parse_columns(metric, split),
@@ -90,7 +90,9 @@ def report(
     )
     kind = chosen_format(format, output, json)
     store = Store(runs)
-    raise typer.Exit(show(make_report(store, _wanted(store, chosen), view), store, kind, output))
+    wanted = _wanted(store, chosen)
+    view = replace(view, order=chosen.order(wanted))
+    raise typer.Exit(show(make_report(store, wanted, view), store, kind, output))
 
 
 def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:

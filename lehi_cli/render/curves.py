@@ -49,9 +49,15 @@ def finals_figures(section: Section, split: str = "val", metric: str = "loss") -
     if sum(math.isfinite(trace.xs[0]) for trace in traces) < 2:
         return []
     caption = "dot: mean; bar: 95 % t interval of the mean; small dots: the single runs"
-    rows = [series.label for series in ranked]
+    rows = [_row_name(series) for series in ranked]
     title = f"{section.title}: final {split} {metric}"
     return [Figure(title, f"{split} {metric}", traces, caption, log_x=None, rows=rows)]
+
+
+def _row_name(series: Series) -> str:
+    """The label, and how many runs have a value where not all have."""
+    found, runs = len(series.finals("val", "loss")), len(series.runs)
+    return series.label if found == runs else f"{series.label} {found}/{runs}"
 
 
 def _final(series: Series, i: int, split: str, metric: str) -> Trace:

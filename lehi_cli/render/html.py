@@ -12,8 +12,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from .axes import caption, is_drawable
 from .content import Block, Document, Figure, Heading, Lines, Part, Table
-from .svg import Key, figure_to_svg, is_cut, is_drawable, legend
+from .svg import Key, figure_to_svg, legend
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -80,5 +81,4 @@ def _figure(figure: Figure, names: Iterator[str]) -> _Shown:
     from markupsafe import Markup
 
     svg = Markup(figure_to_svg(figure, next(names)))  # noqa: S704  (every text in it is escaped where it is written)
-    said = [figure.caption, "a line that leaves the frame goes far beyond the others" if is_cut(figure) else ""]
-    return _Shown("figure", figure, svg, tuple(legend(figure)), "; ".join(filter(None, said)))
+    return _Shown("figure", figure, svg, tuple(legend(figure)), caption(figure))

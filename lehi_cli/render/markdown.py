@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from .axes import caption
 from .content import Block, Column, Document, Figure, Heading, Lines, Part, Table
 from .table import to_markdown
 
@@ -79,7 +80,7 @@ def _figure(figure: Figure, drawing: str) -> str:
     longest = max(map(len, re.findall("`+", drawing)), default=0)
     fence = "`" * max(3, longest + 1)
     drawn = "\n".join(line.rstrip() for line in drawing.splitlines())
-    return _folded(figure.title, _captioned(f"{fence}text\n{drawn}\n{fence}", figure.caption))
+    return _folded(figure.title, _captioned(f"{fence}text\n{drawn}\n{fence}", caption(figure)))
 
 
 def _lines(block: Lines) -> str:
@@ -97,5 +98,5 @@ def _folded(title: str, content: str) -> str:
     return f"<details>\n<summary>{html.escape(title, quote=False)}</summary>\n\n{content}\n\n</details>"
 
 
-def _captioned(content: str, caption: str) -> str:
-    return f"{content}\n\n{_paragraph(caption)}" if caption else content
+def _captioned(content: str, said: str) -> str:
+    return f"{content}\n\n{_paragraph(said)}" if said else content

@@ -14,12 +14,12 @@ from itertools import pairwise
 from rich.console import Console
 from rich.text import Text
 
+from .axes import caption, x_range, y_range
 from .content import Figure, Style, Trace
 
 HEIGHT = 16
 AROUND = 5  # lines of a figure beside its rows: title, frame, frame, ticks, label
 MIN_WIDTH, MAX_WIDTH = 40, 110
-LOG_RATIO = 10.0
 MOST_BANDS = 5  # more of them hide each other
 COLORS = (33, 208, 40, 196, 171, 44, 178)  # of the 256 every terminal has; apart on light and on dark ground
 CHARACTERS = "●+xo*#@%"
@@ -72,8 +72,7 @@ def draw(figure: Figure, width: int, colored: bool) -> str:
     if not traces:
         return ""
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
-    x = _x_axis(figure, traces, max(width // 16, 2))
-    y = _rows_axis(figure.rows) if figure.rows else _y_axis(figure, traces)
+    x, y = _x_axis(figure, max(width // 16, 2)), _y_axis(figure)
     layers = _row_layers(traces, len(figure.rows), x) if figure.rows else _layers(traces, x, y, width, colored)
     height = len(figure.rows) + AROUND if figure.rows else HEIGHT
     return _build(figure, layers, x, y, (width, height), colored)
@@ -112,8 +111,8 @@ def print_figure(console: Console, figure: Figure) -> None:
     named = legend(figure, console.color_system is not None)
     if named:
         console.print(named)
-    if figure.caption:
-        console.print(figure.caption, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    if said := caption(figure):
+        console.print(said, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def legend(figure: Figure, colored: bool) -> Text:
@@ -198,39 +197,23 @@ def _row_layers(traces: Sequence[Trace], rows: int, x: Axis) -> Iterator[Layer]:
             yield Layer([x.place(value)], [height], character if isinstance(trace.style, str) else "●", color)
 
 
-def _x_axis(figure: Figure, traces: Sequence[Trace], count: int) -> Axis:
-    values = [x for trace in traces for x in trace.xs]
-    if figure.rows:
-        ends = [end for trace in traces for end in (*trace.low, *trace.high, *(m for own in trace.marks for m in own))]
-        values += [end for end in ends if math.isfinite(end)]
-    low, high = min(values), max(values)
-    if _is_log(figure.log_x, low, high):
-        ticks = log_ticks(low, high)
+def _x_axis(figure: Figure, count: int) -> Axis:
+    covered = x_range(figure)
+    if not covered.log:
+        ticks = nice_ticks(covered.low, covered.high, count)
+    else:
+        ticks = log_ticks(covered.low, covered.high)
         decades = [tick for tick in ticks if math.isclose(math.log10(tick) % 1, 0, abs_tol=1e-9)]
         ticks = ticks if len(ticks) <= count else decades or ticks[:1]
-        return Axis(low, high, ticks, _names(ticks), log=True)
-    low = low if figure.rows else min(low, 0.0)
-    ticks = nice_ticks(low, high, count)
-    return Axis(low, high, ticks, _names(ticks))
+    return Axis(covered.low, covered.high, ticks, _names(ticks), covered.log)
 
 
-def _y_axis(figure: Figure, traces: Sequence[Trace]) -> Axis:
-    values = [y for trace in traces for y in (*trace.ys, *trace.low, *trace.high) if math.isfinite(y)]
-    low, high = min(values), max(values)
-    if _is_log(figure.log_y, low, high):
-        ticks = log_ticks(low, high)
-        return Axis(low, high, ticks, _names(ticks), log=True)
-    ticks = nice_ticks(low, high, 5)
-    return Axis(low, high, ticks, _names(ticks))
-
-
-def _is_log(asked: bool | None, low: float, high: float) -> bool:
-    """Whether an axis is logarithmic: as asked for, or when positive values span more than a decade."""
-    return low > 0 and (high > LOG_RATIO * low if asked is None else asked)
-
-
-def _rows_axis(rows: Sequence[str]) -> Axis:
-    return Axis(-0.5, len(rows) - 0.5, range(len(rows)), list(reversed(rows)))
+def _y_axis(figure: Figure) -> Axis:
+    covered = y_range(figure)
+    if figure.rows:
+        return Axis(covered.low, covered.high, range(len(figure.rows)), list(reversed(figure.rows)))
+    ticks = log_ticks(covered.low, covered.high) if covered.log else nice_ticks(covered.low, covered.high, 5)
+    return Axis(covered.low, covered.high, ticks, _names(ticks), covered.log)
 
 
 def _names(ticks: Sequence[float]) -> list[str]:

@@ -8,11 +8,11 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
+from .axes import Range, finite, x_range, y_range
 from .content import Figure, Style, Trace
 
 if TYPE_CHECKING:
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 5.2, 3.4  # inches
 ROW_HEIGHT, AROUND_ROWS = 0.34, 0.8
 NAME_CHARACTERS = 22
-LOG_RATIO = 10.0
 MARGIN = 0.04
 FEW_POINTS = 20  # so few are seen to be points of a line
 LEAST_ROWS = 2
-FAR = 100.0  # times the typical highest value
 MOST_DECADES = {"x": 2.0, "y": 4.0}  # that have room for ticks between their powers of ten
 
 # Okabe and Ito's colours that stand out from white and from black alike; told apart with every kind of colour vision.
@@ -104,18 +102,9 @@ def legend(figure: Figure) -> list[Key]:
     keys = [
         Key(trace.label, look(trace.style), trace.kind != "points")
         for trace in figure.traces
-        if trace.label and _finite_values(trace.ys)
+        if trace.label and finite(trace.ys)
     ]
     return list(dict.fromkeys(keys))
-
-
-def is_drawable(figure: Figure) -> bool:
-    """Whether there is any point to draw."""
-    return any(
-        math.isfinite(x) and math.isfinite(y)
-        for trace in figure.traces
-        for x, y in zip(trace.xs, trace.ys, strict=True)
-    )
 
 
 def figure_to_svg(figure: Figure, name: str) -> str:
@@ -160,7 +149,7 @@ def _draw(axes: Axes, figure: Figure) -> None:
     else:
         _set_y(axes, figure)
         bands = sum(bool(trace.low) for trace in figure.traces)
-        end = max(_finite_values(x for trace in figure.traces for x in trace.xs))
+        end = max(finite(x for trace in figure.traces for x in trace.xs))
         for trace in (_held(trace, end) for trace in figure.traces):
             _draw_trace(axes, trace, opacity=min(0.16, 0.8 / max(bands, 1)))
 
@@ -222,42 +211,25 @@ def _clipped(ends: Sequence[float], limits: tuple[float, float]) -> Any:
 
 
 def _set_x(axes: Axes, figure: Figure) -> None:
-    values = [x for trace in figure.traces for x in trace.xs]
-    ends = [end for trace in figure.traces for end in (*trace.low, *trace.high, *_marks(trace))] if figure.rows else []
-    log = _is_log(figure.log_x, values)
-    if not log and not figure.rows and min(_finite_values(values)) >= 0:
-        values.append(0.0)
-    axes.set_xlim(*_limits(values, ends, log=log))
-    _set_ticks(axes, "x", log=log)
+    covered = x_range(figure)
+    axes.set_xlim(*_with_margin(covered))
+    _set_ticks(axes, "x", log=covered.log)
 
 
 def _set_y(axes: Axes, figure: Figure) -> None:
-    values = _readable(figure)
-    ends = [end for trace in figure.traces for end in (*trace.low, *trace.high)]
-    log = _is_log(figure.log_y, values)
-    axes.set_ylim(*_limits(values, ends, log=log))
-    _set_ticks(axes, "y", log=log)
+    covered = y_range(figure)
+    axes.set_ylim(*_with_margin(covered))
+    _set_ticks(axes, "y", log=covered.log)
 
 
-def is_cut(figure: Figure) -> bool:
-    """Whether a line leaves the frame, because it shoots up far beyond the others."""
-    values = [value for trace in figure.traces for value in _finite_values(trace.ys)]
-    return not figure.rows and len(_readable(figure)) < len(values)
-
-
-def _is_log(wanted: bool | None, values: Iterable[float]) -> bool:
-    """Whether an axis is logarithmic: where all is positive, as wanted, or else where it spans more than a decade."""
-    finite = _finite_values(values)
-    spans = max(finite) > LOG_RATIO * min(finite)
-    return min(finite) > 0 and (spans if wanted is None else wanted)
-
-
-def _readable(figure: Figure) -> list[float]:
-    """The values that the y axis shows: a line that shoots up far beyond the others leaves the frame."""
-    traces = [found for found in (_finite_values(trace.ys) for trace in figure.traces) if found]
-    typical = median(max(values) for values in traces)
-    most = FAR * typical if typical > 0 else math.inf
-    return [value for values in traces for value in values if value <= most]
+def _with_margin(covered: Range) -> tuple[float, float]:
+    """The range with a little room at both ends, where it has no length with some."""
+    low, high = covered.low, covered.high
+    if covered.log:
+        factor = (high / low) ** MARGIN if high > low else 10.0 ** (MARGIN / 2)
+        return low / factor, high * factor
+    margin = MARGIN * ((high - low) or abs(high) / 2 or 1.0)
+    return low - margin, high + margin
 
 
 def _set_rows(axes: Axes, rows: Sequence[str]) -> None:
@@ -280,32 +252,6 @@ def _set_ticks(axes: Axes, which: Literal["x", "y"], *, log: bool) -> None:
         axis.set_major_locator(LogLocator(subs=subs, numticks=8) if decades >= 1 else AutoLocator())
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _limits(values: Iterable[float], ends: Iterable[float], *, log: bool) -> tuple[float, float]:
-    """Limits of an axis around its values, and around the ends of their intervals as far as those leave it readable.
-
-    Intervals may at most triple the axis; all of it is reckoned in logarithms on a logarithmic one.
-    """
-    import numpy as np
-
-    forth, back = (np.log10, lambda place: 10.0**place) if log else (float, float)
-    places = [float(forth(value)) for value in _finite_values(values)]
-    low, high = min(places), max(places)
-    span = (high - low) or (0.5 if log else abs(high) / 2 or 1.0)
-    inside = [float(forth(end)) for end in _finite_values(ends) if end > 0 or not log]
-    low = min([low, *(max(end, low - span) for end in inside)])
-    high = max([high, *(min(end, high + span) for end in inside)])
-    margin = MARGIN * ((high - low) or span)
-    return float(back(low - margin)), float(back(high + margin))
-
-
-def _marks(trace: Trace) -> list[float]:
-    return [mark for marks in trace.marks for mark in marks]
-
-
-def _finite_values(values: Iterable[float]) -> list[float]:
-    return [value for value in values if math.isfinite(value)]
 
 
 def _inlined(svg: str, title: str, name: str) -> str:

@@ -159,6 +159,21 @@ def test_odd_labels_are_whole_in_data_formats(lehi: Lehi, odd: Path) -> None:
     assert {verdict["label"] for verdict in section["verdicts"]} == every - {ODD["pipe"]}
 
 
+@pytest.mark.parametrize("label", ["two\nlines", "bell\a", "\x1b[31mred"])
+def test_a_label_is_one_line_that_commands_nothing(lehi: Lehi, tmp_path: Path, label: str) -> None:
+    result = lehi("compare", "--task", "digits", "--optims", f"sgd,adam:label={label}", "--steps", "2")
+    assert result.code == 2
+    assert "has a line break or a control character" in result.err
+    assert label not in result.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_rates_that_have_names_of_their_own_are_not_called_by_the_first(lehi: Lehi, odd: Path) -> None:
+    text = lehi("report", "--runs", str(odd)).out
+    (row,) = rows(text[text.index("final validation loss against learning rate") :])
+    assert row[0] == "sgd"
+
+
 class Page(HTMLParser):
     """The text of table cells, and every tag that occurs."""
 

@@ -257,6 +257,19 @@ def test_settings_are_chosen_by_their_options(lehi: Lehi, grid: Path, optims: st
     assert set(found[0]) == left
 
 
+@pytest.mark.parametrize(
+    ("optims", "reference"),
+    [
+        ("adam,lehi:factor=sampled", "adam:lr=0.001"),
+        ("lehi:factor=sampled,adam", "lehi:factor=sampled:lr=0.001"),
+        ("l*:factor=sampled, adam", "lehi:factor=sampled:lr=0.001"),
+        ("adam:lr=0.1,adam:lr=0.01", "adam:lr=0.1"),
+    ],
+)
+def test_the_first_that_is_named_is_the_reference(lehi: Lehi, grid: Path, optims: str, reference: str) -> None:
+    assert f"verdict against {reference}," in lehi("report", "--runs", str(grid), "--optims", optims).out
+
+
 def test_thirteen_optimizers_are_a_table_without_a_verdict(lehi: Lehi, tmp_path: Path) -> None:
     store = fill(
         tmp_path / "runs",

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from render.sample import AWKWARD, CURVES, DOCUMENT, EMPTY, FINALS, SUMMARY
 
+from lehi_cli.render.axes import is_drawable
 from lehi_cli.render.content import Column, Document, Figure, Lines, Part, Table, Trace
 from lehi_cli.render.html import document_to_html
-from lehi_cli.render.svg import COLORS, LOST, figure_to_svg, is_drawable, legend, look
+from lehi_cli.render.svg import COLORS, LOST, figure_to_svg, legend, look
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

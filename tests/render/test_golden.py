@@ -1,0 +1,66 @@
+"""A small report to the letter, as a terminal shows it and as JSON has it; run as a script, this writes it anew."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from cases import runs_of
+from rich.console import Console
+from stored import write, write_all
+
+from lehi_cli.arrivals import parse_target
+from lehi_cli.gate import parse
+from lehi_cli.render.document import to_json
+from lehi_cli.render.report import to_document
+from lehi_cli.render.terminal import print_parts
+from lehi_cli.report import Report, View, make_report
+from lehi_cli.store import Store
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def report(root: Path) -> Report:
+    """Three optimizers on two tasks, one of which diverges once, with everything that can be asked."""
+    store = Store(root)
+    store.prepare()
+    write_all(store, "adam,sgd,lehi", [[0.50, 0.60, 0.55], [0.81, 0.90, 0.95], [0.45, 0.52, 0.49]])
+    for run in runs_of("adam,sgd,lehi", task="diabetes", seeds=3):
+        lost = (run.optimizer.name, run.seed) == ("sgd", 1)
+        write(store, run, [2.0, 0.7 + 0.1 * run.seed], status="diverged" if lost else "ok")
+    view = View(
+        x="steps",
+        cost=True,
+        target=parse_target("val_loss=0.6"),
+        assertions=[parse("lehi < adam"), parse("lehi.passes_per_step < 1")],
+        command=["report", "--cost"],
+    )
+    return make_report(store, store.runs(), view)
+
+
+def as_text(found: Report) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, force_terminal=True, color_system=None, legacy_windows=False)
+    print_parts(console, to_document(found).parts)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def as_json(found: Report) -> str:
+    return f"{to_json(found)}\n"
+
+
+WRITERS = {"terminal.txt": as_text, "report.json": as_json}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_to_the_letter(name: str, tmp_path: Path) -> None:
+    assert WRITERS[name](report(tmp_path / "runs")) == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or WRITERS:
+        with tempfile.TemporaryDirectory() as folder:
+            (GOLDEN / name).write_text(WRITERS[name](report(Path(folder) / "runs")), encoding="utf-8")
