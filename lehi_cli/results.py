@@ -102,11 +102,6 @@ class Series:
         """Mean, lowest and highest of the runs that reached the end; when none did, over as much as there is."""
         return band_curve(metrics.curve(split, column, x) for metrics in self.ok or self.metrics)
 
-    def curve(self, split: str, column: str, x: str) -> tuple[list[float], list[float]]:
-        """The `xs` and `mean` of `band_curve`."""
-        band = self.band_curve(split, column, x)
-        return band.xs, band.mean
-
 
 @dataclass
 class Section:

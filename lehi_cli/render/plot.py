@@ -154,7 +154,35 @@ def _layers(traces: Sequence[Trace], x: Axis, y: Axis, width: int, colored: bool
                 yield Layer([place, place], [y.inside(low), y.inside(high)], character, color, joined=True)
         if trace.kind == "steps":
             xs, ys = _staircase(xs, ys, x.place(x.high))
-        yield Layer(xs, ys, character, color, joined=trace.kind != "points")
+        joined = trace.kind != "points"
+        yield Layer(*(_cut if joined else _inside)(xs, ys, y.place(y.low), y.place(y.high)), character, color, joined)
+
+
+def _inside(xs: Sequence[float], ys: Sequence[float], low: float, high: float) -> tuple[list[float], list[float]]:
+    """The points from `low` to `high`."""
+    kept = [(place, value) for place, value in zip(xs, ys, strict=True) if low <= value <= high]
+    return [place for place, _ in kept], [value for _, value in kept]
+
+
+def _cut(xs: Sequence[float], ys: Sequence[float], low: float, high: float) -> tuple[list[float], list[float]]:
+    """A line that ends shortly beyond the frame: plotext takes memory for all of it, and of 1e14 frames dies."""
+    edge = high - low or 1.0
+    bottom, top = low - edge, high + edge
+    points = list(zip(xs, ys, strict=True))
+    if all(bottom <= value <= top for value in ys):
+        return list(xs), list(ys)
+    found: list[tuple[float, float]] = []
+    for one, other in pairwise(points):
+        found += [_reached(one, other, bottom, top), _reached(other, one, bottom, top)]
+    return [place for place, _ in found], [value for _, value in found]
+
+
+def _reached(one: tuple[float, float], other: tuple[float, float], low: float, high: float) -> tuple[float, float]:
+    """`one`, or where the line to it from `other` comes to the edge that it is beyond."""
+    value = min(max(one[1], low), high)
+    if value == one[1] or value == min(max(other[1], low), high):
+        return one[0], value
+    return one[0] + (other[0] - one[0]) * (value - one[1]) / (other[1] - one[1]), value
 
 
 def _band(trace: Trace, x: Axis, y: Axis, width: int) -> Layer:

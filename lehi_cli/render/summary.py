@@ -10,7 +10,7 @@ from lehi_cli.stats import Estimate
 from .content import Block, Column, Lines, Table
 from .numbers import compact, with_spread
 
-QUALITY, PRICE = 0, 1
+PRICE = 1  # the columns that stay together after those of quality
 
 
 def summary_blocks(section: Section, shown: int | None = None) -> list[Block]:

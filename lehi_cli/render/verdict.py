@@ -11,7 +11,7 @@ from lehi_cli.stats.verdict import Verdict
 from .content import Block, Column, Heading, Lines, Table
 from .numbers import compact, p_value
 
-FOUND, PRICE = 0, 1
+PRICE = 1  # the columns that stay together after what was found
 ENOUGH = 6  # seeds with which a signed-rank test can reach 5 %
 FEW = 10  # seeds below which the default of `--seeds auto` goes on far enough
 

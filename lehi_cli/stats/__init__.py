@@ -4,6 +4,6 @@ The means that every table needs can be had from here; the tests, curves and ver
 numpy and scipy are imported inside functions, because `lehi --help` does without them.
 """
 
-from lehi_cli.stats.summary import HIGHER_IS_BETTER, Estimate, estimate, is_better, mean_curve
+from lehi_cli.stats.summary import HIGHER_IS_BETTER, Estimate, estimate, is_better
 
-__all__ = ["HIGHER_IS_BETTER", "Estimate", "estimate", "is_better", "mean_curve"]
+__all__ = ["HIGHER_IS_BETTER", "Estimate", "estimate", "is_better"]

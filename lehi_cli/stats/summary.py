@@ -78,12 +78,6 @@ def band_curve(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> Ban
     return Band(x.tolist(), mean.tolist(), low.tolist(), high.tolist(), len(curves))
 
 
-def mean_curve(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> tuple[list[float], list[float]]:
-    """The `xs` and `mean` of `band_curve`."""
-    band = band_curve(curves)
-    return band.xs, band.mean
-
-
 def is_better(column: str, value: float, than: float) -> bool:
     """Whether `value` beats `than` in a column such as `val_loss` or `test_accuracy`."""
     metric = column.partition("_")[2]

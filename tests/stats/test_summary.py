@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 
-from lehi_cli.stats import HIGHER_IS_BETTER, Estimate, estimate, is_better, mean_curve
+from lehi_cli.stats import HIGHER_IS_BETTER, Estimate, estimate, is_better
 
 
 def test_mean_and_sample_deviation_of_what_is_finite() -> None:
@@ -25,11 +25,6 @@ def test_one_value_has_no_deviation_and_none_has_no_mean() -> None:
     assert none.n == 0
     assert math.isnan(none.mean)
     assert isinstance(none, Estimate)
-
-
-def test_curves_are_averaged_as_far_as_the_shortest_goes() -> None:
-    assert mean_curve([([1, 2, 3], [1.0, 2.0, 3.0]), ([1, 2], [3.0, 4.0]), ([], [])]) == ([1, 2], [2.0, 3.0])
-    assert mean_curve([]) == ([], [])
 
 
 def test_accuracy_is_better_when_higher_and_loss_when_lower() -> None:
