@@ -200,7 +200,6 @@ def test_curves_have_bands_over_the_runs_that_reached_the_end(store: Store) -> N
     (series,) = arranged(store)[0].series
     assert series.band_curve("val", "loss", "step") == Band([1.0, 2.0], [3.0, 1.5], [2.0, 1.0], [4.0, 2.0], 2)
     assert series.band_curve("val", "loss", "passes").xs == [2.0, 4.0]
-    assert series.curve("val", "loss", "passes") == ([2.0, 4.0], [3.0, 1.5])
 
 
 def test_curves_of_runs_none_of_which_reached_the_end_go_as_far_as_the_shortest(store: Store) -> None:
