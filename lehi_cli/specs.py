@@ -121,8 +121,8 @@ def _parse_optimizer(text: str) -> Iterator[OptimSpec]:
         if key in choices or (key == "label" and label):
             raise UsageError(f"option {key!r} is given twice in {text!r}")
         if key == "label":
-            if any(category(character) == "Cc" for character in value):
-                raise UsageError(f"label {value!r} has a line break or a control character", "write it without")
+            if any(category(character) in ("Cc", "Cs") for character in value):
+                raise UsageError(f"label {value!r} has a line break or what is no character", "write it without")
             label = value
         else:
             choices[key] = parse_values(value)

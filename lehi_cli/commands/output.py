@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from lehi_cli.report import Report
 from lehi_cli.store import Store
 
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
-SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
+SUFFIXES = {
+    ".txt": "table", ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex",
+    ".html": "html", ".htm": "html",
+}  # fmt: skip
 WIDTH = 100  # of text that goes into a file
 
 
@@ -84,10 +88,13 @@ def write(report: Report, kind: str, output: Path | None) -> None:
         return
     text = formatted(report, kind)
     if output is None:
+        if kind == "html" and isinstance(sys.stdout, io.TextIOWrapper):  # the page says of itself that it is UTF-8
+            sys.stdout.reconfigure(encoding="utf-8", errors="replace")
         typer.echo(text, nl=not text.endswith("\n"))
         return
     try:
-        output.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8", newline="")
+        whole = text if text.endswith("\n") else f"{text}\n"
+        output.write_text(whole, encoding="utf-8", errors="replace", newline="")  # a path may be no text
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}", "choose another file with --output") from error
 

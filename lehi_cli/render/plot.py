@@ -93,7 +93,7 @@ def _build(figure: Figure, layers: Iterable[Layer], x: Axis, y: Axis, size: tupl
         ruler.ticks([axis.place(tick) for tick in axis.ticks], list(axis.names))
         if axis.low < axis.high:
             ruler.lim(axis.place(axis.low), axis.place(axis.high))
-    for layer in layers:
+    for layer in (layer for layer in layers if len(layer.xs)):
         character = "hd" if colored and layer.joined and layer.fine else layer.character
         marker = plotext.marker(character, layer.color) if colored else character
         signal = drawing.signal(list(layer.xs), list(layer.ys), marker=marker)

@@ -23,7 +23,7 @@ def append_step_summary(markdown: Callable[[], str]) -> Notice | None:
     if not path:
         return None
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        with open(path, "a", encoding="utf-8", errors="replace") as file:
             file.write(f"{markdown().rstrip()}\n")
     except OSError as error:
         return Notice(f"cannot add to the step summary {path}: {error.strerror}", f"unset {VARIABLE} to do without it")

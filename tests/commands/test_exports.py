@@ -132,6 +132,18 @@ def test_a_file_is_replaced_and_the_format_asked_for_wins(lehi: Lehi, runs: Path
     assert json.loads(path.read_text(encoding="utf-8"))["schema"] == 1
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_path_that_is_no_text_is_written_as_far_as_it_goes(
+    lehi: Lehi, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    link = tmp_path / "r\udcff"
+    link.symlink_to(runs)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    assert lehi("report", "--runs", str(link), "--format", kind, "--output", "out").code == 0
+    assert "lehi" in (tmp_path / "out").read_text(encoding="utf-8")
+    assert "r?" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
 BAD = [
     (("--format", "htm"), "unknown format 'htm'; did you mean 'html'?"),
     (("--format", ""), "unknown format ''"),
@@ -159,11 +171,11 @@ def test_odd_labels_are_whole_in_data_formats(lehi: Lehi, odd: Path) -> None:
     assert {verdict["label"] for verdict in section["verdicts"]} == every - {ODD["pipe"]}
 
 
-@pytest.mark.parametrize("label", ["two\nlines", "bell\a", "\x1b[31mred"])
+@pytest.mark.parametrize("label", ["two\nlines", "bell\a", "\x1b[31mred", "\udcff"])
 def test_a_label_is_one_line_that_commands_nothing(lehi: Lehi, tmp_path: Path, label: str) -> None:
     result = lehi("compare", "--task", "digits", "--optims", f"sgd,adam:label={label}", "--steps", "2")
     assert result.code == 2
-    assert "has a line break or a control character" in result.err
+    assert "has a line break or what is no character" in result.err
     assert label not in result.err
     assert not list(tmp_path.iterdir())
 
@@ -233,8 +245,10 @@ def test_a_terminal_without_unicode_gets_every_format(
         result = lehi("report", "--runs", str(odd), "--format", kind)
         stream.flush()
     assert (result.code, result.err) == (0, "")
-    # A file format that is written where there is only ASCII is UTF-8, of which ASCII is a part.
-    text = raw.getvalue().decode("utf-8" if encoding == "ascii" and kind != "table" else encoding)
+    # A page is UTF-8 as it says; other exports are where there is only ASCII, which is a part of it.
+    is_utf8 = kind == "html" or (encoding == "ascii" and kind != "table")
+    text = raw.getvalue().decode("utf-8" if is_utf8 else encoding)
+    assert kind != "html" or set(ODD.values()) <= set(Page(text).cells)
     assert "digits" in text
     if kind == "json":  # nothing is lost
         assert set(ODD.values()) == {series["label"] for series in json.loads(text)["sections"][0]["series"]}

@@ -255,3 +255,29 @@ def test_two_false_alarms_are_adjusted_for(lehi: Lehi, tmp_path: Path) -> None:
     checks: list[dict[str, Any]] = document(two)["assertions"]
     assert [check["p"] for check in checks] == pytest.approx([2 * p] * 2)
     assert "adjusted for 2 checks" in checks[0]["reason"]
+
+
+@pytest.mark.parametrize("lost", ["boom.py", "sgd:lr=1e6:label=boom"])
+def test_seeds_are_added_until_an_optimizer_that_never_ends_well_is_worse(
+    lehi: Lehi, tmp_path: Path, lost: str
+) -> None:
+    (tmp_path / "boom.py").write_text(BOOM)
+    typed = ("--seeds", "auto:12", "--assert", "adam < boom", "--json")
+    result = compare(lehi, *typed, optims=f"adam,{lost}")
+    assert result.code == (1 if lost == "boom.py" else 0)
+    (section,), (check,) = document(result)["sections"], document(result)["assertions"]
+    verdict = section["verdicts"][0]
+    # By signs: a fifth of 2^n B(n + 1/2, 1/2) / pi, 180 for 10 seeds and 344 for 11, has to reach 2 comparisons / 0.05.
+    assert (verdict["method"], verdict["verdict"], verdict["n"]) == ("anytime", "worse", 11)
+    assert (check["outcome"], check["n"], check["difference"]) == ("true", 11, None)
+    assert section["seeds"] == list(range(11))
+
+
+def test_added_seeds_are_looked_at_as_such(lehi: Lehi) -> None:
+    result = compare(lehi, "--seeds", "auto:4", "--assert", "lehi < adam", "--json")
+    (check,) = document(result)["assertions"]
+    assert result.code in (0, 4)
+    assert 3 <= check["n"] <= 4
+    fixed = compare(lehi, "--seeds", "auto", "--smoke", "--assert", "lehi < adam", "--json")
+    assert fixed.code == 4
+    assert document(fixed)["assertions"][0]["n"] == 1
