@@ -6,7 +6,7 @@ One way through: runs -> sections -> verdicts, times, prices -> one `Report`, wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .arrivals import Arrivals, Target, all_arrivals
@@ -168,11 +168,21 @@ def _prices(store: Store, section: Section, comparison: Comparison | None, view:
 
 
 def _across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], view: View) -> Across | None:
+    """The view across tasks; of a task that has several sections the one of most runs, so that none counts twice."""
     if view.sweep or len({section.task for section in sections}) < 2:
         return None
     from .across import across
 
-    return across(sections, arrivals, view.x, view.margin)
+    largest: dict[str, int] = {}
+    for i, section in enumerate(sections):
+        if section.task not in largest or len(section.runs) > len(sections[largest[section.task]].runs):
+            largest[section.task] = i
+    kept = sorted(largest.values())
+    found = across([sections[i] for i in kept], [arrivals[i] for i in kept], view.x, view.margin)
+    others = [section.title for i, section in enumerate(sections) if i not in kept]
+    if found is None or not others:
+        return found
+    return replace(found, notes=(*found.notes, f"left out, as a task counts once: {', '.join(others)}"))
 
 
 def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .distinction import code_of, distinct_labels, name_apart
 from .specs import canonical_json
-from .stats import Estimate, estimate, is_better
+from .stats import HIGHER_IS_BETTER, Estimate, estimate, is_better
 from .stats.paired import Interval
 from .stats.summary import Band, band_curve, mean_interval
 from .store import Metrics, Store, StoredRun
@@ -90,8 +90,8 @@ class Series:
 
     def price(self) -> dict[str, float]:
         """What a step costs: gradients, seconds, and bytes of optimizer state per parameter; means over the runs."""
-        ended = [run.outcome for run in self.runs if run.outcome.get("steps")]
-        sized = [outcome for outcome in ended if outcome["parameters"]]  # what is made up has none
+        ended = [run.outcome for run in self.runs if run.outcome.get("steps") and "passes" in run.outcome]
+        sized = [outcome for outcome in ended if outcome.get("parameters")]  # what is made up has none
         return {
             "passes_per_step": estimate(outcome["passes"] / outcome["steps"] for outcome in ended).mean,
             "seconds_per_step": estimate(outcome["seconds"] / outcome["steps"] for outcome in ended).mean,
@@ -183,6 +183,11 @@ class Section:
         """The seeds that occur."""
         return sorted({run.seed for run in self.runs})
 
+    @property
+    def leading(self) -> tuple[str, str]:
+        """The column that ranks and is drawn: the validation loss, or the first of those that are shown without it."""
+        return ("val", "loss") if ("val", "loss") in self.columns or not self.columns else self.columns[0]
+
     def best(self, split: str, column: str) -> str | None:
         """Label of the best complete series; None when there is nothing to choose from."""
         leader: tuple[str, float] | None = None
@@ -196,10 +201,16 @@ class Section:
         return leader[0] if leader and len(complete) > 1 else None
 
     def ranked(self) -> list[Series]:
-        """Series by final validation loss, those with a run that diverged or failed last; groups stay as they are."""
+        """Series by the leading column, those with a run that diverged or failed last; groups stay as they are."""
         if self.grouped_by:
             return self.series
-        return sorted(self.series, key=lambda series: (not series.is_complete, _sortable(series.final("val", "loss"))))
+        sign = -1.0 if self.leading[1] in HIGHER_IS_BETTER else 1.0
+
+        def place(series: Series) -> tuple[bool, float]:
+            mean = series.final(*self.leading).mean
+            return not series.is_complete, sign * mean if math.isfinite(mean) else WORST
+
+        return sorted(self.series, key=place)
 
     def pairing(self) -> tuple[dict[int, tuple[str, str]], list[int]]:
         """Checksums of initial weights and data order at each seed, and the seeds at which series differ in them."""
@@ -211,10 +222,6 @@ class Section:
         return {seed: min(pairs) for seed, pairs in seen.items()}, [
             seed for seed, pairs in seen.items() if len(pairs) > 1
         ]
-
-
-def _sortable(value: Estimate) -> float:
-    return value.mean if math.isfinite(value.mean) else WORST
 
 
 def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] | None = None) -> list[Section]:

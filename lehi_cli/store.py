@@ -47,6 +47,7 @@ COLUMNS = (
     "run_id", "task", "data", "optimizer", "label", "lr", "seed", "split",
     "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
 )  # fmt: skip
+SPENT = ("steps", "passes", "seconds", "parameters", "state_bytes")
 AT_ONCE = ("split", "step", "samples", "passes", "seconds", "loss")
 """Columns that every report needs; they and the task's metrics are read with the run, the others when asked for."""
 
@@ -401,6 +402,9 @@ def _read_shard(path: str, wanted: set[str] | None) -> tuple[pa.Table, list[str]
 
     A shard is small: read in one go it costs less than by way of Arrow's file systems, and a memory map would hold it
     open. `read_table` would import pandas and more threads than a hundred rows are worth.
+
+    Raises:
+        OSError, ArrowException: when it cannot be read, or lacks what every report needs.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -409,7 +413,13 @@ def _read_shard(path: str, wanted: set[str] | None) -> tuple[pa.Table, list[str]
         file = pq.ParquetFile(pa.BufferReader(source.read()))
     names = [sys.intern(name) for name in file.schema.names]
     columns = None if wanted is None else [name for name in names if name in wanted]
-    return file.read(columns=columns, use_threads=False), names
+    table = file.read(columns=columns, use_threads=False)
+    for name in AT_ONCE:
+        kind = table.schema.field(name).type if name in names else None
+        is_number = kind is not None and (pa.types.is_floating(kind) or pa.types.is_integer(kind))
+        if kind is None or (name != "split" and not is_number):
+            raise pa.ArrowInvalid(f"no column {name}" if kind is None else f"{name} is no number")
+    return table, names
 
 
 class Recorder:
@@ -558,7 +568,13 @@ class _replacing:  # noqa: N801  (reads as a verb where it is used)
 
 
 def _stored(content: Mapping[str, Any], folder: Path) -> StoredRun:
+    """A run as its file has it.
+
+    Raises:
+        ValueError, KeyError, TypeError: when the file does not say what it should.
+    """
     spec = content["spec"]
+    _check(content)
     return StoredRun(
         run_id=content["run_id"],
         task=spec["task"]["name"],
@@ -576,6 +592,26 @@ def _stored(content: Mapping[str, Any], folder: Path) -> StoredRun:
         target=content.get("target") or {},
         adaptive=content.get("seeds") == ADAPTIVE,
     )
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """See that what reports calculate with is there: such files are also written by other programs, and other versions.
+
+    Raises:
+        ValueError, KeyError, TypeError: when it is not.
+    """
+    if content["schema"] != SCHEMA:
+        raise ValueError(f"written by another version: schema {content['schema']!r}")
+    datetime.fromisoformat(content["started"])
+    for part in ("environment", "outcome", "error", "target"):
+        if not isinstance(content.get(part) or {}, dict):
+            raise TypeError(f"{part} is no mapping")
+    outcome = content.get("outcome") or {}
+    for name in SPENT:
+        if not isinstance(outcome.get(name, 0), int | float):
+            raise TypeError(f"{name} is no number")
+    if not isinstance(outcome.get("data_checksum", ""), str):
+        raise TypeError("data_checksum is no text")
 
 
 def _status(content: Mapping[str, Any], folder: Path) -> str:

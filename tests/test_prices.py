@@ -28,9 +28,10 @@ def stored(root: Path, optimizers: str = "adam,lehi", seeds: int = 4, seconds: d
     """A section of made-up runs of 1000 steps, at so many seconds by label and seed."""
     store, seconds = Store(root), seconds or {"adam": ADAM, "lehi": LEHI}
     runs = runs_of(optimizers, seeds=seeds)
-    for run in runs:
+    for i, run in enumerate(runs):
         recorder = store.claim(run, where)
         assert recorder is not None
+        recorder.state["started"] = f"2026-01-01T10:{i:02d}:00.000+00:00"
         taken = seconds.get(run.label, [1.0] * seeds)[run.seed]
         if math.isfinite(taken):
             passes = 5000 / 3 if run.label == "lehi" else 1000.0

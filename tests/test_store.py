@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cases import runs_of
@@ -267,13 +268,18 @@ def test_of_many_processes_one_gets_the_run(store: Store, run: RunSpec, tmp_path
         claimant.communicate()
 
 
-DAMAGE = {
+DAMAGE: dict[str, bytes | dict[str, object]] = {
     "empty": b"",
     "cut": b'{"schema": 1, "run_id": "x", ',
     "not an object": b"[1, 2]",
     "keys missing": b"{}",
     "no text": b"\xff\xfe\x00",
-    "unknown status": None,
+    "unknown status": {"status": "fine"},
+    "another schema": {"schema": 2},
+    "no time": {"started": "yesterday"},
+    "an outcome that is none": {"outcome": "ok"},
+    "passes without a number": {"outcome": {"steps": 1, "passes": None}},
+    "a checksum that is none": {"outcome": {"data_checksum": 7}},
 }
 
 
@@ -283,7 +289,8 @@ def test_a_damaged_run_json_is_named_and_skipped(store: Store, kind: str) -> Non
     for run in (bad, good):
         begin(store, run).finish("ok", {}, {})
     path = store.root / bad.run_id / "run.json"
-    content = DAMAGE[kind] or json.dumps(json.loads(path.read_text()) | {"status": "fine"}).encode()
+    damage = DAMAGE[kind]
+    content = json.dumps(json.loads(path.read_text()) | damage).encode() if isinstance(damage, dict) else damage
     path.write_bytes(content)
     assert [run.run_id for run in store.runs()] == [good.run_id]
     (notice,) = store.notices
@@ -302,6 +309,27 @@ def test_a_damaged_shard_is_named_and_the_rest_read(store: Store, run: RunSpec) 
     assert found is not None
     assert store.metrics(found).curve("val", "loss") == ([2], [0.7])
     assert "metrics-0000.parquet: damaged" in store.notices[0].message
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda table: table.drop_columns("passes"), "no column passes"),
+        (lambda table: table.set_column(table.column_names.index("loss"), "loss", [["a"]]), "loss is no number"),
+    ],
+)
+def test_a_shard_without_what_reports_need_is_damaged(
+    store: Store, run: RunSpec, damage: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    recorder = begin(store, run)
+    recorder.add(ROW, {})
+    recorder.finish("ok", {}, {})
+    path = store.root / run.run_id / "metrics-0000.parquet"
+    pq.write_table(damage(pq.read_table(path)), path)
+    found = store.find(run.run_id)
+    assert found is not None
+    assert store.metrics(found).curve("val", "loss") == ([], [])
+    assert said in store.notices[0].message
 
 
 def test_folders_that_are_no_runs_do_not_disturb(store: Store, run: RunSpec) -> None:

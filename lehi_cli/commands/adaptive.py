@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Literal
 
 from rich.console import Console
 
-from lehi_cli.adaptive import Contest, contests, next_runs
+from lehi_cli.adaptive import FIRST, Contest, contests, next_runs
 from lehi_cli.arrivals import check_target
-from lehi_cli.comparison import MOST_SERIES, compare_sections
+from lehi_cli.comparison import MOST_SERIES, Judgement, compare_sections
 from lehi_cli.errors import UsageError
 from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan
@@ -19,6 +20,9 @@ from lehi_cli.stats.verdict import Word
 
 from .flow import Session, finish, say_registry, show_plan
 from .run_options import RunOptions
+
+HOPELESS: Final = "no run of either has a value"
+State = Word | Literal["no run of either has a value"]
 
 
 def compare_adaptively(request: Request, options: RunOptions, view: View) -> None:
@@ -58,6 +62,8 @@ def up_to(request: Request) -> str:
 def train_until_settled(session: Session, runs: Sequence[RunSpec]) -> tuple[list[RunSpec], bool]:
     """Train seed by seed until each optimizer's verdict on the validation loss is settled.
 
+    Where no run of either ends with a value no number of seeds would settle it: that is given up after the first look.
+
     Args:
         session: what trains them.
         runs: all that there may be: of each task at each seed, the reference first.
@@ -81,7 +87,7 @@ def train_until_settled(session: Session, runs: Sequence[RunSpec]) -> tuple[list
     return asked, False
 
 
-def _look(session: Session, runs: Sequence[RunSpec]) -> dict[Contest, Word]:
+def _look(session: Session, runs: Sequence[RunSpec]) -> dict[Contest, State]:
     """The verdict on the validation loss in each contest; the runs remember that they were looked at."""
     stored = session.found(runs)
     for run in stored:
@@ -90,8 +96,8 @@ def _look(session: Session, runs: Sequence[RunSpec]) -> dict[Contest, Word]:
     labels = {run.run_id: run.label for run in runs}
     sections = arrange(session.store, session.found(runs), labels)
     compared = compare_sections(sections, order=[runs[0].label], margin=session.view.margin)
-    found = {
-        (section.task, judgement.label): judgement.verdict.word
+    found: dict[Contest, State] = {
+        (section.task, judgement.label): _state(judgement)
         for section, comparison in zip(sections, compared, strict=True)
         if comparison
         for judgement in comparison.judgements
@@ -100,14 +106,21 @@ def _look(session: Session, runs: Sequence[RunSpec]) -> dict[Contest, Word]:
     return {contest: found.get(contest, "inconclusive") for contest in contests(runs)}
 
 
-def _say(session: Session, words: Mapping[Contest, Word], tasks: Collection[str], seeds: int) -> None:
+def _state(judgement: Judgement) -> State:
+    is_hopeless = judgement.verdict.n >= FIRST and not judgement.has_values
+    return HOPELESS if is_hopeless else judgement.verdict.word
+
+
+def _say(session: Session, words: Mapping[Contest, State], tasks: Collection[str], seeds: int) -> None:
     """One line for each of the tasks."""
     if session.options.quiet or session.options.json:
         return
     for task in dict.fromkeys(task for task, _ in words if task in tasks):
-        states = ", ".join(_state(label, word) for (other, label), word in words.items() if other == task)
+        states = ", ".join(_in_words(label, word) for (other, label), word in words.items() if other == task)
         session.errors.print(f"{task}: {seeds} seeds, {states}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _state(label: str, word: Word) -> str:
-    return f"{label} open" if word == "inconclusive" else f"{label} settled ({word})"
+def _in_words(label: str, state: State) -> str:
+    if state == HOPELESS:
+        return f"{label} given up ({HOPELESS})"
+    return f"{label} open" if state == "inconclusive" else f"{label} settled ({state})"

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lehi_cli.arrivals import check_target
 from lehi_cli.data.folder import data_folder
-from lehi_cli.errors import DataError, Exit, Notice, UsageError
+from lehi_cli.errors import DataError, Exit, Notice, StoreError, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, place_of, split
 from lehi_cli.execute.place import Place
 from lehi_cli.gate import check_names
@@ -173,7 +173,10 @@ def _measure_prices(session: Session, runs: Sequence[RunSpec]) -> None:
     if not session.options.quiet:
         session.errors.print("measuring what a step costs, in turns", highlight=False)
     for measurement in measure_prices(runs, place_of(session.settings)):
-        save_prices(session.store.root, measurement)
+        try:
+            save_prices(session.store.root, measurement)
+        except StoreError as error:
+            say(session.errors, [Notice(f"prices are by the clocks of the runs: {error.message}", error.hint)])
 
 
 def say_registry(errors: Console) -> None:

@@ -34,7 +34,7 @@ def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
 
     Raises:
         UnknownNameError: when there is no such format.
-        UsageError: when `--json` and another format were asked for.
+        UsageError: when `--json` and another format were asked for, or when the file's name tells none.
     """
     if asked is not None and asked not in FORMATS:
         raise UnknownNameError("format", asked, FORMATS)
@@ -42,8 +42,12 @@ def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
         if asked not in (None, "json"):
             raise UsageError(f"--json and --format {asked} are two formats", "give one of them")
         return "json"
-    by_name = SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
-    return asked or by_name
+    if asked or output is None:
+        return asked or "table"
+    if output.suffix.lower() not in SUFFIXES:
+        hint = f"name it with --format, or end the file's name in one of {', '.join(SUFFIXES)}"
+        raise UsageError(f"no format is known by the name of {output}", hint)
+    return SUFFIXES[output.suffix.lower()]
 
 
 def show(report: Report, store: Store, kind: str = "table", output: Path | None = None) -> Exit:

@@ -7,6 +7,7 @@ in a log file, or by someone who does not see the colours.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -75,10 +76,14 @@ def draw(figure: Figure, width: int, colored: bool) -> str:
     x, y = _x_axis(figure, max(width // 16, 2)), _y_axis(figure)
     layers = _row_layers(traces, len(figure.rows), x) if figure.rows else _layers(traces, x, y, width, colored)
     height = len(figure.rows) + AROUND if figure.rows else HEIGHT
-    return _build(figure, layers, x, y, (width, height), colored)
+    above = textwrap.wrap(figure.title, width) if len(figure.title) > width else []  # plotext would drop it
+    drawing = _build("" if above else figure.title, figure.x_label, layers, x, y, (width, height), colored)
+    return "\n".join([*above, drawing])
 
 
-def _build(figure: Figure, layers: Iterable[Layer], x: Axis, y: Axis, size: tuple[int, int], colored: bool) -> str:
+def _build(
+    title: str, x_label: str, layers: Iterable[Layer], x: Axis, y: Axis, size: tuple[int, int], colored: bool
+) -> str:
     import plotext  # here, because it takes longer to import than all else that `lehi --help` needs
 
     plotext.terminal.limit(False, False)  # the width is the caller's, and a low terminal can scroll
@@ -86,8 +91,9 @@ def _build(figure: Figure, layers: Iterable[Layer], x: Axis, y: Axis, size: tupl
     drawing.clear()
     drawing.theme("colorless")  # the traces bring their own colours; axes and text take the terminal's
     drawing.plot_size(*size)
-    drawing.title(figure.title)
-    drawing.label(figure.x_label, "x", "lower")
+    if title:
+        drawing.title(title)
+    drawing.label(x_label, "x", "lower")
     drawing.legend(False)  # plotext's own covers the traces, and vanishes when it is too tall
     for axis, ruler in ((x, drawing.ruler("x", "lower")), (y, drawing.ruler("y", "left"))):
         ruler.ticks([axis.place(tick) for tick in axis.ticks], list(axis.names))

@@ -72,4 +72,6 @@ def _no_verdict(item: SectionReport, view: View) -> list[Block]:
     if not view.sweep and len(section.series) > MOST_SERIES:
         count = len(section.series)
         return [Lines([f"no verdict: the best of {count} settings wins by chance; name up to {MOST_SERIES}"])]
+    if not view.sweep and len(section.series) > 1:
+        return [Lines(["no verdict: it is on validation and test values, and none is shown"])]
     return []

@@ -50,7 +50,7 @@ def summary_table(section: Section) -> Table:
     ]
     rows = []
     for series in section.ranked():
-        cells = [_marked(series.final(*column), best[column] == series.label) for column in quality]
+        cells = [_cell(series, column, best[column] == series.label) for column in quality]
         lr = series.runs[0].options.get("lr")
         spent = [compact(lr) if isinstance(lr, float) else "-"]
         spent += [
@@ -64,8 +64,11 @@ def summary_table(section: Section) -> Table:
     return Table(headings, rows, f"{spread}{marked}passes in gradients (forward + backward), seconds of training")
 
 
-def _marked(value: Estimate, is_best: bool) -> str:
-    return with_spread(value) + ("*" if is_best else "")
+def _cell(series: Series, column: tuple[str, str], is_best: bool) -> str:
+    """Mean and spread, and over how many runs where not all that reached the end have a value."""
+    value = series.final(*column)
+    some = f" (n={value.n})" if 0 < value.n < len({run.seed for run in series.runs if run.status == "ok"}) else ""
+    return with_spread(value) + some + ("*" if is_best else "")
 
 
 def _count(series: Series) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -19,7 +20,7 @@ GAP = 3  # between two columns, as drawn
 def print_table(console: Console, table: Table) -> None:
     """Write a table: ruled and in colour on a terminal, in parts where it is too wide, Markdown when piped."""
     if not console.is_terminal:
-        console.print(to_markdown(table), markup=False, highlight=False, soft_wrap=True)
+        console.print(to_markdown(_escaped(table)), markup=False, highlight=False, soft_wrap=True)
     else:
         whole = _width(table, range(len(table.columns))) <= console.width
         for i, part in enumerate([table] if whole else _parts(table, console.width)):
@@ -28,6 +29,11 @@ def print_table(console: Console, table: Table) -> None:
             console.print(_rich(part, console.width), crop=False)
     if table.caption:
         console.print(table.caption, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def _escaped(table: Table) -> Table:
+    """With every bar in a cell marked as text: in Markdown it would begin another cell."""
+    return replace(table, rows=[[cell.replace("|", "\\|") for cell in row] for row in table.rows])
 
 
 def to_markdown(table: Table) -> str:

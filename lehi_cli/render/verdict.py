@@ -110,7 +110,7 @@ def _aligned(values: Sequence[float], verdict: Verdict) -> list[str]:
     """Numbers to the place of the second digit of half the interval; to three digits where that says nothing."""
     low, high = verdict.interval
     half = (high - low) / 2
-    if not 1e-6 <= half < math.inf:
+    if not 1e-6 <= half < 1e6:
         return [f"{value:.3g}" for value in values]
     places = max(1 - math.floor(math.log10(half)), 0)
     return [f"{value:z.{places}f}" for value in values]

@@ -241,7 +241,9 @@ def _notes(match: _Match, word: Word, is_significant: bool, level: float) -> lis
     paired = match.paired
     notes = []
     if match.left_out:
-        notes.append(f"seeds {', '.join(map(str, match.left_out))} are not in both and left out")
+        seeds = ", ".join(map(str, match.left_out))
+        several = len(match.left_out) > 1
+        notes.append(f"seed{'s' if several else ''} {seeds} {'are' if several else 'is'} not in both and left out")
     if match.is_empty and paired.n:
         notes.append(NO_VALUES)
     notes += [note for note in (paired.censoring, paired.note) if note]
@@ -249,7 +251,8 @@ def _notes(match: _Match, word: Word, is_significant: bool, level: float) -> lis
         notes.append(REAL_BUT_WITHIN)
     if paired.n and paired.smallest_p > level:
         able = math.ceil(1 - math.log2(level))
-        limit = f"by ranks {paired.n} seeds cannot go below p = {paired.smallest_p:.2g}, {able} can reach {level:.2g}"
+        seeds = f"{paired.n} seed{'s' if paired.n > 1 else ''}"
+        limit = f"by ranks {seeds} cannot go below p = {paired.smallest_p:.2g}, {able} can reach {level:.2g}"
         by_t = word != "inconclusive" and not math.isnan(paired.p_t)
         notes.append(f"rests on the t test, which takes differences as normal; {limit}" if by_t else limit)
     return notes

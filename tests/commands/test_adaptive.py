@@ -199,3 +199,11 @@ def test_bad_input_is_refused_before_anything_is_trained(
     assert result.code == 2
     assert message in result.err
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_ends_with_a_value_no_seeds_are_added(lehi: Lehi) -> None:
+    arguments = ("compare", "--task", "digits", "--steps", "20", "--seeds", "auto:9")
+    result = lehi(*arguments, "--optims", "sgd:lr=1e8,sgd:lr=1e9:label=faster")
+    assert result.code == 0, result.err
+    assert "digits: 3 seeds, faster given up (no run of either has a value)" in result.err
+    assert len(list(Path("runs").glob("*/run.json"))) == 6

@@ -149,7 +149,9 @@ BAD = [
     (("--format", ""), "unknown format ''"),
     (("--json", "--format", "html"), "--json and --format html are two formats"),
     (("--output", "nowhere/out.csv"), "cannot write nowhere/out.csv: No such file or directory"),
-    (("--output", "."), "cannot write .: Is a directory"),
+    (("--output", "."), "no format is known by the name of ."),
+    (("--output", "report.pdf"), "no format is known by the name of report.pdf"),
+    (("--format", "csv", "--output", "."), "cannot write .: Is a directory"),
     (("--format", "latex", "--output", "/dev/null/x.tex"), "cannot write /dev/null/x.tex: Not a directory"),
 ]
 

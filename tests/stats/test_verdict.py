@@ -59,7 +59,7 @@ UNCLEAR = {
         [1.0],
         "inconclusive",
         None,
-        "one pair has no spread; by ranks 1 seeds cannot go below p = 1, 6 can reach 0.05",
+        "one pair has no spread; by ranks 1 seed cannot go below p = 1, 6 can reach 0.05",
     ),
     "no seed": ([], [], "inconclusive", None, "no pair of runs"),
     "one seed, diverged": ([NAN], [1.0], "inconclusive", 6, "worst; by ranks"),
