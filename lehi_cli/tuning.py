@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from .analysis.sensitivity import LAST
 from .errors import UsageError
 from .plan import Request, plan
 from .registry import optimizers
 from .registry.record import OptimizerRecord
-from .sensitivity import LAST
 from .space import Dimension, Search, dimension
 from .specs import OptimSpec, RunSpec
 from .store import PRUNED, Store, StoredRun

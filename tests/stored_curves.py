@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cases import runs_of
 
-from lehi_cli.results import Section, arrange
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.results import Section
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
 

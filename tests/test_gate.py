@@ -14,13 +14,14 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from lehi_cli.arrivals import parse_target
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.arrivals import parse_target
+from lehi_cli.analysis.grouping import best_of_sections
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import Exit, UnknownNameError, UsageError
 from lehi_cli.gate import Check, check_all, exit_code, parse
 from lehi_cli.gate.expression import Reference, Side
-from lehi_cli.grouping import best_of_sections
 from lehi_cli.records import Outcome
-from lehi_cli.results import Section, Series, arrange
 from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.store import Metrics, Store, StoredRun
 

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from lehi_cli import arrivals, gate
+from lehi_cli import gate
+from lehi_cli.analysis import arrivals
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
 

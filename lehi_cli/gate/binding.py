@@ -11,10 +11,10 @@ from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from lehi_cli.arrivals import Target
-from lehi_cli.comparison import named
+from lehi_cli.analysis.arrivals import Target
+from lehi_cli.analysis.comparison import named
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.results import Section, Series
 from lehi_cli.specs import RunSpec
 
 from .expression import Assertion, Reference, Side

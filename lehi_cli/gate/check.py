@@ -35,9 +35,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lehi_cli.arrivals import Target, task_target
+from lehi_cli.analysis.arrivals import Target, task_target
+from lehi_cli.analysis.results import Section
 from lehi_cli.errors import Exit, UsageError
-from lehi_cli.results import Section
 from lehi_cli.stats.paired import Interval, holm, median, seeds_for_ranks, t_is_defined
 from lehi_cli.stats.power import seeds_for_difference
 

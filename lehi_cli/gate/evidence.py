@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lehi_cli.arrivals import Target
-from lehi_cli.results import Section, Series
+from lehi_cli.analysis.arrivals import Target
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats.anytime import median_sequence
 from lehi_cli.stats.paired import NO_SPREAD, Interval, median_interval, t_interval, t_is_defined, t_test, wilcoxon
 from lehi_cli.stats.sequential import T_SHARE, confidence_sequence, has_spread, sign_evidence, t_evidence

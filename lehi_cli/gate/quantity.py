@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lehi_cli.arrivals import COLUMNS, UNITS, Target
-from lehi_cli.comparison import UNFINISHED
+from lehi_cli.analysis.arrivals import COLUMNS, UNITS, Target
+from lehi_cli.analysis.comparison import UNFINISHED
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UsageError
-from lehi_cli.results import Section, Series
 from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.targets import time_to_target
 from lehi_cli.store import Metrics, StoredRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lehi_cli.across import Across
+from lehi_cli.analysis.across import Across
 from lehi_cli.stats.targets import Profile
 
 from .content import Block, Column, Figure, Lines, Part, Table, Trace

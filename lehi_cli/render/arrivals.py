@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lehi_cli.arrivals import UNITS, Arrivals, Course, SeriesArrival
+from lehi_cli.analysis.arrivals import UNITS, Arrivals, Course, SeriesArrival
 
 from .content import Block, Column, Figure, Heading, Lines, Table, Trace
 from .numbers import compact

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lehi_cli.results import Section
+from lehi_cli.analysis.results import Section
 from lehi_cli.specs import format_value
 from lehi_cli.store import Metrics, StoredRun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lehi_cli.results import Section, Series
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats.summary import Band
 
 from .content import Figure, Trace

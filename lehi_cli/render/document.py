@@ -33,7 +33,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lehi_cli.results import Section, Series
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats import Estimate
 
 from .across import across_content
@@ -43,8 +43,8 @@ from .numbers import finite
 from .prices import price_content
 
 if TYPE_CHECKING:
-    from lehi_cli.comparison import Comparison
-    from lehi_cli.report import Report, SectionReport
+    from lehi_cli.analysis.comparison import Comparison
+    from lehi_cli.analysis.report import Report, SectionReport
 
 SCHEMA = 1
 

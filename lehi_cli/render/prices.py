@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from lehi_cli.prices import Price, PriceList
+from lehi_cli.analysis.prices import Price, PriceList
 from lehi_cli.stats.paired import Interval
 
 from .content import Block, Column, Heading, Lines, Table

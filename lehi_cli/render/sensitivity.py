@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lehi_cli.results import Section
-from lehi_cli.sensitivity import LAST, WITHIN, Line, Point, sensitivity
+from lehi_cli.analysis.results import Section
+from lehi_cli.analysis.sensitivity import LAST, WITHIN, Line, Point, sensitivity
 
 from .content import Block, Column, Figure, Lines, Table, Trace
 from .numbers import compact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lehi_cli.results import Section, Series
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats import Estimate
 
 from .content import Block, Column, Lines, Table

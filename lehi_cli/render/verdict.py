@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lehi_cli.comparison import Comparison, Judgement
+from lehi_cli.analysis.comparison import Comparison, Judgement
 from lehi_cli.stats.verdict import Verdict
 
 from .content import Block, Column, Heading, Lines, Table

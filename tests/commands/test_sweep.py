@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.results import Section
+from lehi_cli.analysis.sensitivity import Line, Point, sensitivity
 from lehi_cli.plan import Request
 from lehi_cli.render.sensitivity import edge_notes
 from lehi_cli.render.tuning_curve import crossings, curve_table
-from lehi_cli.results import Section, arrange
-from lehi_cli.sensitivity import Line, Point, sensitivity
 from lehi_cli.space import parse_space
 from lehi_cli.specs import Budget, OptimSpec
 from lehi_cli.stats.tuning_curve import tuning_curve

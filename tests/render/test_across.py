@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from lehi_cli.across import Across
+from lehi_cli.analysis.across import Across
 from lehi_cli.render.across import across_content, across_part
 from lehi_cli.render.content import Figure, Lines, Table
 from lehi_cli.stats.ranks import Friedman, friedman, rank_table, records

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cases import runs_of
 
+from lehi_cli.analysis.arrange import arrange
 from lehi_cli.records import Outcome
 from lehi_cli.render.csv import sections_to_csv
-from lehi_cli.results import arrange
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from lehi_cli.comparison import Comparison, Judgement
+from lehi_cli.analysis.comparison import Comparison, Judgement
 from lehi_cli.render.content import Part
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.render.verdict import sentences, verdict_blocks

@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lehi_cli.specs import canonical_json
+from lehi_cli.stats import estimate, is_better
+
 from .results import Section, Series
-from .specs import canonical_json
-from .stats import estimate, is_better
 
 LAST = 3
 WITHIN = 0.05

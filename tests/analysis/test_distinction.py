@@ -9,8 +9,9 @@ import pytest
 from cases import runs_of
 from stored import write, write_all
 
-from lehi_cli.distinction import distinctions, mixed_notes, numbered, short
-from lehi_cli.results import arrange
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.distinction import distinctions, mixed_notes, short
+from lehi_cli.analysis.labels import numbered
 from lehi_cli.specs import Budget
 from lehi_cli.store import Store
 

@@ -6,8 +6,9 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from lehi_cli.store import StoredRun
+
 from .results import Section
-from .store import StoredRun
 
 VERSIONS = ("lehi", "torch", "numpy", "python", "platform")
 MOST_SEEDS = 20

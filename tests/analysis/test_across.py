@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 from stored_curves import Curve, sections
 
-from lehi_cli.across import Across, across
-from lehi_cli.arrivals import all_arrivals
-from lehi_cli.results import Section, Series
+from lehi_cli.analysis.across import Across, across
+from lehi_cli.analysis.arrivals import all_arrivals
+from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats.ranks import Record
 
 Final = float | Curve | Sequence[float | Curve]

@@ -8,9 +8,10 @@ import pytest
 from cases import runs_of
 from stored import write
 
-from lehi_cli.columns import Columns, parse_column, parse_columns, restrict
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.columns import Columns, parse_column, parse_columns, restrict
+from lehi_cli.analysis.results import Section
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.results import Section, arrange
 from lehi_cli.store import Store
 
 

@@ -12,9 +12,10 @@ import pytest
 from cases import runs_of
 from scipy import stats
 
-from lehi_cli.prices import Measured, Measurement, Price, PriceList, load_prices, prices_of_runs, save_prices
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.prices import Measured, Measurement, Price, PriceList, load_prices, prices_of_runs, save_prices
+from lehi_cli.analysis.results import Section
 from lehi_cli.records import Outcome
-from lehi_cli.results import Section, arrange
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
 

@@ -15,12 +15,13 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lehi_cli.errors import UnknownNameError
+from lehi_cli.specs import format_value
+from lehi_cli.stats import is_better
+
 from .columns import LOSS, check_metrics, names, parse_column
-from .distinction import DIGITS, code_of, numbered
-from .errors import UnknownNameError
+from .labels import DIGITS, code_of, numbered
 from .results import Section, Series
-from .specs import format_value
-from .stats import is_better
 
 DEFAULT = "val_loss"
 

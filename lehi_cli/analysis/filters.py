@@ -14,10 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
 
+from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.specs import format_value, parse_seeds, parse_value
+from lehi_cli.store import STATUSES, StoredRun
+
 from .columns import names
-from .errors import UnknownNameError, UsageError
-from .specs import format_value, parse_seeds, parse_value
-from .store import STATUSES, StoredRun
 
 _DURATION = re.compile(r"(?P<count>\d+(\.\d+)?)\s*(?P<unit>min|h|d|w)")
 _UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}

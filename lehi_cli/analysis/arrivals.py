@@ -16,13 +16,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.specs import RunSpec
+from lehi_cli.stats import HIGHER_IS_BETTER
+from lehi_cli.stats.targets import Arrival, arrival, survival, time_to_target
+from lehi_cli.store import Metrics, StoredRun
+
 from .comparison import UNFINISHED
-from .errors import UnknownNameError, UsageError
 from .results import Section, Series
-from .specs import RunSpec
-from .stats import HIGHER_IS_BETTER
-from .stats.targets import Arrival, arrival, survival, time_to_target
-from .store import Metrics, StoredRun
 
 UNITS = ("steps", "samples", "passes", "seconds")
 COLUMNS = {"steps": "step"}  # of the other units the column has the same name

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import UnknownNameError, UsageError
+from lehi_cli.errors import UnknownNameError, UsageError
+
 from .results import Section
 
 SPLITS = ("train", "val", "test")

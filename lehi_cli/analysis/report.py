@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lehi_cli.store import Store, StoredRun
+
+from .arrange import arrange
 from .arrivals import Arrivals, Target, all_arrivals
 from .columns import Columns, restrict
 from .comparison import Comparison, compare_sections
@@ -16,13 +19,13 @@ from .distinction import mixed_notes
 from .grouping import best_of_sections, chosen_notes, group_sections
 from .prices import PriceList, load_prices, prices_of_runs
 from .provenance import provenance
-from .results import Section, arrange
-from .store import Store, StoredRun
+from .results import Section
 
 if TYPE_CHECKING:
+    from lehi_cli.gate import Assertion, Check
+    from lehi_cli.tuning import Tuning
+
     from .across import Across
-    from .gate import Assertion, Check
-    from .tuning import Tuning
 
 MARGIN = 0.01
 
@@ -188,7 +191,7 @@ def _across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], vi
 def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
     if not view.assertions:
         return ()
-    from .gate import check_all
+    from lehi_cli.gate import check_all
 
     return check_all(view.assertions, sections, target=view.target)
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from cases import runs_of
 
-from lehi_cli.provenance import provenance
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.provenance import provenance
+from lehi_cli.analysis.results import Section
 from lehi_cli.records import Outcome
-from lehi_cli.results import Section, arrange
 from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.store import Store
 

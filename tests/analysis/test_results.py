@@ -13,7 +13,8 @@ from cases import runs_of
 from scipy import stats
 from stored import write, write_all
 
-from lehi_cli.results import Section, arrange
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.results import Section
 from lehi_cli.specs import Budget, RunSpec, Schedule
 from lehi_cli.stats.summary import Band
 from lehi_cli.store import Store

@@ -9,9 +9,10 @@ import pytest
 from cases import runs_of
 from stored import write, write_all
 
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.grouping import best_by, best_of_sections, by, chosen_notes, group_sections
+from lehi_cli.analysis.results import Section
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.grouping import best_by, best_of_sections, by, chosen_notes, group_sections
-from lehi_cli.results import Section, arrange
 from lehi_cli.store import Store
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from cases import runs_of
 
-from lehi_cli.comparison import LOOKED_AT, Comparison, compare_sections
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.comparison import LOOKED_AT, Comparison, compare_sections
+from lehi_cli.analysis.results import Section
 from lehi_cli.records import Row
-from lehi_cli.results import Section, arrange
 from lehi_cli.store import Store
 
 LOSS = {"adam": [1.00, 1.10, 0.90, 1.05, 0.95, 1.02], "sgd": [2.01, 2.08, 1.92, 2.03, 1.97, 2.00]}

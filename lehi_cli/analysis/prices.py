@@ -22,11 +22,12 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Literal
 
-from .errors import Notice, StoreError
+from lehi_cli.errors import Notice, StoreError
+from lehi_cli.specs import canonical_json
+from lehi_cli.stats.paired import Interval, t_interval, t_is_defined
+from lehi_cli.store import Store, StoredRun, write_json
+
 from .results import Section, Series
-from .specs import canonical_json
-from .stats.paired import Interval, t_interval, t_is_defined
-from .store import Store, StoredRun, write_json
 
 FOLDER = ".costs"
 SCHEMA = 1

@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from .errors import UnknownNameError, UsageError
+from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.stats import HIGHER_IS_BETTER
+from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.paired import Interval
+from lehi_cli.stats.verdict import Verdict, judge_pairs
+from lehi_cli.store import PRUNED, Metrics, StoredRun
+
 from .results import Section, Series
-from .stats import HIGHER_IS_BETTER
-from .stats.anytime import judge_anytime
-from .stats.paired import Interval
-from .stats.verdict import Verdict, judge_pairs
-from .store import PRUNED, Metrics, StoredRun
 
 MOST_SERIES = 12
 UNFINISHED = ("planned", "running", "interrupted", PRUNED)

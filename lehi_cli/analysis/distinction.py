@@ -1,4 +1,4 @@
-"""Names that tell apart what must not be mixed: sections of one task, and optimizers of one label.
+"""Names that tell sections of one task apart.
 
 Results of one task that differ in budget, model, data, code or anything else that decides numbers are kept in sections
 of their own. Here each of them gets a title that says in what it differs, and a reader gets a line that says so too.
@@ -9,15 +9,13 @@ values. Hashes of code and data tell a reader little, so a title shows them only
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .specs import Budget, canonical_json, format_value
+from lehi_cli.specs import Budget, format_value
 
-if TYPE_CHECKING:
-    from .results import Section
-    from .store import StoredRun
+from .labels import DIGITS, code_of, differing, numbered
+from .results import Section
 
 Facts = Mapping[str, Any]
 
@@ -27,7 +25,6 @@ RESPECTS = {
     FAKE: "real or fake data", RESULTS: "trained or made-up results", "checksum": "data", "data.fingerprint": "data",
 }  # fmt: skip
 """Keys that a reader knows under another name."""
-DIGITS = 6
 LONGEST = 32
 
 
@@ -51,12 +48,6 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def differing(found: Sequence[Facts]) -> list[str]:
-    """The keys at which not all have the same value, in the order in which they occur; one that is missing differs."""
-    keys = dict.fromkeys(key for facts in found for key in facts)
-    return [key for key in keys if len({canonical_json(facts.get(key)) for facts in found}) > 1]
 
 
 def distinctions(found: Sequence[Facts]) -> list[str]:
@@ -112,60 +103,6 @@ def short(values: Sequence[Any]) -> list[str]:
 
 def _where_different(texts: list[str], shorter: list[str]) -> list[str]:
     return shorter if len(set(shorter)) == len(set(texts)) else texts
-
-
-def numbered(texts: Sequence[str]) -> list[str]:
-    """The texts, from the second of the same on with its number: the last resort to tell them apart."""
-    unique: list[str] = []
-    taken: set[str] = set()
-    for text in texts:
-        chosen, count = text, 1
-        while chosen in taken:
-            count += 1
-            chosen = f"{text} #{count}".strip()
-        taken.add(chosen)
-        unique.append(chosen)
-    return unique
-
-
-def distinct_labels(runs: Sequence[StoredRun], labels: Sequence[str]) -> list[str]:
-    """Labels of optimizers, those that occur more than once with what tells them apart.
-
-    `sgd:lr=0.1` by an option, `tuned (adam)` by the optimizer, `lehi (code 1a2b3c)` by the version of its code.
-
-    Args:
-        runs: one of each optimizer.
-        labels: its label.
-    """
-    texts = list(labels)
-    alike: dict[str, list[int]] = {}
-    for i, label in enumerate(labels):
-        alike.setdefault(label, []).append(i)
-    for label, where in alike.items():
-        if len(where) > 1:
-            for i, text in zip(where, _told_apart(label, [runs[i] for i in where]), strict=True):
-                texts[i] = text
-    return numbered(texts)
-
-
-def _told_apart(label: str, runs: Sequence[StoredRun]) -> list[str]:
-    names = Counter(run.optimizer for run in runs)
-    by_name = {name: [run for run in runs if run.optimizer == name] for name in names}
-    keys = {name: set(differing([run.options for run in same])) for name, same in by_name.items()}
-    has_versions = {name: len({code_of(run) for run in same}) > 1 for name, same in by_name.items()}
-    texts = []
-    for run in runs:
-        options = [f"{key}={format_value(run.options[key])}" for key in run.options if key in keys[run.optimizer]]
-        version = code_of(run) if has_versions[run.optimizer] else ""
-        aside = [run.optimizer] if len(names) > 1 else []
-        aside += [f"code {version[:DIGITS]}"] if version else []
-        texts.append(":".join([label, *options]) + (f" ({', '.join(aside)})" if aside else ""))
-    return texts
-
-
-def code_of(run: StoredRun) -> str:
-    """Hash of the source of the run's optimizer; empty when it is torch's own."""
-    return str(run.spec["optimizer"].get("code", ""))
 
 
 def name_apart(sections: Sequence[Section]) -> None:

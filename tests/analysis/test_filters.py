@@ -11,8 +11,8 @@ import pytest
 from cases import runs_of
 from stored import write
 
+from lehi_cli.analysis.filters import Filter, moment, stored_names
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.filters import Filter, moment, stored_names
 from lehi_cli.store import Store, StoredRun
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

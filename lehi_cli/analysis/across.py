@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lehi_cli.stats.ranks import Friedman, RankTable, Record, friedman, rank_table, records
+from lehi_cli.stats.targets import Profile, performance_profile
+
 from .arrivals import Arrivals
 from .comparison import MOST_SERIES, UNFINISHED
 from .results import WORST, Section, Series
-from .stats.ranks import Friedman, RankTable, Record, friedman, rank_table, records
-from .stats.targets import Profile, performance_profile
 
 MOST_NAMES = 6  # in one note
 LEAST = 2  # optimizers, and tasks, without which there is nothing to look across
@@ -58,7 +59,7 @@ def across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], x: 
     Args:
         sections: one per task and budget; those of the same title are told apart by their budget.
         arrivals: of each section.
-        x: unit of the times to target, one of `lehi_cli.arrivals.UNITS`.
+        x: unit of the times to target, one of `lehi_cli.analysis.arrivals.UNITS`.
         tolerance: share of the larger loss within which two optimizers are level.
     """
     names = _names(sections)

@@ -8,20 +8,15 @@ a series has one optimizer in one version of its code with one set of options.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 
-from .distinction import code_of, distinct_labels, name_apart
-from .specs import canonical_json
-from .stats import HIGHER_IS_BETTER, Estimate, estimate, is_better
-from .stats.paired import Interval
-from .stats.summary import Band, band_curve, mean_interval
-from .store import Metrics, Store, StoredRun
+from lehi_cli.stats import HIGHER_IS_BETTER, Estimate, estimate, is_better
+from lehi_cli.stats.paired import Interval
+from lehi_cli.stats.summary import Band, band_curve, mean_interval
+from lehi_cli.store import Metrics, StoredRun
 
 WORST = math.inf
 
@@ -222,74 +217,3 @@ class Section:
         return {seed: min(pairs) for seed, pairs in seen.items()}, [
             seed for seed, pairs in seen.items() if len(pairs) > 1
         ]
-
-
-def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] | None = None) -> list[Section]:
-    """Sort runs into sections and series, in the order they come.
-
-    Args:
-        store: where the metrics are.
-        runs: what to arrange.
-        labels: display name by run id, in place of the one stored.
-    """
-    labels = labels or {}
-    keys = _Keys()
-    by_spec: dict[str, list[StoredRun]] = {}
-    for run in runs:
-        key = keys.of([run.spec["task"], run.spec["precision"], run.spec.get("recipe"), run.is_mock])
-        by_spec.setdefault(key, []).append(run)
-    groups = [group for alike in by_spec.values() for group in _by_data(alike)]
-    metrics = {run.folder: own for run, own in zip(runs, store.all_metrics(runs), strict=True)}
-    sections = [_section(metrics, group, labels, keys) for group in groups]
-    name_apart(sections)
-    return sections
-
-
-class _Keys:
-    """Canonical JSON of what thousands of runs share: made once for each way in which it was written."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def of(self, content: object) -> str:
-        written = repr(content)  # at half the cost, but equal settings may be written in another order
-        if written not in self._known:
-            self._known[written] = canonical_json(content)
-        return self._known[written]
-
-
-def _by_data(runs: list[StoredRun]) -> list[list[StoredRun]]:
-    """Runs of one spec, those on different data apart.
-
-    A run that failed may not say what data it read: it goes with the run that does and was started nearest to it, of
-    two as near the earlier.
-    """
-    read = [run.outcome.get("data_checksum") or "" for run in runs]
-    if len(set(read) - {""}) < 2:
-        return [runs]
-    known = sorted((datetime.fromisoformat(run.started), data) for run, data in zip(runs, read, strict=True) if data)
-    grouped: dict[str, list[StoredRun]] = {}
-    for run, data in zip(runs, read, strict=True):
-        grouped.setdefault(data or _nearest(known, datetime.fromisoformat(run.started)), []).append(run)
-    return list(grouped.values())
-
-
-def _nearest(known: Sequence[tuple[datetime, str]], moment: datetime) -> str:
-    i = bisect_left(known, moment, key=lambda item: item[0])
-    return min(known[max(i - 1, 0) : i + 1], key=lambda item: abs(item[0] - moment))[1]
-
-
-def _section(
-    metrics: Mapping[Path, Metrics], runs: Sequence[StoredRun], labels: Mapping[str, str], keys: _Keys
-) -> Section:
-    grouped: dict[str, list[StoredRun]] = {}
-    for run in runs:
-        key = keys.of([run.optimizer, run.options, code_of(run), labels.get(run.run_id, "")])
-        grouped.setdefault(key, []).append(run)
-    members = list(grouped.values())
-    firsts = [own[0] for own in members]
-    shown = distinct_labels(firsts, [labels.get(run.run_id, run.label) for run in firsts])
-    series = [
-        Series(label, own, [metrics[run.folder] for run in own]) for label, own in zip(shown, members, strict=True)
-    ]
-    return Section(runs[0].task, runs[0].spec, series)
