@@ -11,10 +11,10 @@ from lehi_cli.adaptive import FIRST, Contest, contests, next_runs
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.arrivals import check_target
 from lehi_cli.analysis.comparison import MOST_SERIES, Judgement, compare_sections
-from lehi_cli.analysis.report import View
 from lehi_cli.errors import UsageError
 from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan
+from lehi_cli.report import View
 from lehi_cli.specs import RunSpec
 from lehi_cli.stats.verdict import Word
 

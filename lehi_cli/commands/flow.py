@@ -13,7 +13,6 @@ from rich.console import Console
 
 from lehi_cli.analysis.arrivals import check_target
 from lehi_cli.analysis.prices import save_prices
-from lehi_cli.analysis.report import View, make_report
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, StoreError, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, place_of, split
@@ -25,6 +24,7 @@ from lehi_cli.render.content import Column, Table
 from lehi_cli.render.live import watcher
 from lehi_cli.render.numbers import compact, duration
 from lehi_cli.render.table import print_table
+from lehi_cli.report import View, make_report
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 

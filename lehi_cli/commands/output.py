@@ -10,7 +10,6 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from lehi_cli.analysis.report import Report
 from lehi_cli.errors import Exit, Notice, UnknownNameError, UsageError
 from lehi_cli.gate import exit_code
 from lehi_cli.render.content import Document, Figure, Lines, Part
@@ -19,6 +18,7 @@ from lehi_cli.render.plot import draw, legend
 from lehi_cli.render.report import to_document
 from lehi_cli.render.step_summary import append_step_summary
 from lehi_cli.render.terminal import print_parts
+from lehi_cli.report import Report
 from lehi_cli.store import Store
 
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")

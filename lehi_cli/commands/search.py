@@ -11,10 +11,10 @@ from rich.console import Console
 
 from lehi_cli.adaptive import FIRST
 from lehi_cli.analysis.arrivals import check_target
-from lehi_cli.analysis.report import View
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan, tasks_of
+from lehi_cli.report import View
 from lehi_cli.space import Dimension
 from lehi_cli.specs import RunSpec
 from lehi_cli.tuning import SEED, Tuned, Tuning, space_of, tune

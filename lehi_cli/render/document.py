@@ -44,7 +44,7 @@ from .prices import price_content
 
 if TYPE_CHECKING:
     from lehi_cli.analysis.comparison import Comparison
-    from lehi_cli.analysis.report import Report, SectionReport
+    from lehi_cli.report import Report, SectionReport
 
 SCHEMA = 1
 

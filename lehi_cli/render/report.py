@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lehi_cli.analysis.comparison import MOST_SERIES, named
-from lehi_cli.analysis.report import Report, SectionReport, View
+from lehi_cli.report import Report, SectionReport, View
 
 from .across import across_part
 from .arrivals import arrival_blocks

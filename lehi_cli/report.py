@@ -9,23 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lehi_cli.store import Store, StoredRun
-
-from .arrange import arrange
-from .arrivals import Arrivals, Target, all_arrivals
-from .columns import Columns, restrict
-from .comparison import Comparison, compare_sections
-from .distinction import mixed_notes
-from .grouping import best_of_sections, chosen_notes, group_sections
-from .prices import PriceList, load_prices, prices_of_runs
-from .provenance import provenance
-from .results import Section
+from .analysis.arrange import arrange
+from .analysis.arrivals import Arrivals, Target, all_arrivals
+from .analysis.columns import Columns, restrict
+from .analysis.comparison import Comparison, compare_sections
+from .analysis.distinction import mixed_notes
+from .analysis.grouping import best_of_sections, chosen_notes, group_sections
+from .analysis.prices import PriceList, load_prices, prices_of_runs
+from .analysis.provenance import provenance
+from .analysis.results import Section
+from .store import Store, StoredRun
 
 if TYPE_CHECKING:
-    from lehi_cli.gate import Assertion, Check
-    from lehi_cli.tuning import Tuning
-
-    from .across import Across
+    from .analysis.across import Across
+    from .gate import Assertion, Check
+    from .tuning import Tuning
 
 MARGIN = 0.01
 
@@ -174,7 +172,7 @@ def _across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], vi
     """The view across tasks; of a task that has several sections the one of most runs, so that none counts twice."""
     if view.sweep or len({section.task for section in sections}) < 2:
         return None
-    from .across import across
+    from .analysis.across import across
 
     largest: dict[str, int] = {}
     for i, section in enumerate(sections):
@@ -191,7 +189,7 @@ def _across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], vi
 def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
     if not view.assertions:
         return ()
-    from lehi_cli.gate import check_all
+    from .gate import check_all
 
     return check_all(view.assertions, sections, target=view.target)
 
