@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -414,12 +415,23 @@ def _read_shard(path: str, wanted: set[str] | None) -> tuple[pa.Table, list[str]
     names = [sys.intern(name) for name in file.schema.names]
     columns = None if wanted is None else [name for name in names if name in wanted]
     table = file.read(columns=columns, use_threads=False)
-    for name in AT_ONCE:
-        kind = table.schema.field(name).type if name in names else None
-        is_number = kind is not None and (pa.types.is_floating(kind) or pa.types.is_integer(kind))
-        if kind is None or (name != "split" and not is_number):
-            raise pa.ArrowInvalid(f"no column {name}" if kind is None else f"{name} is no number")
+    if wrong := _what_is_wrong(table.schema):
+        raise pa.ArrowInvalid(wrong)
     return table, names
+
+
+@lru_cache
+def _what_is_wrong(schema: pa.Schema) -> str:
+    """Which of the columns that every report needs is missing or no number; empty when all are right."""
+    import pyarrow as pa
+
+    for name in AT_ONCE:
+        if name not in schema.names:
+            return f"no column {name}"
+        kind = schema.field(name).type
+        if name != "split" and not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            return f"{name} is no number"
+    return ""
 
 
 class Recorder:
