@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from .content import Table
 
+PROSE = 32  # columns of a terminal in which prose can be read
 GAP = 3  # between two columns, as drawn
 
 
@@ -44,11 +45,12 @@ def to_markdown(table: Table) -> str:
 
 
 def _cell_width(table: Table, column: int) -> int:
-    """What a column needs at least: its longest cell, or for prose its longest word."""
+    """What a column needs at least: its longest cell; for prose its longest word, and room for a few words."""
     cells = [table.columns[column].heading, *(row[column] for row in table.rows)]
-    if table.columns[column].wraps:
-        cells = [word for cell in cells for word in cell.split()]
-    return max(map(cell_len, cells))
+    longest = max(map(cell_len, cells))
+    if not table.columns[column].wraps:
+        return longest
+    return max(min(longest, PROSE), *(cell_len(word) for cell in cells for word in cell.split()))
 
 
 def _width(table: Table, columns: Iterable[int]) -> int:
