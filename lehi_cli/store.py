@@ -279,15 +279,20 @@ class Metrics:
 
     def curve(self, split: str, column: str, x: str = "step") -> tuple[list[float], list[float]]:
         """`x` and `column` over the rows of a split, rows without a value left out."""
-        rows = self._with_values(split, column, x)
+        xs, values = self.columns(split, column, (x, column))
+        return xs, values
+
+    def columns(self, split: str, column: str, wanted: Sequence[str]) -> list[list[float]]:
+        """Several columns over the rows of a split in which `column` has a value."""
+        rows = self._with_values(split, column, *wanted)
         if not len(rows):
-            return [], []
-        return self._column(x).values[rows].tolist(), self._column(column).values[rows].tolist()
+            return [[] for _ in wanted]
+        return [self._column(name).values[rows].tolist() for name in wanted]
 
     def final(self, split: str, column: str) -> float | None:
         """The last value of a split; None when there is none."""
         if (split, column) not in self._finals:  # asked for by every table, ranking and verdict
-            rows = self._with_values(split, column, "step")
+            rows = self._with_values(split, column)
             self._finals[split, column] = float(self._column(column).values[rows[-1]]) if len(rows) else None
         return self._finals[split, column]
 
@@ -296,9 +301,9 @@ class Metrics:
         steps, values = self.curve(split, column)
         return [value for step, value in zip(steps, values, strict=True) if step > 0][-count:]
 
-    def _with_values(self, split: str, column: str, x: str) -> Any:
+    def _with_values(self, split: str, column: str, *others: str) -> Any:
         """The rows of a split that have a value; columns that were not read are read now."""
-        unread = self._columns.get(column, ()) is None or self._columns.get(x, ()) is None
+        unread = any(self._columns.get(name, ()) is None for name in (column, *others))
         if unread and self._rest is not None:
             self._columns, self._rows = dict(self._rest()), {}
         if column not in self._columns:

@@ -228,8 +228,9 @@ def _series(series: Series, style: int, target: Target) -> SeriesArrival:
 
 
 def _course(run: StoredRun, metrics: Metrics, target: Target) -> Course:
-    curves = {unit: metrics.curve(target.split, target.metric, COLUMNS.get(unit, unit)) for unit in UNITS}
-    spent, values = {unit: xs for unit, (xs, _) in curves.items()}, curves["steps"][1]
+    names = [COLUMNS.get(unit, unit) for unit in UNITS]
+    values, *courses = metrics.columns(target.split, target.metric, [target.metric, *names])
+    spent = dict(zip(UNITS, courses, strict=True))
     ends = {unit: xs[-1] if xs else 0.0 for unit, xs in spent.items()}
     if run.status != "ok" and run.status not in UNFINISHED:
         return Course(run.seed, None, dict.fromkeys(UNITS, math.inf), ends)
