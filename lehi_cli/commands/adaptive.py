@@ -9,10 +9,8 @@ from rich.console import Console
 
 from lehi_cli.adaptive import FIRST, Contest, contests, next_runs
 from lehi_cli.analysis.arrange import arrange
-from lehi_cli.analysis.arrivals import check_target
 from lehi_cli.analysis.comparison import MOST_SERIES, Judgement, compare_sections
 from lehi_cli.errors import UsageError
-from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan
 from lehi_cli.report import View
 from lehi_cli.specs import RunSpec
@@ -31,8 +29,7 @@ def compare_adaptively(request: Request, options: RunOptions, view: View) -> Non
     session = Session(options, view)
     say_registry(session.errors)
     runs = plan(request)
-    check_target(view.target, runs)
-    check_names(view.assertions, runs, view.target)
+    session.check(runs)
     if options.dry_run:
         show_plan(Console(), next_runs(runs, contests(runs)), session)
         Console().print(f"then {up_to(request)}", highlight=False, soft_wrap=True)
@@ -74,9 +71,7 @@ def train_until_settled(session: Session, runs: Sequence[RunSpec]) -> tuple[list
     unsettled, asked, done = contests(runs), list[RunSpec](), 0
     while batch := next_runs(runs, unsettled, done, session.settings.jobs):
         asked += batch
-        try:
-            session.train(batch)
-        except KeyboardInterrupt:
+        if session.train_all(batch):
             return asked, True
         seeds = sorted({run.seed for run in batch})
         for seed in seeds if done else seeds[-1:]:

@@ -9,13 +9,13 @@ import typer
 
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.registry import optimizers
+from lehi_cli.report import MARGIN
 from lehi_cli.space import SAMPLERS, parse_space
 from lehi_cli.specs import OptimSpec, parse_adaptive, parse_optimizers
 
 from .adaptive import compare_adaptively
 from .flow import run_and_show
 from .options import (
-    MARGIN,
     AnySeeds,
     Assertions,
     Cost,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -51,6 +50,15 @@ class Session:
         self._reused: set[str] = set()
         self._trained: set[str] = set()
 
+    def check(self, runs: Sequence[RunSpec]) -> None:
+        """See that a plan will have what is asked of it, before any of it is trained.
+
+        Raises:
+            UsageError: when its runs will not have the target or what is asserted about.
+        """
+        check_target(self.view.target, runs)
+        check_names(self.view.assertions, runs, self.view.target)
+
     def train(self, runs: Sequence[RunSpec]) -> None:
         """Train what the store does not have.
 
@@ -63,6 +71,14 @@ class Session:
         with watcher(self.errors, len(missing), self.options.quiet) as watch:
             conduct(missing, self.store, self.settings, watch)
 
+    def train_all(self, runs: Sequence[RunSpec]) -> bool:
+        """`train`, and whether it was interrupted."""
+        try:
+            self.train(runs)
+        except KeyboardInterrupt:
+            return True
+        return False
+
     def found(self, runs: Sequence[RunSpec]) -> list[StoredRun]:
         """What the store has of them."""
         return [run for run in map(self.store.find, (run.run_id for run in runs)) if run is not None]
@@ -74,8 +90,15 @@ class Session:
 
     def say_where(self, runs: Sequence[RunSpec]) -> None:
         """Where the results lie, and the command that shows them again."""
-        if not self.options.quiet and not self.options.json:
-            _say_where(self.errors, self.found(runs), len(self._reused), self.options.runs, self._report_command(runs))
+        if self.options.quiet or self.options.json:
+            return
+        count, reused = len(self.found(runs)), len(self._reused)
+        counted = "1 run" if count == 1 else f"{count} runs"
+        for line in (
+            f"{counted} in {self.options.runs} ({count - reused} new, {reused} reused)",
+            f"show again: {self._report_command(runs)}",
+        ):
+            self.errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _report_command(self, runs: Sequence[RunSpec]) -> str:
         """What shows them as they were asked for; the reference comes first, as in the plan."""
@@ -105,19 +128,13 @@ def run_and_show(request: Request, options: RunOptions, view: View) -> None:
 
     def run(request: Request) -> None:
         runs = plan(request)
-        check_target(view.target, runs)
-        check_names(view.assertions, runs, view.target)
+        session.check(runs)
         if view.sweep:
             check_size(len(runs), options)
         if options.dry_run:
             show_plan(Console(), runs, session)
             return
-        interrupted = False
-        try:
-            session.train(runs)
-        except KeyboardInterrupt:
-            interrupted = True
-        finish(session, runs, interrupted)
+        finish(session, runs, session.train_all(runs))
 
     say_registry(session.errors)
     or_with_fake_data(run, request, session)
@@ -194,15 +211,6 @@ def check_size(count: int, options: RunOptions) -> None:
         raise UsageError(
             f"that is {count} runs, more than {LIMIT}", "--yes starts them, --dry-run shows what they cost"
         )
-
-
-def _say_where(console: Console, stored: Sequence[StoredRun], reused: int, root: Path, command: str) -> None:
-    """Where the results lie, and the command that shows them again."""
-    counted = "1 run" if len(stored) == 1 else f"{len(stored)} runs"
-    lines = [f"{counted} in {root} ({len(stored) - reused} new, {reused} reused)"]
-    lines += [f"show again: {command}"]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> None:

@@ -17,7 +17,6 @@ from lehi_cli.errors import UsageError
 
 AXES = ("passes", "steps", "seconds")
 DEFAULT_RUNS = Path("runs")
-MARGIN = 0.01
 TYPED: ContextVar[Sequence[str]] = ContextVar("TYPED", default=())
 """What was typed after `lehi`, to be shown to whoever wants to go on with it."""
 

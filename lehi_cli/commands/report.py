@@ -11,13 +11,12 @@ import typer
 from lehi_cli.analysis.columns import parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter, stored_names
 from lehi_cli.errors import UsageError
-from lehi_cli.report import View, make_report
+from lehi_cli.report import MARGIN, View, make_report
 from lehi_cli.store import Store, StoredRun
 
 from .options import (
     AXES,
     DEFAULT_RUNS,
-    MARGIN,
     TYPED,
     Assertions,
     Axis,

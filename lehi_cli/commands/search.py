@@ -10,9 +10,7 @@ import typer
 from rich.console import Console
 
 from lehi_cli.adaptive import FIRST
-from lehi_cli.analysis.arrivals import check_target
 from lehi_cli.errors import Exit, UsageError
-from lehi_cli.gate import check_names
 from lehi_cli.plan import Request, plan, tasks_of
 from lehi_cli.report import View
 from lehi_cli.space import Dimension
@@ -76,28 +74,18 @@ def compare_tuned(request: Request, options: RunOptions, view: View, trials: Tri
             _show_first(tuning, session, trials)
             Console().print(_then(request, adaptive), highlight=False, soft_wrap=True)
             return
-        check_target(view.target, plan(request))
-        check_names(view.assertions, plan(request), view.target)
+        session.check(plan(request))
         tuned, interrupted = _tune(session, tuning, trials, [])
         if interrupted:
             session.say_interrupted()
             raise typer.Exit(Exit.INTERRUPTED)
         plans = {task: plan(_final(request, task, tuned)) for task in request.tasks}
         finals = [run for of_task in plans.values() for run in of_task]
-        runs, interrupted = (train_until_settled if adaptive else _train_all)(session, finals)
+        runs, interrupted = train_until_settled(session, finals) if adaptive else (finals, session.train_all(finals))
         passes = _final_passes(session, plans, {run.run_id for run in runs})
         finish(session, runs, interrupted, Tuning(tuned, trials.sampler, passes))
 
     or_with_fake_data(run, request, session)
-
-
-def _train_all(session: Session, runs: Sequence[RunSpec]) -> tuple[Sequence[RunSpec], bool]:
-    """Train them; second: whether it was interrupted."""
-    try:
-        session.train(runs)
-    except KeyboardInterrupt:
-        return runs, True
-    return runs, False
 
 
 def _then(request: Request, adaptive: bool) -> str:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Literal
 
 from lehi_cli.analysis.arrivals import Target
 from lehi_cli.analysis.results import Section, Series
-from lehi_cli.stats.anytime import median_sequence
+from lehi_cli.stats.anytime import median_sequence, p_at_look
 from lehi_cli.stats.paired import NO_SPREAD, Interval, median_interval, t_interval, t_is_defined, t_test, wilcoxon
-from lehi_cli.stats.sequential import T_SHARE, confidence_sequence, has_spread, sign_evidence, t_evidence
+from lehi_cli.stats.sequential import T_SHARE, confidence_sequence, has_spread
 
 from .binding import Bound, Operand, the_series
 from .quantity import Readings, is_counted, read
@@ -183,14 +183,8 @@ def _p_values(gain: Numbers, method: Method) -> tuple[float, float]:
 
 def _anytime(gain: Sequence[float]) -> tuple[float, float]:
     """The two-sided p-value for the direction in which the differences lean, 1 for the other."""
-    above, below = sum(x > 0 for x in gain), sum(x < 0 for x in gain)
-    by_t = has_spread(gain)
-    lean = math.fsum(gain) if by_t else above - below
-    try:
-        evidence = T_SHARE * t_evidence(gain) if by_t else (1 - T_SHARE) * sign_evidence(above, below)
-    except OverflowError:
-        evidence = math.inf
-    p = min(1.0, 1 / evidence)
+    lean = math.fsum(gain) if has_spread(gain) else sum(x > 0 for x in gain) - sum(x < 0 for x in gain)
+    p = min(1.0, p_at_look(gain))
     return (p if lean < 0 else 1.0), (p if lean > 0 else 1.0)
 
 

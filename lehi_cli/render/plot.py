@@ -174,11 +174,10 @@ def _cut(xs: Sequence[float], ys: Sequence[float], low: float, high: float) -> t
     """A line that ends shortly beyond the frame: plotext takes memory for all of it, and of 1e14 frames dies."""
     edge = high - low or 1.0
     bottom, top = low - edge, high + edge
-    points = list(zip(xs, ys, strict=True))
     if all(bottom <= value <= top for value in ys):
         return list(xs), list(ys)
     found: list[tuple[float, float]] = []
-    for one, other in pairwise(points):
+    for one, other in pairwise(zip(xs, ys, strict=True)):
         found += [_reached(one, other, bottom, top), _reached(other, one, bottom, top)]
     return [place for place, _ in found], [value for _, value in found]
 

@@ -119,7 +119,7 @@ def _settled(
     """What the looks have settled, and the p-value of a difference before it is adjusted."""
     looks = [n for n in _looks(d) if not is_without_values(own[:n], other[:n])]
     decisions = [settled(d[:n], in_units(margin, other[:n]), level, minimize=minimize) for n in looks]
-    p = min((_p_value(d[:n]) for n in looks), default=1.0)
+    p = min((p_at_look(d[:n]) for n in looks), default=1.0)
     if "equivalent" in decisions:
         return "equivalent", p
     return next((decision for decision in decisions if decision), "inconclusive"), p
@@ -131,8 +131,8 @@ def _looks(d: Sequence[float]) -> list[int]:
     return [n for n in range(1, len(d) + 1) if has_spread(d[:n]) == by_t]
 
 
-def _p_value(d: Sequence[float]) -> float:
-    """1 / (s E) at one look."""
+def p_at_look(d: Sequence[float]) -> float:
+    """1 / (s E) after these differences, two-sided: E the evidence of t, or of signs where t has nothing to say."""
     try:
         if has_spread(d):
             return 1 / (T_SHARE * t_evidence(d))
