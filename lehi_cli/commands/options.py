@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lehi_cli import gate
 from lehi_cli.analysis import arrivals
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from lehi_cli import gate
 
 AXES = ("passes", "steps", "seconds")
 DEFAULT_RUNS = Path("runs")
@@ -67,7 +69,11 @@ def parsed_target(text: str | None) -> arrivals.Target | None:
 
 def parsed_assertions(texts: Sequence[str] | None) -> list[gate.Assertion]:
     """What `--assert` asks for, before anything is trained."""
-    return [gate.parse(text) for text in texts or ()]
+    if not texts:
+        return []
+    from lehi_cli import gate
+
+    return [gate.parse(text) for text in texts]
 
 
 def choice(value: str, allowed: tuple[str, ...], flag: str) -> str:

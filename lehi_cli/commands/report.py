@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -89,9 +93,23 @@ def report(
     )
     kind = chosen_format(format, output, json)
     store = Store(runs)
-    wanted = _wanted(store, chosen)
-    view = replace(view, order=chosen.order(wanted))
-    raise typer.Exit(show(make_report(store, wanted, view), store, kind, output))
+    with _keeping_all():
+        wanted = _wanted(store, chosen)
+        view = replace(view, order=chosen.order(wanted))
+        raise typer.Exit(show(make_report(store, wanted, view), store, kind, output))
+
+
+@contextmanager
+def _keeping_all() -> Iterator[None]:
+    """Without looking for cycles: a report makes a great deal and throws next to nothing away, so none are found."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    atexit.register(gc.freeze)  # nor when the process ends
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:

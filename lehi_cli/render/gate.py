@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-from lehi_cli.gate import Check
+from typing import TYPE_CHECKING, Any
 
 from .content import Block, Column, Lines, Part, Table
 from .numbers import finite, p_value
+
+if TYPE_CHECKING:
+    from lehi_cli.gate import Check
 
 OUTCOMES = ("true", "false", "inconclusive")
 CAPTION = (

@@ -16,9 +16,11 @@ findings at a level of 5 % for a centred exponential distribution and 5 to 10 se
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lehi_cli.errors import UsageError
@@ -183,23 +185,25 @@ def wilcoxon(d: Numbers, alternative: Alternative = "two-sided") -> float:
     so that the p-value is exact with ties too; above, the normal approximation with tie correction. Two-sided: twice
     the smaller tail, at most 1. Infinite differences have the highest rank, which they share. 1 when nothing is left.
     """
-    import numpy as np
-
-    d = d[d != 0]
-    n = len(d)
-    if not n:
+    values = [value for value in d.tolist() if value]
+    if not values:
         return 1.0
-    _, inverse, counts = np.unique(np.abs(d), return_inverse=True, return_counts=True)
-    doubled = (2 * np.cumsum(counts) - counts + 1)[inverse]  # twice the mean rank: an integer
-    if n > MOST_EXACT:
+    doubled = doubled_ranks([abs(value) for value in values])
+    if len(values) > MOST_EXACT:
         from scipy import stats
 
-        result = stats.wilcoxon(np.where(d > 0, doubled, -doubled), alternative=alternative, method="approx")
-        return float(result.pvalue)
-    chances = _rank_sum_chances(tuple(sorted(doubled.tolist())))
-    statistic = int(doubled[d > 0].sum())
+        signed = [math.copysign(rank, value) for rank, value in zip(doubled, values, strict=True)]
+        return float(stats.wilcoxon(signed, alternative=alternative, method="approx").pvalue)
+    chances = _rank_sum_chances(tuple(sorted(doubled)))
+    statistic = sum(rank for rank, value in zip(doubled, values, strict=True) if value > 0)
     less, greater = float(chances[: statistic + 1].sum()), float(chances[statistic:].sum())
     return min(1.0, {"less": less, "greater": greater, "two-sided": 2 * min(less, greater)}[alternative])
+
+
+def doubled_ranks(values: Sequence[float]) -> list[int]:
+    """Twice the rank of each value from 1 up, ties sharing their mean rank: integers, so that sums are exact."""
+    ordered = sorted(values)
+    return [bisect_left(ordered, value) + bisect_right(ordered, value) + 1 for value in values]
 
 
 @lru_cache(maxsize=64)  # without ties the ranks of n differences are always the same
@@ -284,22 +288,19 @@ def seeds_for_ranks(d: Numbers, alpha: float = 0.05, power: float = 0.8) -> int 
     with p' the share of pairs of differences whose sum is positive; where all have one sign, as many as can reach
     `alpha` at all.
     """
-    import numpy as np
-    from scipy import special
-
-    d = d[d != 0]
-    n = len(d)
+    values = [value for value in d.tolist() if value]
+    n = len(values)
     if not n:
         return None
-    _, inverse, counts = np.unique(np.abs(d), return_inverse=True, return_counts=True)
-    rank_sum = float((np.cumsum(counts) - (counts - 1) / 2)[inverse][d > 0].sum())
+    ranks = doubled_ranks([abs(value) for value in values])
+    rank_sum = sum(rank for rank, value in zip(ranks, values, strict=True) if value > 0) / 2
     lean = abs(rank_sum / (n * (n + 1) / 2) - 0.5)
     if lean < 1e-3:
         return None
     reachable = math.ceil(1 - math.log2(alpha))
     if lean == 0.5:
         return reachable
-    z = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
+    z = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
     return max(math.ceil(z * z / (3 * lean * lean)), reachable)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from statistics import NormalDist
 
 from lehi_cli.errors import UsageError
 
@@ -70,7 +71,11 @@ def detectable_effect(n: int, alpha: float = 0.05, power: float = POWER) -> floa
 def seeds_for_difference(effect: float, alpha: float = 0.05, power: float = POWER) -> int | None:
     """The fewest pairs with which the t test finds `effect` with probability `power`; None above `MOST_SEEDS`."""
     _check_level(alpha)
-    return _fewest(lambda n: t_power(effect, n, alpha), power)
+    if not effect:
+        return None
+    z = _z(1 - alpha / 2)
+    guess = ((z + _z(power)) / effect) ** 2 + z * z / 2
+    return _fewest(lambda n: t_power(effect, n, alpha), power, guess)
 
 
 def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, power: float = POWER) -> int | None:
@@ -79,7 +84,15 @@ def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, pow
     `effect` and `margin` are in units of the standard deviation of the differences.
     """
     _check_level(alpha)
-    return _fewest(lambda n: tost_power(effect, margin, n, alpha), power)
+    if margin <= abs(effect):
+        return None
+    guess = ((_z(1 - alpha) + _z((1 + power) / 2)) / (margin - abs(effect))) ** 2
+    return _fewest(lambda n: tost_power(effect, margin, n, alpha), power, guess)
+
+
+@lru_cache(maxsize=1024)
+def _z(probability: float) -> float:
+    return NormalDist().inv_cdf(probability)
 
 
 @lru_cache(maxsize=1024)
@@ -100,17 +113,20 @@ def _tail(effect: float, n: int, critical: float) -> float:
     return 1.0 - below
 
 
-def _fewest(power_at: Callable[[int], float], power: float) -> int | None:
-    """The smallest n >= 2 with enough power; power grows with n."""
-    low, high = 1, 2
+def _fewest(power_at: Callable[[int], float], power: float, guess: float) -> int | None:
+    """The smallest n with enough power, sought in growing strides from a guess; power grows with n, from 0 at 1."""
+    high, stride = round(min(max(guess, 2), MOST_SEEDS)), 1
+    low = high - 1
+    while power_at(low) >= power:
+        low, high, stride = max(low - stride, 1), low, 2 * stride
     while power_at(high) < power:
-        low, high = high, 2 * high
-        if low >= MOST_SEEDS:
+        if high == MOST_SEEDS:
             return None
+        low, high, stride = high, min(high + stride, MOST_SEEDS), 2 * stride
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if power_at(middle) < power else (low, middle)
-    return high if high <= MOST_SEEDS else None
+    return high
 
 
 def _check_level(alpha: float) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .paired import doubled_ranks
+
 LEAST_METHODS, LEAST_TASKS = 3, 5
 
 Scores = Mapping[str, Mapping[str, float]]  # per method, the score on each task
@@ -61,10 +63,9 @@ def rank_table(scores: Scores, *, minimize: bool = True) -> RankTable:
     common = [task for task in tasks if all(task in by_task for by_task in scores.values())]
     ranks: dict[str, list[float]] = {method: [] for method in scores}
     for task in common:
-        values = {method: _loss(by_task[task], minimize) for method, by_task in scores.items()}
-        for method, value in values.items():
-            below, level = (sum(v < value for v in values.values()), sum(v == value for v in values.values()))
-            ranks[method].append(below + (level + 1) / 2)
+        values = [_loss(by_task[task], minimize) for by_task in scores.values()]
+        for method, doubled in zip(scores, doubled_ranks(values), strict=True):
+            ranks[method].append(doubled / 2)
     return RankTable(
         tuple(common),
         {method: tuple(own) for method, own in ranks.items()},
