@@ -5,95 +5,24 @@ a measurement, or within a seed of the runs. What is reported is the geometric m
 
     ratio = exp(mean over rounds of log(own ms / reference ms)),
 
-with Student's t interval of the mean logarithm. A measurement is kept beside the runs, as the milliseconds of every
-round, so that any optimizer can be the reference later:
-
-    runs/.costs/<task, precision>-<device>-<optimizers>.json
+with Student's t interval of the mean logarithm.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any, Literal
 
-from lehi_cli.errors import Notice, StoreError
-from lehi_cli.specs import canonical_json
+from lehi_cli.measurements import Measured, Measurement, load_measurements, optimizer_key
 from lehi_cli.stats.paired import Interval, t_interval, t_is_defined
-from lehi_cli.store import Store, StoredRun, write_json
+from lehi_cli.store import Store, StoredRun
 
 from .results import Section, Series
 
-FOLDER = ".costs"
-SCHEMA = 1
 NO_INTERVAL = Interval(math.nan, math.nan)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of one optimizer.
-
-    Attributes:
-        optimizer: its name.
-        options: all of them, as its runs have them.
-        ms: milliseconds per step in each round; empty when it could not be measured.
-        passes_per_step: gradient equivalents per step, over all rounds.
-        peak_bytes: peak memory of a step.
-        state_bytes_per_parameter: what the optimizer keeps between steps.
-        note: why something is not known, or what must be known about it.
-    """
-
-    optimizer: str
-    options: Mapping[str, Any]
-    ms: Sequence[float] = ()
-    passes_per_step: float | None = None
-    peak_bytes: int | None = None
-    state_bytes_per_parameter: float | None = None
-    note: str = ""
-
-    @property
-    def key(self) -> str:
-        """What it is found by; its label is for display only."""
-        return _key(self.optimizer, self.options)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Optimizers measured in turn, on one task and one device.
-
-    Attributes:
-        task: its identity, as runs have it.
-        precision: of the arithmetic.
-        device: where it was measured.
-        device_name: what is behind that name.
-        threads: torch threads.
-        torch: its version.
-        measured: when, in ISO form.
-        steps: per round and optimizer.
-        memory: what peak memory is, in words.
-        optimizers: in the order of the first round.
-    """
-
-    task: Mapping[str, Any]
-    precision: str
-    device: str
-    device_name: str
-    threads: int
-    torch: str
-    measured: str
-    steps: int
-    memory: str
-    optimizers: Sequence[Measured]
-
-    @property
-    def rounds(self) -> int:
-        """Rounds that every measured optimizer took part in."""
-        return max((len(each.ms) for each in self.optimizers), default=0)
 
 
 @dataclass(frozen=True)
@@ -192,8 +121,11 @@ def load_prices(store: Store, section: Section, reference: str | None = None) ->
         reference: label of the series whose time is 1; None for the first.
     """
     reference = _chosen(section, reference)
-    wanted = {series.label: _key(series.runs[0].optimizer, series.runs[0].options) for series in section.series}
-    found = _measurements(store, section)
+    wanted = {
+        series.label: optimizer_key(series.runs[0].optimizer, series.runs[0].options) for series in section.series
+    }
+    devices = dict.fromkeys(str(run.environment["device"]) for run in section.runs if "device" in run.environment)
+    found = load_measurements(store, section.spec["task"], str(section.spec["precision"]), devices)  # type: ignore[arg-type]
     if not found:
         return None
 
@@ -204,23 +136,6 @@ def load_prices(store: Store, section: Section, reference: str | None = None) ->
 
     best = max(found, key=worth)
     return _priced(best, section.title, wanted, reference) if worth(best)[1] else None
-
-
-def save_prices(root: Path, measurement: Measurement) -> Path:
-    """Keep a measurement beside the runs in `root`; it replaces an earlier one of the same optimizers.
-
-    Raises:
-        StoreError: when it cannot be written.
-    """
-    which = _digest(sorted(each.key for each in measurement.optimizers))[:8]
-    stem = _stem(measurement.task, measurement.precision, measurement.device)
-    path = root / FOLDER / f"{stem}-{which}.json"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"schema": SCHEMA, **asdict(measurement)})
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
-    return path
 
 
 def _chosen(section: Section, reference: str | None) -> str:
@@ -313,51 +228,3 @@ def _shared(values: Iterable[Any]) -> Any:
 
 def _environment(runs: Sequence[StoredRun]) -> Mapping[str, Any]:
     return next((run.environment for run in runs if run.environment), {})
-
-
-def _key(optimizer: str, options: Mapping[str, Any]) -> str:
-    return canonical_json([optimizer, options])
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def _stem(task: Mapping[str, Any], precision: str, device: str) -> str:
-    """What the files of one task, precision and kind of device begin with."""
-    return f"{_digest([task, precision])[:16]}-{device.partition(':')[0]}"
-
-
-def _measurements(store: Store, section: Section) -> list[Measurement]:
-    """All that was measured of a section on a device of its runs."""
-    task, precision = section.spec["task"], str(section.spec["precision"])
-    devices = dict.fromkeys(str(run.environment["device"]) for run in section.runs if "device" in run.environment)
-    stems = dict.fromkeys(_stem(task, precision, device) for device in devices)  # type: ignore[arg-type]
-    paths = [path for stem in stems for path in sorted((store.root / FOLDER).glob(f"{stem}-*.json"))]
-    return [measurement for measurement in (_read(path, store.notices) for path in paths) if measurement is not None]
-
-
-def _read(path: Path, notices: list[Notice]) -> Measurement | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("schema") != SCHEMA:
-            raise ValueError("of another version")
-        optimizers = [_measured(each) for each in content.pop("optimizers")]
-        return Measurement(**content, optimizers=optimizers)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        hint = "measure again with lehi compare --cost"
-        notice = Notice(f"skipped {path}: damaged ({type(error).__name__}: {error})", hint)
-        if notice not in notices:
-            notices.append(notice)
-        return None
-
-
-def _measured(content: Mapping[str, Any]) -> Measured:
-    ms = [float(value) for value in content["ms"]]
-    if not all(0 < value < math.inf for value in ms):
-        raise ValueError("a time that is not above zero")
-    numbers = {key: kind(content[key]) for key, kind in _NUMBERS.items() if content[key] is not None}
-    return Measured(**{**content, "ms": ms, **numbers})
-
-
-_NUMBERS = {"passes_per_step": float, "peak_bytes": int, "state_bytes_per_parameter": float}

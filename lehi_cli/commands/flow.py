@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 
 from lehi_cli.analysis.arrivals import check_target
-from lehi_cli.analysis.prices import save_prices
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, StoreError, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, place_of, split
 from lehi_cli.execute.place import Place
 from lehi_cli.gate import check_names
+from lehi_cli.measurements import save_measurement
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.content import Column, Table
@@ -191,7 +191,7 @@ def _measure_prices(session: Session, runs: Sequence[RunSpec]) -> None:
         session.errors.print("measuring what a step costs, in turns", highlight=False)
     for measurement in measure_prices(runs, place_of(session.settings)):
         try:
-            save_prices(session.store.root, measurement)
+            save_measurement(session.store.root, measurement)
         except StoreError as error:
             say(session.errors, [Notice(f"prices are by the clocks of the runs: {error.message}", error.hint)])
 

@@ -22,8 +22,8 @@ from typing import cast
 
 import torch
 
-from lehi_cli.analysis.prices import Measured, Measurement
 from lehi_cli.errors import LehiError
+from lehi_cli.measurements import Measured, Measurement
 from lehi_cli.registry import optimizers
 from lehi_cli.specs import Budget, RunSpec, Schedule, canonical_json
 from lehi_cli.train import Training

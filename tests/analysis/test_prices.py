@@ -13,8 +13,9 @@ from cases import runs_of
 from scipy import stats
 
 from lehi_cli.analysis.arrange import arrange
-from lehi_cli.analysis.prices import Measured, Measurement, Price, PriceList, load_prices, prices_of_runs, save_prices
+from lehi_cli.analysis.prices import Price, PriceList, load_prices, prices_of_runs
 from lehi_cli.analysis.results import Section
+from lehi_cli.measurements import Measured, Measurement, save_measurement
 from lehi_cli.records import Outcome
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
@@ -122,7 +123,7 @@ def test_runs_on_several_devices_say_so(tmp_path: Path) -> None:
 def test_what_was_measured_is_found_again_whatever_the_reference(tmp_path: Path) -> None:
     store, section, runs = stored(tmp_path)
     assert load_prices(store, section) is None
-    path = save_prices(tmp_path, measurement(runs, adam=ADAM, lehi=LEHI))
+    path = save_measurement(tmp_path, measurement(runs, adam=ADAM, lehi=LEHI))
     assert path.parent == tmp_path / ".costs"
     assert len(store.runs()) == 8
     assert not store.notices
@@ -140,14 +141,14 @@ def test_what_was_measured_is_found_again_whatever_the_reference(tmp_path: Path)
 def test_the_measurement_with_the_reference_then_the_most_optimizers_then_the_last_is_taken(tmp_path: Path) -> None:
     store, section, runs = stored(tmp_path, "adam,lehi,sgd", seconds={})
     both = measurement(runs, adam=[2.0, 2.0], lehi=[3.0, 3.0])
-    save_prices(tmp_path, both)
-    save_prices(tmp_path, replace(measurement(runs, sgd=[1.0, 1.0]), measured="2026-01-02"))
-    save_prices(tmp_path, replace(measurement(runs, adam=[4.0, 4.0], sgd=[1.0, 1.0]), measured="2026-01-03"))
+    save_measurement(tmp_path, both)
+    save_measurement(tmp_path, replace(measurement(runs, sgd=[1.0, 1.0]), measured="2026-01-02"))
+    save_measurement(tmp_path, replace(measurement(runs, adam=[4.0, 4.0], sgd=[1.0, 1.0]), measured="2026-01-03"))
     by_adam = by_label(load_prices(store, section, "adam"))
     assert by_adam["adam"].ms_per_step == 4
     assert (math.isnan(by_adam["lehi"].ratio), by_adam["lehi"].note) == (True, "not measured with the others")
     assert by_label(load_prices(store, section, "lehi"))["adam"].ratio == pytest.approx(2 / 3)
-    save_prices(tmp_path, replace(both, measured="2026-01-04"))  # takes the place of the first
+    save_measurement(tmp_path, replace(both, measured="2026-01-04"))  # takes the place of the first
     assert by_label(load_prices(store, section, "adam"))["lehi"].ratio == pytest.approx(1.5)
     assert len(list((tmp_path / ".costs").iterdir())) == 3
 
@@ -159,7 +160,7 @@ def test_the_measurement_with_the_reference_then_the_most_optimizers_then_the_la
 )
 def test_what_was_measured_elsewhere_is_not_shown(tmp_path: Path, changes: dict[str, object]) -> None:
     store, section, runs = stored(tmp_path)
-    save_prices(tmp_path, replace(measurement(runs, adam=ADAM, lehi=LEHI), **changes))
+    save_measurement(tmp_path, replace(measurement(runs, adam=ADAM, lehi=LEHI), **changes))
     assert load_prices(store, section, "adam") is None
 
 
@@ -167,7 +168,7 @@ def test_an_optimizer_that_could_not_be_measured_says_why(tmp_path: Path) -> Non
     store, section, runs = stored(tmp_path)
     full = measurement(runs, adam=ADAM, lehi=[])
     failed = [full.optimizers[0], replace(full.optimizers[1], passes_per_step=None, peak_bytes=None, note="why")]
-    save_prices(tmp_path, replace(full, optimizers=failed))
+    save_measurement(tmp_path, replace(full, optimizers=failed))
     lehi = by_label(load_prices(store, section, "adam"))["lehi"]
     assert (lehi.note, lehi.rounds, lehi.peak_bytes) == ("why", 0, None)
     assert math.isnan(lehi.ms_per_step)
@@ -188,7 +189,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_file_is_named_and_no_crash(tmp_path: Path, damage: object) -> None:
     store, section, runs = stored(tmp_path)
-    path = save_prices(tmp_path, measurement(runs, adam=ADAM, lehi=LEHI))
+    path = save_measurement(tmp_path, measurement(runs, adam=ADAM, lehi=LEHI))
     path.write_text(damage(json.loads(path.read_text())))  # type: ignore[operator]
     assert load_prices(store, section, "adam") is None
     assert load_prices(store, section, "lehi") is None

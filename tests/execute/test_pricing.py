@@ -13,11 +13,11 @@ import torch
 from cases import runs_of
 from torch import nn
 
-from lehi_cli.analysis.prices import Measured
 from lehi_cli.execute import pricing
 from lehi_cli.execute.memory import TensorCounter, peak_memory
 from lehi_cli.execute.place import Place
 from lehi_cli.execute.pricing import Shape, measure_prices, period, shape
+from lehi_cli.measurements import Measured
 from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.train import Training
 
