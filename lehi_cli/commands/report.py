@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +103,6 @@ def _keeping_all() -> Iterator[None]:
     """Without looking for cycles: a report makes a great deal and throws next to nothing away, so none are found."""
     was_enabled = gc.isenabled()
     gc.disable()
-    atexit.register(gc.freeze)  # nor when the process ends
     try:
         yield
     finally:
