@@ -4,7 +4,8 @@
     runs/<run_id>/metrics-0000.parquet one row per logged step or evaluation, each with its run's name on it
 
 No lock files: a run is claimed by creating its folder, which only one process can do. A folder left by a process that
-died is renamed out of the way before the run starts again, so readers never see rows of two attempts.
+died is renamed out of the way before the run starts again, so readers never see rows of two attempts. What is in the
+parquet files is a matter of `lehi_cli.shards`.
 """
 
 from __future__ import annotations
@@ -14,23 +15,19 @@ import math
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from .errors import Notice, StoreError
+from .shards import AT_ONCE, Metrics, read_columns, write_shard
 from .specs import ADAPTIVE, Budget, RunSpec
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SCHEMA = 1
 DONE = ("ok", "diverged")
@@ -42,16 +39,7 @@ SHARD_ROWS = 2000
 STALE_SECONDS = 600.0
 MANY, READERS = 100, 2
 _Version = tuple[int, int, int]
-TEXT_COLUMNS = ("run_id", "task", "data", "optimizer", "label", "split")
-COUNT_COLUMNS = ("seed", "step", "samples")
-NUMBER_COLUMNS = ("lr", "epoch", "passes", "seconds", "loss", "lr_now")
-COLUMNS = (
-    "run_id", "task", "data", "optimizer", "label", "lr", "seed", "split",
-    "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
-)  # fmt: skip
 SPENT = ("steps", "passes", "seconds", "parameters", "state_bytes")
-AT_ONCE = ("split", "step", "samples", "passes", "seconds", "loss")
-"""Columns that every report needs; they and the task's metrics are read with the run, the others when asked for."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +150,8 @@ class Store:
 
     def metrics(self, run: StoredRun) -> Metrics:
         """The metric rows of a run; a damaged shard is named in `notices` and the rest returned."""
-        return Metrics(self._columns(run.folder, {*AT_ONCE, *run.spec["task"]["metrics"]}), self._rest(run.folder))
+        at_once = {*AT_ONCE, *run.spec["task"]["metrics"]}
+        return Metrics(read_columns(run.folder, self.notices, at_once), lambda: read_columns(run.folder, self.notices))
 
     def all_metrics(self, runs: Sequence[StoredRun]) -> list[Metrics]:
         """The metric rows of several runs; of many by two threads, as decoding a file leaves Python to others.
@@ -175,30 +164,6 @@ class Store:
         shares = [runs[i : i + size] for i in range(0, len(runs), size)]
         with ThreadPoolExecutor(READERS) as readers:
             return [own for share in readers.map(lambda share: list(map(self.metrics, share)), shares) for own in share]
-
-    def _rest(self, folder: Path) -> Callable[[], Mapping[str, Any]]:
-        return lambda: self._columns(folder, None)
-
-    def _columns(self, folder: Path, wanted: set[str] | None) -> dict[str, pa.ChunkedArray | None]:
-        """The columns of a run, those in `wanted` with their values, the others as None; without `wanted`, all."""
-        import pyarrow as pa
-
-        tables, names = [], dict[str, None]()
-        for shard in _shards(folder):
-            try:
-                table, known = _read_shard(shard, wanted)
-            except (OSError, pa.ArrowException) as error:
-                first = str(error).partition("\n")[0]
-                notice = Notice(f"skipped {shard}: damaged ({first})", "delete its folder to run it again")
-                if notice not in self.notices:  # said when the run was first read
-                    self.notices.append(notice)
-            else:
-                tables.append(table)
-                names |= dict.fromkeys(known)
-        if not tables:
-            return {}
-        table = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
-        return names | dict(zip(table.column_names, table.columns, strict=True))
 
     def claim(self, run: RunSpec, environment: Mapping[str, Any]) -> Recorder | None:
         """Take on a run: a recorder for it, or None when it is done or another living process is at it.
@@ -261,190 +226,6 @@ class Store:
         return True
 
 
-class _Column(NamedTuple):
-    """Values of a column, and in which rows there is one; None when in all."""
-
-    values: Any
-    present: Any
-
-
-class Metrics:
-    """The metric rows of one run, by column.
-
-    Args:
-        columns: values by name, as a list or as Arrow has them, a row without one being None or null; None in place of
-            a column that was not read.
-        rest: reads the run anew, with every column: all of them, so that rows of two attempts are never mixed.
-    """
-
-    def __init__(self, columns: Mapping[str, Any], rest: Callable[[], Mapping[str, Any]] | None = None):
-        self._columns = dict(columns)
-        self._rest = rest
-        self._rows: dict[str, Any] = {}
-        self._finals: dict[tuple[str, str], float | None] = {}
-
-    def curve(self, split: str, column: str, x: str = "step") -> tuple[list[float], list[float]]:
-        """`x` and `column` over the rows of a split, rows without a value left out."""
-        xs, values = self.columns(split, column, (x, column))
-        return xs, values
-
-    def columns(self, split: str, column: str, wanted: Sequence[str]) -> list[list[float]]:
-        """Several columns over the rows of a split in which `column` has a value."""
-        rows = self._with_values(split, column, *wanted)
-        if not len(rows):
-            return [[] for _ in wanted]
-        return [self._column(name).values[rows].tolist() for name in wanted]
-
-    def final(self, split: str, column: str) -> float | None:
-        """The last value of a split; None when there is none."""
-        if (split, column) not in self._finals:  # asked for by every table, ranking and verdict
-            rows = self._with_values(split, column)
-            self._finals[split, column] = float(self._column(column).values[rows[-1]]) if len(rows) else None
-        return self._finals[split, column]
-
-    def last(self, split: str, column: str, count: int) -> list[float]:
-        """The last `count` values of a split; the one before the first step is none of them."""
-        steps, values = self.curve(split, column)
-        return [value for step, value in zip(steps, values, strict=True) if step > 0][-count:]
-
-    def _with_values(self, split: str, column: str, *others: str) -> Any:
-        """The rows of a split that have a value; columns that were not read are read now."""
-        unread = any(self._columns.get(name, ()) is None for name in (column, *others))
-        if unread and self._rest is not None:
-            self._columns, self._rows = dict(self._rest()), {}
-        if column not in self._columns:
-            return ()
-        rows, present = self._of(split), self._column(column).present
-        return rows if present is None else rows[present[rows]]
-
-    def names(self) -> list[str]:
-        """The metrics beside the loss."""
-        return [name for name in self._columns if name not in COLUMNS]
-
-    def _of(self, split: str) -> Any:
-        """Which rows are of a split."""
-        if split not in self._rows:
-            (self._rows[split],) = (self._column("split").values == split).nonzero()
-        return self._rows[split]
-
-    def _column(self, name: str) -> _Column:
-        found = self._columns[name]
-        if not isinstance(found, _Column):
-            found = self._columns[name] = _from_list(found) if isinstance(found, list) else _from_arrow(found)
-        return found
-
-
-def _from_list(values: Sequence[Any]) -> _Column:
-    import numpy as np
-
-    present = np.array([value is not None for value in values], dtype=bool)
-    return _Column(np.array(values, dtype=object), None if present.all() else present)
-
-
-def _from_arrow(column: pa.ChunkedArray) -> _Column:
-    """A column out of its file, without Arrow's own `to_numpy`: that would import pandas, for a quarter of a second."""
-    import numpy as np
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):
-        read = _text
-    elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        read = _numbers
-    else:
-        return _from_list(column.to_pylist())
-    parts = [read(chunk) for chunk in column.chunks if len(chunk)]
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        return _from_list([])
-    everywhere = [np.ones(len(part.values), dtype=bool) if part.present is None else part.present for part in parts]
-    present = np.concatenate(everywhere)
-    return _Column(np.concatenate([part.values for part in parts]), None if present.all() else present)
-
-
-def _text(chunk: pa.DictionaryArray) -> _Column:
-    """Text as one Python string per different one."""
-    import numpy as np
-
-    texts = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
-    which, present = _memory(chunk.indices)
-    return _Column(texts[which if present is None else np.where(present, which, -1)], present)
-
-
-def _numbers(chunk: pa.Array) -> _Column:
-    """Numbers, with NaN where there is none."""
-    import numpy as np
-
-    values, present = _memory(chunk)
-    return _Column(values if present is None else np.where(present, values, np.nan), present)
-
-
-def _memory(chunk: pa.Array) -> _Column:
-    """The numbers of an array as they lie in memory: any number where there is none."""
-    import numpy as np
-
-    part = slice(chunk.offset, chunk.offset + len(chunk))
-    bitmap, numbers = chunk.buffers()
-    values = np.frombuffer(numbers, _dtype(chunk.type))[part]
-    if not chunk.null_count:
-        return _Column(values, None)
-    # Arrow keeps one bit for each value, the lowest of a byte first.
-    return _Column(values, np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")[part].astype(bool))
-
-
-def _dtype(kind: pa.DataType) -> str:
-    """The numbers' type as numpy writes it, such as `f8`; Arrow's own `to_pandas_dtype` may want pandas."""
-    import pyarrow as pa
-
-    letter = "f" if pa.types.is_floating(kind) else "i" if pa.types.is_signed_integer(kind) else "u"
-    return f"{letter}{kind.bit_width // 8}"
-
-
-def _shards(folder: Path) -> list[str]:
-    """Paths of a run's shards in the order they were written; none when the run is gone."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    return sorted(f"{folder}/{name}" for name in names if name.startswith("metrics-") and name.endswith(".parquet"))
-
-
-def _read_shard(path: str, wanted: set[str] | None) -> tuple[pa.Table, list[str]]:
-    """The wanted columns of a shard, and the names of all.
-
-    A shard is small: read in one go it costs less than by way of Arrow's file systems, and a memory map would hold it
-    open. `read_table` would import pandas and more threads than a hundred rows are worth.
-
-    Raises:
-        OSError, ArrowException: when it cannot be read, or lacks what every report needs.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with open(path, "rb") as source:
-        file = pq.ParquetFile(pa.BufferReader(source.read()))
-    names = [sys.intern(name) for name in file.schema_arrow.names]
-    columns = None if wanted is None else [name for name in names if name in wanted]
-    table = file.read(columns=columns, use_threads=False)
-    if wrong := _what_is_wrong(table.schema):
-        raise pa.ArrowInvalid(wrong)
-    return table, names
-
-
-@lru_cache
-def _what_is_wrong(schema: pa.Schema) -> str:
-    """Which of the columns that every report needs is missing or no number; empty when all are right."""
-    import pyarrow as pa
-
-    for name in AT_ONCE:
-        if name not in schema.names:
-            return f"no column {name}"
-        kind = schema.field(name).type
-        if name != "split" and not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-            return f"{name} is no number"
-    return ""
-
-
 class Recorder:
     """Writes one run: rows into shards, its state into `run.json`."""
 
@@ -481,18 +262,8 @@ class Recorder:
     def flush(self) -> None:
         """Write the rows kept so far as one shard, and show that the run is alive."""
         if self._rows:
-            import pyarrow.parquet as pq
-
-            path = self._folder / f"metrics-{self._shards:04d}.parquet"
-            with _replacing(path) as temporary:
-                # Numbers hardly repeat, and a shard is read whole: dictionaries and statistics would only slow that.
-                pq.write_table(
-                    _table(self._rows),
-                    temporary,
-                    compression="zstd",
-                    use_dictionary=list(TEXT_COLUMNS),
-                    write_statistics=False,
-                )
+            with _replacing(self._folder / f"metrics-{self._shards:04d}.parquet") as temporary:
+                write_shard(temporary, self._rows)
             self._shards += 1
             self._rows = []
         os.utime(self._folder / "run.json")
@@ -643,21 +414,3 @@ def _status(content: Mapping[str, Any], folder: Path) -> str:
     if status not in STATUSES:
         raise ValueError(f"unknown status {status!r}")
     return "killed" if status == "running" and is_abandoned(folder) else str(status)
-
-
-def _table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Rows as one wide table: fixed columns first, then every metric that occurs; numbers that are not finite stay."""
-    import pyarrow as pa
-
-    rows = list(rows)
-    metrics = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
-    fields = [(name, _column_type(name)) for name in (*COLUMNS, *metrics)]
-    return pa.Table.from_pylist(rows, schema=pa.schema(fields))
-
-
-def _column_type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    if name in TEXT_COLUMNS:
-        return pa.dictionary(pa.int32(), pa.string())
-    return pa.int64() if name in COUNT_COLUMNS else pa.float64()

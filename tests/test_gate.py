@@ -22,8 +22,9 @@ from lehi_cli.errors import Exit, UnknownNameError, UsageError
 from lehi_cli.gate import Check, check_all, exit_code, parse
 from lehi_cli.gate.expression import Reference, Side
 from lehi_cli.records import Outcome
+from lehi_cli.shards import Metrics
 from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.store import Metrics, Store, StoredRun
+from lehi_cli.store import Store, StoredRun
 
 LEHI = Side(Reference("lehi"), 1.0, 0.0)
 ADAM = Side(Reference("adam"), 1.0, 0.0)

@@ -17,8 +17,9 @@ import pytest
 from cases import runs_of
 
 from lehi_cli.errors import StoreError
+from lehi_cli.shards import COLUMNS, Metrics
 from lehi_cli.specs import RunSpec
-from lehi_cli.store import COLUMNS, Metrics, Recorder, Store, is_abandoned, write_json
+from lehi_cli.store import Recorder, Store, is_abandoned, write_json
 
 ROW = {
     "split": "val",

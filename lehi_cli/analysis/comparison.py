@@ -17,11 +17,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.shards import Metrics
 from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.anytime import judge_anytime
 from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.verdict import Verdict, judge_pairs
-from lehi_cli.store import PRUNED, Metrics, StoredRun
+from lehi_cli.store import PRUNED, StoredRun
 
 from .results import Section, Series
 
