@@ -1,8 +1,7 @@
 """Runs on the nodes of a Ray cluster, each a Ray task with its share of cores and GPUs.
 
-What travels there is the spec, and the source of tasks and optimizers that were named by a path. What travels back is
-the run's record, which goes into the store of this machine: the nodes need no shared disk, only `lehi` and the data. A
-node checks that its code is the code the spec was planned with, so a run's id means the same everywhere.
+A run's record comes back into the store of this machine: the nodes need no shared disk, only `lehi` and the data. What
+travels is told in `lehi_cli.execute.parcel`.
 
 Ray would retry by itself, and silently; here a run that was lost with its node or its worker is started again by hand,
 so that it is counted and said.
@@ -10,27 +9,22 @@ so that it is counted and said.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import socket
 import sys
-import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import lehi_cli
-from lehi_cli.errors import DataError, LehiError, StoreError, UsageError
-from lehi_cli.registry import optimizers
-from lehi_cli.registry.plugins import source_hash
+from lehi_cli.errors import LehiError, StoreError, UsageError
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Recorder, Store
 
+from .parcel import Parcel, Report, carry_out, pack
 from .place import Place, cores
 from .watch import Watcher
 
@@ -195,26 +189,6 @@ def device_of(device: str, nodes: Sequence[Node]) -> str:
     return device
 
 
-@dataclass(frozen=True)
-class Parcel:
-    """A run on its way to a node: `sources` holds the bytes of the files it was planned from, by their path here."""
-
-    run: RunSpec
-    run_id: str
-    place: Place
-    sources: Mapping[str, bytes]
-    version: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """A run on its way back: how it ended, and its record."""
-
-    status: str
-    message: str
-    files: Mapping[str, bytes]
-
-
 @dataclass
 class _Errand:
     """A run that is under way somewhere."""
@@ -264,7 +238,7 @@ class _Crew:
 
     def _send(self, errand: _Errand) -> None:
         place = replace(self._place, threads=errand.share.threads)
-        parcel = Parcel(errand.run, errand.run.run_id, place, sources_of(errand.run), lehi_cli.__version__)
+        parcel = pack(errand.run, place)
         needs = {"num_cpus": errand.share.cpus, "num_gpus": errand.share.gpus, "max_retries": 0}
         self._errands[self._remote.options(**needs).remote(parcel)] = errand
         self._watch.started(errand.run)
@@ -322,84 +296,9 @@ class _Crew:
         self._errands.clear()
 
 
-def sources_of(run: RunSpec) -> dict[str, bytes]:
-    """The bytes of the Python files that the run's task and optimizer were read from, by path."""
-    origins = {origin for origin in (run.task.origin, run.optimizer_origin) if origin.endswith(".py")}
-    return {origin: Path(origin).read_bytes() for origin in sorted(origins)}
-
-
 def _on_node(parcel: Parcel) -> tuple[Report, str]:
     """Carry out a parcel as a Ray task; which node that was is for the caller to record."""
     import ray
 
     report = carry_out(parcel)
     return report, f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
-
-
-def carry_out(parcel: Parcel) -> Report:
-    """Train a run on this node, into a store that lasts as long as the run.
-
-    Raises:
-        UsageError: when this node's code is not the code the run was planned with.
-    """
-    from .worker import execute
-
-    run = unpack(parcel)
-    _check_code(run, parcel)
-    with tempfile.TemporaryDirectory(prefix="lehi-") as folder:
-        store = Store(Path(folder))
-        try:
-            ended = execute(run, parcel.place, store, lambda: None, lambda _: None)
-        except KeyboardInterrupt:
-            ended = ("interrupted", "")
-        found = sorted((store.root / parcel.run_id).glob("[!.]*"))
-        files = {path.name: path.read_bytes() for path in found}
-    status, message = ended or ("error", "")
-    if message.startswith(DataError.__name__) and not parcel.place.data.is_dir():
-        raise DataError(
-            f"{message.partition(': ')[2]} (on the Ray node {socket.gethostname()}, which has no {parcel.place.data})",
-            "every node needs the data under the same path: fetch it there, or name a shared folder with --data-dir",
-        )
-    return Report(status, message, files)
-
-
-def unpack(parcel: Parcel) -> RunSpec:
-    """The run as this node can train it: the files it was planned from are the copies that came with it."""
-    here = {origin: str(_materialise(Path(origin).name, source)) for origin, source in parcel.sources.items()}
-    run = parcel.run
-    task = replace(run.task, origin=here.get(run.task.origin, run.task.origin))
-    return replace(run, task=task, optimizer_origin=here.get(run.optimizer_origin, run.optimizer_origin))
-
-
-@cache
-def _materialise(name: str, source: bytes) -> Path:
-    """The source as a file that stays while this process does: what is loaded from it is then loaded once."""
-    folder = Path(_scratch().name) / hashlib.sha256(source).hexdigest()[:16]
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_bytes(source)
-    return path
-
-
-@cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="lehi-plugins-")
-
-
-_source_hash = cache(source_hash)
-
-
-def _check_code(run: RunSpec, parcel: Parcel) -> None:
-    host = socket.gethostname()
-    if parcel.version != lehi_cli.__version__ or run.run_id != parcel.run_id:
-        versions = f"lehi {lehi_cli.__version__}, not {parcel.version}"
-        raise UsageError(f"the Ray node {host} has {versions}", "install the same version on every node")
-    try:
-        found = {reference: _source_hash(reference, run.task.origin) for reference in run.task.code}
-        record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
-        found[run.optimizer.name] = record.code_hash()
-    except LehiError as error:
-        raise UsageError(f"on the Ray node {host}: {error.message}", error.hint) from error
-    for name, expected in {**run.task.code, run.optimizer.name: run.optimizer_code}.items():
-        if found[name] != expected:
-            raise UsageError(f"the Ray node {host} has other code for {name}", "install the same version on every node")

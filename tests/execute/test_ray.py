@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
@@ -16,22 +14,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from cases import Recording, runs_of
+from interrupted import interrupted
 
-import lehi_cli
 from lehi_cli.errors import DataError, UsageError
 from lehi_cli.execute.conduct import Settings, conduct
+from lehi_cli.execute.parcel import carry_out, pack, sources_of, unpack
 from lehi_cli.execute.place import Place
-from lehi_cli.execute.ray_cluster import (
-    Node,
-    Parcel,
-    Share,
-    carry_out,
-    device_of,
-    find_cluster,
-    share,
-    sources_of,
-    unpack,
-)
+from lehi_cli.execute.ray_cluster import Node, Share, device_of, find_cluster, share
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.plugins import load_file
 from lehi_cli.specs import RunSpec
@@ -64,10 +53,6 @@ OPTIMIZERS = [OptimizerRecord("signed", "for tests", ":Signed", (Option("lr", 0.
 """
 
 
-def parcel_of(run: RunSpec, place: Place = HERE) -> Parcel:
-    return Parcel(run, run.run_id, place, sources_of(run), lehi_cli.__version__)
-
-
 def own(tmp_path: Path) -> RunSpec:
     """A run of a task and an optimizer that are files here, and gone by the time it is carried out."""
     (tmp_path / "task.py").write_bytes(TASK.replace("\n", "\r\n").encode())
@@ -78,7 +63,7 @@ def own(tmp_path: Path) -> RunSpec:
 
 def test_files_named_by_a_path_travel_with_the_run(tmp_path: Path) -> None:
     run = own(tmp_path)
-    parcel = pickle.loads(pickle.dumps(parcel_of(run)))
+    parcel = pickle.loads(pickle.dumps(pack(run, HERE)))
     assert set(parcel.sources) == {str(tmp_path / "task.py"), str(tmp_path / "optimizer.py")}
     for path in parcel.sources:
         Path(path).unlink()
@@ -96,7 +81,7 @@ def test_files_named_by_a_path_travel_with_the_run(tmp_path: Path) -> None:
 def test_what_is_built_in_stays_where_it_is() -> None:
     (run,) = runs_of("lehi")
     assert sources_of(run) == {}
-    assert unpack(parcel_of(run)) == run
+    assert unpack(pack(run, HERE)) == run
 
 
 def test_a_node_with_other_code_refuses_the_run() -> None:
@@ -106,25 +91,25 @@ def test_a_node_with_other_code_refuses_the_run() -> None:
         (replace(run, task=replace(run.task, code={**run.task.code, "lehi_cli.models.mlp:mlp": "0"})), "mlp:mlp"),
     ):
         with pytest.raises(UsageError, match=message):
-            carry_out(parcel_of(other))
+            carry_out(pack(other, HERE))
     with pytest.raises(UsageError, match=r"not 9\.9"):
-        carry_out(replace(parcel_of(run), version="9.9"))
+        carry_out(replace(pack(run, HERE), version="9.9"))
     with pytest.raises(UsageError, match="has lehi"):
-        carry_out(replace(parcel_of(run), run_id="0"))
+        carry_out(replace(pack(run, HERE), run_id="0"))
 
 
 def test_a_node_without_the_plugin_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (run,) = runs_of("adam")
     unknown = replace(run, optimizer=replace(run.optimizer, name="adan_of_a_plugin"))
     with pytest.raises(UsageError, match=r"on the Ray node .*: unknown optimizer"):
-        carry_out(parcel_of(unknown))
+        carry_out(pack(unknown, HERE))
     optimizers.load.cache_clear()
 
 
 def test_a_node_without_the_data_says_so(tmp_path: Path) -> None:
     (run,) = runs_of("adam", task="mnist")
     with pytest.raises(DataError, match=r"on the Ray node .*, which has no .*nothing") as caught:
-        carry_out(parcel_of(run, Place("cpu", tmp_path / "nothing", 1)))
+        carry_out(pack(run, Place("cpu", tmp_path / "nothing", 1)))
     assert "every node needs the data" in caught.value.hint
 
 
@@ -331,14 +316,9 @@ assert "3 times" in dead.error["message"], dead.error
     assert on_two_nodes(python, body).stdout.count("RETRIED") == 2
 
 
-def _hear_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 def test_an_interrupt_stores_what_ran_on_the_cluster(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
     stop = f"""
         super().__init__(64, 10)
         self.calls = 0
@@ -353,24 +333,10 @@ def test_an_interrupt_stores_what_ran_on_the_cluster(tmp_path: Path) -> None:
 """
     (tmp_path / "mine.py").write_text(TASK.replace("\n        super().__init__(64, 10)\n", stop))
     command = ["compare", "--task", "mine.py", "--optims", "sgd,adam", "--seeds", "4", "--executor", "ray"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lehi_cli", *command],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=_hear_interrupts,
-    )
-    try:
-        fifo.open().close()
-        os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 130, err
-    assert "interrupted" in out
-    assert "Traceback" not in err
+    done = interrupted(command, tmp_path, fifo)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted" in done.stdout
+    assert "Traceback" not in done.stderr
     folders = [path.parent for path in (tmp_path / "runs").glob("*/run.json")]
     assert {json.loads((folder / "run.json").read_text())["status"] for folder in folders} == {"interrupted"}
     assert any(folder.glob("metrics-*.parquet") for folder in folders)
