@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import UsageError
+from .errors import UsageError, did_you_mean
 from .specs import OptimSpec, Value, format_value, parse_value, parse_values, rounded
 
 SCALES = ("log", "lin", "int")
@@ -120,6 +120,21 @@ def _read(texts: Iterable[str], flag: str) -> Iterator[tuple[str, str, str]]:
             raise UsageError(f"{flag} {target} is given twice")
         seen.add((only, name))
         yield only, name, values
+
+
+def check_names(flag: str, named: Iterable[tuple[str, str]], specs: Sequence[OptimSpec]) -> None:
+    """See that each (optimizer or empty, option) is meant for an optimizer there is, by name or by label.
+
+    Raises:
+        UsageError: with the nearest match and the list.
+    """
+    known = list(filter(None, dict.fromkeys(name for spec in specs for name in (spec.name, spec.label))))
+    for only, option in named:
+        if only and only not in known:
+            raise UsageError(
+                f"{flag} {only}.{option}: no optimizer {only!r} here{did_you_mean(only, known)}",
+                f"known: {', '.join(known)}",
+            )
 
 
 def grid(spec: OptimSpec, axes: Sequence[Axis]) -> list[OptimSpec]:

@@ -22,6 +22,7 @@ from .errors import UsageError
 
 Value = None | bool | int | float | str | tuple[Any, ...]
 
+MOST_POINTS = 10_000
 _NAMED: dict[str, Value] = {"true": True, "false": False, "none": None}
 _RANGE = re.compile(r"(?P<low>[^/]+?)\.\.(?P<high>[^/]+)/(?P<scale>log|lin)(?P<count>\d+)")
 
@@ -66,8 +67,8 @@ def parse_values(text: str) -> tuple[Value, ...]:
         raise UsageError(f"malformed range {text!r}: its ends must be numbers", how)
     if not low < high:
         raise UsageError(f"range {text!r} is empty or reversed", "the lower end comes first")
-    if count < 2:
-        raise UsageError(f"range {text!r} needs at least 2 points", how)
+    if not 2 <= count <= MOST_POINTS:
+        raise UsageError(f"range {text!r} needs at least 2 points, and at most {MOST_POINTS}", how)
     if match["scale"] == "lin":
         return tuple(rounded(low + (high - low) * i / (count - 1)) for i in range(count))
     if low <= 0:
@@ -275,6 +276,8 @@ def canonical_json(content: Any) -> str:
 ADAPTIVE = "auto"
 MOST_BY_DEFAULT = 20
 MOST_ALLOWED = 1000
+MOST_SEEDS = 100_000
+LARGEST_SEED = 2**63 - 1  # of what the column in the metrics holds
 
 
 def parse_adaptive(text: str) -> int | None:
@@ -301,9 +304,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UsageError(f"malformed seeds {text!r}", "write a count such as 5, or a list such as 0,1,2") from None
-    seeds = numbers if "," in text else list(range(numbers[0])) if numbers else []
-    if not seeds or min(seeds) < 0:
-        raise UsageError(f"seeds {text!r}: must be a count above zero, or a list of seeds from zero up")
+    is_list = "," in text
+    low, high = (0, LARGEST_SEED) if is_list else (1, MOST_SEEDS)
+    if not numbers or min(numbers) < low or max(numbers) > high:
+        allowed = f"a count from 1 to {MOST_SEEDS}, or a list of seeds from 0 to {LARGEST_SEED}"
+        raise UsageError(f"seeds {text!r}: must be {allowed}")
+    seeds = numbers if is_list else list(range(numbers[0]))
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"seeds {text!r}: a seed is given twice")
     return tuple(seeds)

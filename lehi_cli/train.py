@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import update_bn
 
 from lehi_cli.curvature import make_loss
+from lehi_cli.curvature.products import HOW_TWICE, Hessian
 from lehi_cli.data.batches import Readers, Rows, reader
 from lehi_cli.data.dataset import Dataset, checksum
 from lehi_cli.data.loading import load_dataset
@@ -209,13 +210,14 @@ class Training:
         params = [p for p in self.model.parameters() if p.requires_grad]
         with self._precision():
             loss = self.loss(run_model(self.model, inputs[:2], None)[0], targets[:2])
-        grads = torch.autograd.grad(loss, params, create_graph=True, materialize_grads=True)
         try:
-            torch.autograd.grad(grads, params, [torch.ones_like(p) for p in params], allow_unused=True)
+            hessian = Hessian(loss, params)
+            hessian.product(torch.ones_like(hessian.gradient))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise UsageError(
-                f"{self._run.label} differentiates twice, and a layer of {self._run.task.name} cannot: {reason}"
+                f"{self._run.label} differentiates twice, and a layer of {self._run.task.name} cannot: {reason}",
+                f"in the task's model, {HOW_TWICE}",
             ) from error
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:

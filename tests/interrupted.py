@@ -44,5 +44,5 @@ def interrupted(arguments: Sequence[str], folder: Path, fifo: Path) -> subproces
 
 
 def _hear_interrupts() -> None:
-    """As in a terminal: a test run in the background hands on that they are to be ignored."""
+    """Undo what a shell does to its background jobs: they, and all they start, ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

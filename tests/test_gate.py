@@ -429,6 +429,8 @@ def test_labels_are_found(labelled: list[Section], text: str, left: float) -> No
 UNFIT = [
     ("adma < 1", "unknown optimizer 'adma'; did you mean 'adam'", "adam:lr=0.1, "),
     ("adma.val_loss < 1", "unknown optimizer 'adma'; did you mean 'adam'", "known: "),
+    ("po.Yogi.val_accuracy > 90%", "unknown optimizer '90%'", "a number has no unit"),
+    ("po.Yogi/2 < 1", "unknown optimizer 'po.Yogi/2'", "write 0.5*lehi for lehi/2"),
     ("adam:lr=0.1-0.5 < 1", "unknown optimizer 'adam:lr=0.1-0.5'", "a minus that subtracts needs a space"),
     ("'po.Yogi.val_loss' < 1", "unknown optimizer 'po.Yogi.val_loss'", "known: "),
     ("po.Yogi.val_los < 1", "unknown column 'val_los'; did you mean 'val_loss'", "val_accuracy"),

@@ -74,6 +74,7 @@ def test_ranges_are_expanded(text: str, values: tuple[object, ...]) -> None:
         ("0..1/log3", "above zero"),
         ("-1..1/log3", "above zero"),
         ("1..2/lin1", "at least 2"),
+        ("1..2/lin10001", "at most 10000"),
         ("nan..2/lin3", "not a finite number"),
     ],
 )
@@ -139,7 +140,7 @@ def test_where_there_is_nothing_to_settle_seeds_are_not_added() -> None:
     assert refused.value.hint == "only lehi compare does; give 5"
 
 
-@pytest.mark.parametrize("text", ["0", "", "-1", "1,-2", "a", "1.5", "1,1", ","])
+@pytest.mark.parametrize("text", ["0", "", "-1", "1,-2", "a", "1.5", "1,1", ",", "100001", f"{2**63},"])
 def test_malformed_seeds_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="seed"):
         parse_seeds(text)

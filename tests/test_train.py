@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from cases import runs_of
+from torch import Tensor, nn
 
 from lehi_cli.errors import DataError, UsageError
 from lehi_cli.records import Outcome, Pulse, Row
@@ -154,6 +155,20 @@ def test_unknown_options_of_models_and_data_are_named(override: str, message: st
     (run,) = runs_of(overrides=[override])
     with pytest.raises(UsageError, match=message):
         Training(run, "cpu", Path())
+
+
+class FusedAttention(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        heads = inputs.view(-1, 1, 8, 8)
+        return nn.functional.scaled_dot_product_attention(heads, heads, heads).flatten(1)
+
+
+def test_a_model_that_is_differentiable_only_once_is_refused_with_what_to_do() -> None:
+    training = Training(*runs_of("hf"), "cpu", Path())
+    training.model = nn.Sequential(nn.Linear(64, 64), FusedAttention(), nn.Linear(64, 10))
+    with pytest.raises(UsageError, match="hf differentiates twice, and a layer of digits cannot") as refusal:
+        training.check_differentiable()
+    assert "sdpa_kernel(SDPBackend.MATH)" in refusal.value.hint
 
 
 def test_ticks_are_answered_once() -> None:

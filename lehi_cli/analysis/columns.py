@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from lehi_cli.errors import UnknownNameError, UsageError
@@ -78,11 +79,37 @@ def restrict(sections: Sequence[Section], columns: Columns) -> list[Section]:
 
     Raises:
         UnknownNameError: on a metric that no section has; the hint lists what there is.
+        UsageError: on a split or a metric of which no column is left: no section measures these metrics there.
     """
     check_metrics(sections, columns.metrics)
     if columns == Columns():
         return list(sections)
-    return [section.restricted(_columns(section, columns)) for section in sections]
+    shown = [_columns(section, columns) for section in sections]
+    _refuse_unmeasured(sections, columns, {column for own in shown for column in own})
+    return [section.restricted(own) for section, own in zip(sections, shown, strict=True)]
+
+
+def _refuse_unmeasured(sections: Sequence[Section], columns: Columns, shown: AbstractSet[tuple[str, str]]) -> None:
+    splits, metrics = {split for split, _ in shown}, {name for _, name in shown}
+    wanted: list[tuple[Sequence[str], Sequence[str]]] = [
+        *(([split], columns.metrics) for split in columns.splits if split not in splits),
+        *((columns.splits, [name]) for name in columns.metrics if name not in metrics),
+    ]
+    if wanted:
+        asked, lacking = wanted[0]
+        known = [column for name in lacking for column in measured(sections, name)]
+        where, what = ",".join(asked), " and no ".join(lacking)
+        raise UsageError(f"--split {where} has no {what}", f"known: {', '.join(known)}")
+
+
+def measured(sections: Sequence[Section], name: str) -> list[str]:
+    """The columns of a metric that some section has: `val_accuracy`, `test_accuracy`."""
+    return [f"{split}_{name}" for split in SPLITS if any(is_measured(section, split, name) for section in sections)]
+
+
+def is_measured(section: Section, split: str, name: str) -> bool:
+    """The loss is everywhere, the task's metrics in evaluations alone, what an optimizer says of itself in training."""
+    return name == LOSS or (name in section.logged and (split in SHOWN) == (name in section.metric_names))
 
 
 def check_metrics(sections: Sequence[Section], metrics: Sequence[str]) -> None:
@@ -99,18 +126,10 @@ def check_metrics(sections: Sequence[Section], metrics: Sequence[str]) -> None:
 
 def _columns(section: Section, columns: Columns) -> list[tuple[str, str]]:
     usual = (LOSS, *section.metric_names)
-    if columns.metrics:
-        metrics = [name for name in columns.metrics if name == LOSS or name in section.logged]
-    else:
-        metrics = list(usual)
-    splits = columns.splits or SPLITS
-    found = [(split, name) for split in splits for name in metrics]
-    if columns.splits and columns.metrics:
-        return found
-    if columns.splits:  # a split in which the task measures nothing but the loss has no empty columns
-        return [column for column in found if column[1] == LOSS or _has_values(section, *column)]
-    return [(split, name) for split, name in found if (split in SHOWN) == (name in usual)]
-
-
-def _has_values(section: Section, split: str, name: str) -> bool:
-    return any(metrics.curve(split, name)[1] for series in section.series for metrics in series.metrics)
+    found = [
+        (split, name)
+        for split in columns.splits or SPLITS
+        for name in columns.metrics or usual
+        if is_measured(section, split, name)
+    ]
+    return found if columns.splits else [(split, name) for split, name in found if split in SHOWN or name not in usual]

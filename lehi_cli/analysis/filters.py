@@ -164,10 +164,16 @@ def _iso(text: str, is_end: bool) -> datetime:
     return (midnight + timedelta(days=1)).astimezone() - timedelta(microseconds=1) if is_end else midnight.astimezone()
 
 
-def stored_names(runs: Iterable[StoredRun]) -> str:
-    """The tasks and labels there are, in words, for whom a filter leaves nothing to see."""
-    runs = list(runs)
+def stored_names(runs: Sequence[StoredRun]) -> str:
+    """The tasks and labels there are, in words."""
     return f"stored: {_listed(run.task for run in runs)}; {_listed(run.label for run in runs)}"
+
+
+def stored_facts(runs: Sequence[StoredRun]) -> str:
+    """All that a filter goes by, in words, for whom it leaves nothing to see."""
+    seeds = _listed(map(str, sorted({run.seed for run in runs})))
+    days = _listed(sorted({datetime.fromisoformat(run.started).astimezone().date().isoformat() for run in runs}))
+    return f"{stored_names(runs)}; seeds {seeds}; {_listed(run.status for run in runs)}; started {days}"
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -15,11 +15,11 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lehi_cli.errors import UnknownNameError
+from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.specs import format_value
 from lehi_cli.stats import is_better
 
-from .columns import LOSS, check_metrics, names, parse_column
+from .columns import check_metrics, is_measured, measured, names, parse_column
 from .labels import DIGITS, code_of, numbered
 from .results import Section, Series
 
@@ -84,13 +84,16 @@ def group_sections(sections: Sequence[Section], keys: str, column: str = DEFAULT
 
 
 def check_column(sections: Sequence[Section], column: str) -> None:
-    """See that some section has the metric of a column.
+    """See that some section has a column.
 
     Raises:
-        UsageError: on a malformed column.
+        UsageError: on a malformed column, and on a metric that is measured on other splits alone.
         UnknownNameError: on a metric that no section has.
     """
-    check_metrics(sections, [parse_column(column)[1]])
+    split, metric = parse_column(column)
+    check_metrics(sections, [metric])
+    if not any(is_measured(section, split, metric) for section in sections):
+        raise UsageError(f"no column {column}", f"known: {', '.join(measured(sections, metric))}")
 
 
 def chosen_notes(section: Section) -> list[str]:
@@ -107,8 +110,7 @@ def chosen_notes(section: Section) -> list[str]:
 
 
 def _measured(section: Section, column: str) -> str:
-    _, metric = parse_column(column)
-    return column if metric == LOSS or metric in section.logged else DEFAULT
+    return column if is_measured(section, *parse_column(column)) else DEFAULT
 
 
 def _grouped(series: Iterable[Series], key: Any) -> dict[Hashable, list[Series]]:

@@ -71,8 +71,9 @@ def compare(
         trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
         compare_tuned(request, options, view, trials, adaptive)
         return
-    if space or prune:
-        raise UsageError(f"{'--space' if space else '--prune'} goes with --tune", "for example --tune 16")
+    if space or prune or sampler != SAMPLERS[0]:
+        flag = "--space" if space else "--prune" if prune else "--sampler"
+        raise UsageError(f"{flag} goes with --tune", "for example --tune 16")
     (compare_adaptively if adaptive else run_and_show)(request, options, view)
 
 

@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from lehi_cli.data import catalog
 from lehi_cli.data.fetch import fetch
 from lehi_cli.data.folder import data_folder
+from lehi_cli.errors import UsageError
 from lehi_cli.render.content import Column, Table
 from lehi_cli.render.table import print_table
 
@@ -25,8 +26,11 @@ Name = Annotated[str, typer.Argument(help="A data set's name, from the list.")]
 @app.callback()
 def data(context: typer.Context, data_dir: DataDir = None) -> None:
     """List data sets."""
-    if context.invoked_subcommand is None:
+    verb, source = context.invoked_subcommand, context.get_parameter_source("data_dir")
+    if verb is None:
         list_data(data_dir)
+    elif source is not None and source.name == "COMMANDLINE":
+        raise UsageError(f"--data-dir before {verb!r} would not be read", f"write it after {verb!r}")
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lehi_cli.analysis.columns import parse_column, parse_columns
-from lehi_cli.analysis.filters import Filter, stored_names
+from lehi_cli.analysis.filters import Filter, stored_facts
 from lehi_cli.errors import UsageError
 from lehi_cli.report import MARGIN, View, make_report
 from lehi_cli.store import Store, StoredRun
@@ -121,5 +121,5 @@ def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
         raise UsageError(f"no runs in {store.root}", "make some with lehi compare")
     wanted = chosen.select(stored)
     if not wanted:
-        raise UsageError(f"no stored run in {store.root} matches", stored_names(stored))
+        raise UsageError(f"no stored run in {store.root} matches", stored_facts(stored))
     return wanted

@@ -64,7 +64,7 @@ class RunOptions:
     def request(self, optimizers: list[OptimSpec], seeds: str) -> Request:
         """The request these options make."""
         return Request(
-            tasks=self.task.split(","),
+            tasks=[name.strip() for name in self.task.split(",")],
             optimizers=optimizers,
             seeds=(0,) if self.smoke else parse_seeds(seeds),
             overrides=self.overrides or (),
@@ -76,7 +76,13 @@ class RunOptions:
         )
 
     def view(self, **more: Any) -> View:
-        """How the results are to be shown; `more` is what the command adds."""
+        """How the results are to be shown; `more` is what the command adds.
+
+        Raises:
+            UsageError: when it cannot be shown so.
+        """
+        if self.json and self.dry_run:
+            raise UsageError("--dry-run shows a table, --json a document of results", "give one of the two")
         return View(x=choice(self.x, AXES, "--x"), command=TYPED.get(), **more)
 
     def settings(self) -> Settings:

@@ -13,7 +13,7 @@ from lehi_cli.adaptive import FIRST
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.plan import Request, plan, tasks_of
 from lehi_cli.report import View
-from lehi_cli.space import Dimension
+from lehi_cli.space import Dimension, check_names
 from lehi_cli.specs import RunSpec
 from lehi_cli.tuning import SEED, Tuned, Tuning, space_of, tune
 
@@ -99,10 +99,7 @@ def _begin(request: Request, options: RunOptions, view: View, trials: Trials, fi
     """See that the request makes sense before anything is trained."""
     if trials.count < 1:
         raise UsageError(f"{trials.count} trials", "at least one is needed")
-    names = {name for spec in request.optimizers for name in (spec.name, spec.label)}
-    for target, name in trials.space:
-        if target and target not in names:
-            raise UsageError(f"--space {target}.{name}: no optimizer {target!r} here")
+    check_names("--space", trials.space, request.optimizers)
     for spec in request.optimizers:
         space_of(spec, trials.space)
     session = Session(options, view)

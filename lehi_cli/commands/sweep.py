@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from lehi_cli.errors import UsageError
-from lehi_cli.space import SAMPLERS, Axis, grid, parse_axes, parse_space
-from lehi_cli.specs import OptimSpec, parse_optimizers
+from lehi_cli.space import SAMPLERS, check_names, grid, parse_axes, parse_space
+from lehi_cli.specs import parse_optimizers
 
 from .flow import run_and_show
 from .options import Optims, Prune, Sampler, Seeds, Space, choice
@@ -47,16 +46,10 @@ def sweep(
         return
     if prune:
         raise UsageError("--prune goes with --trials", "a grid is shown whole")
-    if space:
-        raise UsageError("--space goes with --trials", "a grid is written --over option=values")
+    if space or sampler != SAMPLERS[0]:
+        flag = "--space" if space else "--sampler"
+        raise UsageError(f"{flag} goes with --trials", "a grid is written --over option=values")
     axes = parse_axes(over or ())
-    _refuse_strangers(axes, specs)
+    check_names("--over", [(axis.only, axis.name) for axis in axes], specs)
     request = options.request([setting for spec in specs for setting in grid(spec, axes)], seeds)
     run_and_show(request, options, options.view(sweep=True))
-
-
-def _refuse_strangers(axes: Sequence[Axis], specs: Sequence[OptimSpec]) -> None:
-    names = {name for spec in specs for name in (spec.name, spec.label)}
-    for axis in axes:
-        if axis.only and axis.only not in names:
-            raise UsageError(f"--over {axis.only}.{axis.name}: no optimizer {axis.only!r} in this sweep")

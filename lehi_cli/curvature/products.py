@@ -18,6 +18,12 @@ from torch import Tensor
 
 from lehi_cli.curvature.loss import Loss
 
+HOW_TWICE = (
+    "put torch.nn.attention.sdpa_kernel(SDPBackend.MATH) (attention) or "
+    "torch.backends.cudnn.flags(enabled=False) (LSTM on CUDA) around the forward pass, and do not compile it"
+)
+_ONCE_ONLY = ("derivative for", "double backward")  # in torch's words, of every kernel that has no second derivative
+
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
     """All entries in one vector [d], in order; of the widest dtype among the tensors, on their device."""
@@ -158,6 +164,11 @@ def _differentiate(
     create_graph: bool = False,
 ) -> Sequence[Tensor | None]:
     """The gradient of sum(outputs * weights) in the inputs, None where there is none; the graph is kept."""
-    return torch.autograd.grad(
-        outputs, inputs, weights, retain_graph=True, create_graph=create_graph, allow_unused=True
-    )
+    try:
+        return torch.autograd.grad(
+            outputs, inputs, weights, retain_graph=True, create_graph=create_graph, allow_unused=True
+        )
+    except RuntimeError as error:
+        if not any(words in str(error).lower() for words in _ONCE_ONLY):
+            raise
+        raise RuntimeError(f"{error}\nThe model must be differentiable twice: {HOW_TWICE}") from error

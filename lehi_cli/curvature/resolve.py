@@ -18,6 +18,11 @@ _BY_MODULE: dict[type, Callable[[Any], Loss]] = {
 }
 
 
+def is_known(spec: Any) -> bool:
+    """Whether `spec` says by itself what its curvature is; a mere callable does not."""
+    return isinstance(spec, str | Loss) or type(spec) in _BY_MODULE
+
+
 def make_loss(spec: str | nn.Module | Loss) -> Loss:
     """The `Loss` that `spec` names.
 

@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import platformdirs
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lehi_cli.data import fake
 from lehi_cli.data.dataset import Dataset, Split, checksum, faked_by
@@ -219,8 +219,9 @@ def _decode(store: Folder | Archive, rows: dict[str, int], shape: tuple[int, ...
                 warnings.simplefilter("ignore")  # about metadata and palettes
                 square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reason = "it is of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
             raise DataError(
-                f"imagefolder: {name} cannot be read as an image: {error}", "repair or remove it"
+                f"imagefolder: {name} cannot be read as an image: {reason}", "repair or remove it"
             ) from error
         pixels[rows[name]] = np.asarray(square).transpose(2, 0, 1)
     return pixels

@@ -17,6 +17,7 @@ from lehi_cli.errors import DataError, did_you_mean
 KINDS = ("auto", "regression", "classification")
 CLASSES = 20  # a target with more different values is a number, as far as `auto` knows
 HELD_OUT = 0.15
+LARGEST = 1e150  # the variance needs squares
 
 
 @faked_by(fake.table(9))
@@ -85,7 +86,7 @@ def csv(
     where = f"{place}: target {target!r}"
     values = _values(where, table[target])
     if len(set(values.tolist())) < 2:
-        raise DataError(f"csv: {where} is {values[0].item()!r} in every row", "there is nothing to predict")
+        raise DataError(f"csv: {where} is {values.tolist()[0]!r} in every row", "there is nothing to predict")
     if kind == "classification" or (kind == "auto" and _looks_like_classes(values)):
         classes, labels = _classes(where, values)
         rows = _splits(labels)
@@ -93,7 +94,9 @@ def csv(
             standardise(features, rows["train"]), labels, rows, len(classes), raw=(features, labels, classes)
         )
     numbers = _numbers(
-        where, table[target], "for classes, write a task with `kind: classification`, `loss: cross_entropy`"
+        where,
+        table[target],
+        "for classes: --set data.kind=classification --set loss=cross_entropy --set metrics=accuracy",
     )
     rows = _splits(np.zeros(len(numbers), np.int64))
     targets = standardise(numbers[:, None], rows["train"])
@@ -131,16 +134,21 @@ def _read_csv(place: Path) -> dict[str, Any]:
     read = arrow.ReadOptions(block_size=min(max(place.stat().st_size, 1), 2**31 - 1))
     try:
         table = arrow.read_csv(place, read, convert_options=arrow.ConvertOptions(strings_can_be_null=True))
+        names = table.column_names
     except ArrowInvalid as error:
         raise DataError(
             f"csv: {place} is no table: {error}", "every line needs as many values as the header"
         ) from error
-    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    except UnicodeDecodeError as error:
+        raise DataError(f"csv: the header of {place} is not UTF-8: {error}", "convert it to UTF-8") from None
+    if len(names) == 1 and (other := next((mark for mark in ";\t|" if mark in names[0]), "")):
+        raise DataError(f"csv: {place} has {other!r} between its values", "write commas instead")
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"csv: {place} has more than one column {twice[0]!r}", "rename all but one of them")
     if table.num_rows < 3:
         raise DataError(f"csv: {place} has {table.num_rows} rows", "each of train, val and test needs one")
-    return dict(zip(table.column_names, table.columns, strict=True))
+    return dict(zip(names, table.columns, strict=True))
 
 
 def _require_column(place: Path, name: str, known: list[str]) -> None:
@@ -167,10 +175,10 @@ def _numbers(
         row, value = next((row, value) for row, value in enumerate(values.tolist(), 1) if not _is_number(value))
         raise DataError(f"csv: {where} is not a number in row {row}: {value!r}", hint)
     numbers = values.astype(np.float64)
-    infinite = np.flatnonzero(~np.isfinite(numbers))
-    if len(infinite):
-        row = infinite[0].item()
-        raise DataError(f"csv: {where} is {numbers[row]} in row {row + 1}", "a finite number is needed")
+    unusable = np.flatnonzero(~(np.abs(numbers) < LARGEST))
+    if len(unusable):
+        row = unusable[0].item()
+        raise DataError(f"csv: {where} is {numbers[row]} in row {row + 1}", f"a number below {LARGEST:g} is needed")
     return numbers
 
 

@@ -176,9 +176,17 @@ def _split(reference: Reference | None, known: AbstractSet[str], asked: Collecti
     if not reference.is_quoted and name not in known:
         name, column = _cut(name, known, asked)
     if name not in known:
-        spaces = "; a minus that subtracts needs a space before it" if "-" in name else ""
-        raise UnknownNameError("optimizer", name, known, f"known: {', '.join(sorted(known))}{spaces}")
+        raise UnknownNameError("optimizer", name, known, f"known: {', '.join(sorted(known))}{_meant(name)}")
     return name, column
+
+
+def _meant(word: str) -> str:
+    """What may have been meant by a word that names nothing."""
+    if word[0].isdigit() or word[0] == ".":
+        return "; a number has no unit: 0.9, not 90%"
+    if "/" in word and ":" not in word:
+        return "; there is no division: write 0.5*lehi for lehi/2"
+    return "; a minus that subtracts needs a space before it" if "-" in word else ""
 
 
 def _cut(text: str, known: AbstractSet[str], asked: Collection[str]) -> tuple[str, str]:

@@ -1,18 +1,19 @@
-"""What every optimizer written here has in common: parameter groups that are checked, and copies that are whole."""
+"""What every optimizer written here has in common: what it refuses, and copies and checkpoints that are whole."""
 
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+DENSE = "make the embedding that they come from with sparse=False"
 _FREE = {"params", "param_names", "name", "initial_lr"}
 _TORCHS_OWN = ("_optimizer", "_zero", "step")
 
 
 class CheckedOptimizer(torch.optim.Optimizer, ABC):
-    """A `torch.optim.Optimizer` that refuses groups with options it does not have, and complex parameters."""
+    """A `torch.optim.Optimizer` that refuses options it does not have, and parameters it cannot move."""
 
     @abstractmethod
     def _check_group(self, options: dict[str, Any]) -> None:
@@ -26,7 +27,7 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
         """Add a group of parameters, as in torch, with its options checked.
 
         Raises:
-            ValueError: for an option that is unknown or out of range.
+            ValueError: for an option that is unknown or out of range, and for parameters on the meta device.
             TypeError: for complex parameters.
         """
         unknown = sorted(set(param_group) - _FREE - set(self.defaults))
@@ -34,9 +35,31 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
             raise ValueError(f"a parameter group may set {', '.join(sorted(self.defaults))}; got {', '.join(unknown)}")
         self._check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
-        if any(p.is_complex() for p in param_group["params"]):
+        group = self.param_groups[-1]
+        try:
+            _check_params(group["params"])
+        except (TypeError, ValueError):
             self.param_groups.pop()
-            raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+            raise
+        # In-place operations take 0-dim scalars only; as views they follow whoever changes the tensor in place.
+        group |= {name: group[name].squeeze() for name in self.defaults if isinstance(group[name], Tensor)}
+
+    def _saved(self, state_dict: dict[str, Any], name: str) -> dict[str, Any]:
+        """What a state_dict holds under `name`, the part that torch does not know.
+
+        Raises:
+            ValueError: for the state_dict of another kind of optimizer.
+        """
+        options = set(self.defaults).intersection(*state_dict["param_groups"])
+        missing = [*({name} - set(state_dict)), *sorted(set(self.defaults) - options)]
+        if missing:
+            raise ValueError(f"this state_dict is not that of a {type(self).__name__}: it has no {', '.join(missing)}")
+        saved: dict[str, Any] = state_dict[name]
+        return saved
+
+    def _refuse_sparse(self, grads: Iterable[Tensor | None]) -> None:
+        if any(grad is not None and grad.is_sparse for grad in grads):
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients: {DENSE}")
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
@@ -44,24 +67,10 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
         return {**own, **super().__getstate__()}
 
 
-def check_number(name: str, value: Any, most: float = math.inf) -> None:
-    """Refuse what is not a number >= 0 (a tensor of one element counts), or more than `most`.
-
-    Raises:
-        ValueError: naming the option, its value and what is allowed.
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    number = number or (isinstance(value, Tensor) and value.numel() == 1)
-    if not (number and 0 <= value <= most and math.isfinite(value)):
-        allowed = "a number >= 0" if most == math.inf else f"a number in [0, {most:g}]"
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Refuse what is not True or False.
-
-    Raises:
-        ValueError: naming the option and its value.
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
+def _check_params(params: list[Tensor]) -> None:
+    if any(p.is_complex() for p in params):
+        raise TypeError("complex parameters are not supported: pass torch.view_as_real(parameter)")
+    if any(p.is_meta for p in params):
+        raise ValueError(
+            "parameters on the meta device have no values: give the model some first, model.to_empty(device=...)"
+        )

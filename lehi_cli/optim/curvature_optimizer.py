@@ -18,8 +18,18 @@ from torch import Tensor
 from lehi_cli.curvature import FACTOR_KINDS, CustomLoss, Loss, make_loss
 from lehi_cli.curvature.custom import FactorFunction
 from lehi_cli.curvature.loss import working_dtype
+from lehi_cli.curvature.resolve import is_known
 from lehi_cli.optim.checked import CheckedOptimizer
 from lehi_cli.optim.descent import _multi_tensor_descend, _single_tensor_descend
+from lehi_cli.optim.options import (
+    BETAS,
+    FOREACH,
+    NOT_NEGATIVE,
+    Rule,
+    check_integer,
+    check_options,
+    is_number,
+)
 
 
 class CurvatureOptimizer(CheckedOptimizer):
@@ -41,15 +51,10 @@ class CurvatureOptimizer(CheckedOptimizer):
         foreach: bool | None,
         seed: int,
     ) -> None:
-        for name, value, least in (
-            ("curvature_every", curvature_every, 1),
-            ("curvature_warmup", curvature_warmup, 0),
-            ("seed", seed, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
-        if foreach not in (None, True, False):
-            raise ValueError(f"foreach must be None, True or False, got {foreach!r}")
+        check_integer("curvature_every", curvature_every, 1)
+        check_integer("curvature_warmup", curvature_warmup, 0)
+        check_integer("seed", seed, 0)
+        check_options({"foreach": foreach}, {"foreach": FOREACH})
         self.loss, self.factor = _resolve_loss(loss, factor)
         self.sample_signs = sample_signs
         self.curvature_every = curvature_every
@@ -83,7 +88,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         self._generator = None
 
     def _check_group(self, options: dict[str, Any]) -> None:
-        _check_options(options)
+        check_options(options, _OPTIONS)
 
     def backward(
         self, outputs: Tensor, targets: Tensor, *, weight: float = 1.0, scaler: torch.amp.GradScaler | None = None
@@ -109,11 +114,20 @@ class CurvatureOptimizer(CheckedOptimizer):
             The unweighted loss, detached.
 
         Raises:
-            ValueError: for a negative weight.
+            TypeError: for outputs that are no tensor.
+            ValueError: for a weight that is not a number >= 0.
+            RuntimeError: for outputs without a graph.
         """
-        if weight < 0:
-            raise ValueError(f"weight must be >= 0, got {weight!r}")
+        if not weight >= 0:
+            raise ValueError(f"weight must be a number >= 0, got {weight!r}")
+        if not isinstance(outputs, Tensor):
+            raise TypeError(f"outputs must be a tensor, got {type(outputs).__name__}: pass what the loss is taken of")
         loss = self.loss(outputs, targets)
+        if not (outputs.requires_grad and loss.requires_grad):
+            raise RuntimeError(
+                "there is nothing to differentiate: compute the outputs and call backward outside torch.no_grad(), "
+                "from parameters that require gradients, without detaching"
+            )
         # Without gradients there is nothing to add to: what the buffer holds is left from a step that was skipped.
         if all(p.grad is None for group in self.param_groups for p in group["params"]):
             self._discard()
@@ -143,8 +157,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         active = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
         if not any(params for _, params in active):
             return loss
-        if any(p.grad.is_sparse for _, params in active for p in params):
-            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        self._refuse_sparse(p.grad for _, params in active for p in params)
         due = self.refresh_due
         refresh = due and self._complete_sample()
         inverse = self._inverse_predictions() if refresh else None
@@ -191,10 +204,11 @@ class CurvatureOptimizer(CheckedOptimizer):
         """As in torch; the continued run draws the random numbers that the saved one would have drawn.
 
         Raises:
-            KeyError: when `state_dict` comes from another kind of optimizer.
+            ValueError: when `state_dict` comes from another kind of optimizer.
         """
-        saved = state_dict["curvature"]
+        saved = self._saved(state_dict, "curvature")
         super().load_state_dict(state_dict)
+        self._restore_inverse_predictions(state_dict)
         self._steps, self._overdue = saved["steps"], saved["overdue"]
         self._generator = None
         if saved["generator"] is not None and saved["rank"] == self._rank:
@@ -205,6 +219,15 @@ class CurvatureOptimizer(CheckedOptimizer):
             if state.shape == generator.get_state().shape:
                 generator.set_state(state)
         self._discard()
+
+    def _restore_inverse_predictions(self, state_dict: dict[str, Any]) -> None:
+        """Load the averages of 1/B once more: torch has rounded them to the parameters' own dtype."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        places = [place for group in state_dict["param_groups"] for place in group["params"]]
+        for p, place in zip(params, places, strict=True):
+            if place in state_dict["state"]:
+                average = state_dict["state"][place]["inverse_predictions"]
+                self.state[p]["inverse_predictions"] = average.to(p.device, working_dtype(p), copy=True)
 
     @abstractmethod
     def _update(
@@ -224,7 +247,8 @@ class CurvatureOptimizer(CheckedOptimizer):
             "refreshes": 0,
             "momentum": torch.zeros_like(param, memory_format=torch.preserve_format),
             "curvature": torch.zeros_like(param, memory_format=torch.preserve_format),
-            "inverse_predictions": param.new_zeros(()),  # average of 1/B with the weights of `curvature`'s
+            # Average of 1/B with the weights of `curvature`'s; in half precision it would soon stand still.
+            "inverse_predictions": torch.zeros((), dtype=working_dtype(param), device=param.device),
         }
 
     def _advance(self, params: list[Tensor], beta2: float, inverse: Tensor | None) -> list[dict[str, Any]]:
@@ -295,6 +319,8 @@ class CurvatureOptimizer(CheckedOptimizer):
         self, outputs: Tensor, v: Tensor, params: list[Tensor], scaler: torch.amp.GradScaler | None
     ) -> Sequence[Tensor | None]:
         """J^T v for every parameter; None where the outputs do not depend on it. The graph is kept for the gradient."""
+        if not params:
+            return []  # all frozen: the gradient is for others
         if scaler is not None:
             self._scaled = True
             scale = scaler.scale(torch.ones((), device=outputs.device))
@@ -352,39 +378,16 @@ def _inverse_scale(state: dict[str, Any]) -> Tensor:
     return average.clamp(min=torch.finfo(average.dtype).tiny)  # not one prediction so far: 0/0 must be 0
 
 
-def _check_options(options: dict[str, Any]) -> None:
-    """Check the options that parameter groups may set.
-
-    Raises:
-        ValueError: naming the option, its value and what is allowed.
-    """
-    for name, (valid, allowed) in _OPTIONS.items():
-        if name in options and not valid(options[name]):
-            raise ValueError(f"{name} must be {allowed}, got {options[name]!r}")
-
-
-def _between(low: float, high: float) -> Callable[[Any], bool]:
-    """Whether a value is a number (a tensor of one element counts) in [low, high)."""
-
-    def valid(value: Any) -> bool:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return (number or (isinstance(value, Tensor) and value.numel() == 1)) and bool(low <= value < high)
-
-    return valid
-
-
-_not_negative = _between(0.0, math.inf)
-_decay = _between(0.0, 1.0)
-_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "lr": (_not_negative, "a number >= 0"),
-    "betas": (lambda v: isinstance(v, tuple | list) and len(v) == 2 and all(map(_decay, v)), "two numbers in [0, 1)"),
-    "eps": (_not_negative, "a number >= 0"),
-    "weight_decay": (_not_negative, "a number >= 0"),
+_OPTIONS: dict[str, Rule] = {
+    "lr": NOT_NEGATIVE,
+    "betas": BETAS,
+    "eps": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
     "power": (lambda v: v in (0.5, 1), "0.5 or 1"),
-    "clip": (lambda v: v is None or (_not_negative(v) and v > 0), "None or a number > 0"),
-    "damping": (_not_negative, "a number >= 0"),
-    "theta": (lambda v: _not_negative(v) and v <= 1, "a number in [0, 1]"),
-    "gamma": (_not_negative, "a number >= 0"),
+    "clip": (lambda v: v is None or (is_number(v, 0.0) and v > 0), "None or a number > 0"),
+    "damping": NOT_NEGATIVE,
+    "theta": (lambda v: is_number(v, 0.0, 1.0), "a number in [0, 1]"),
+    "gamma": NOT_NEGATIVE,
 }
 
 
@@ -396,7 +399,7 @@ def _resolve_loss(loss: Any, factor: str | FactorFunction) -> tuple[Loss, str]:
         TypeError: for a loss without a known factor, or a factor that is no string and not callable.
     """
     if callable(factor):
-        known = make_loss(loss) if isinstance(loss, str | Loss) else loss
+        known = make_loss(loss) if is_known(loss) else loss
         return CustomLoss(known, factor, known.predictions if isinstance(known, Loss) else None), FACTOR_KINDS[0]
     if not isinstance(factor, str):
         raise TypeError(f"factor must be one of {', '.join(FACTOR_KINDS)} or a callable, got {factor!r}")

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from lehi_cli.curvature import Loss
 from lehi_cli.curvature.cg import CGResult
 from lehi_cli.curvature.products import GaussNewton
-from lehi_cli.optim.checked import check_flag
 from lehi_cli.optim.hessian_free_base import HessianFreeBase, Problem, Trial
 from lehi_cli.optim.line_search import armijo, backtrack
+from lehi_cli.optim.options import check_flag
 
 NO_DECREASE = "line search found no decrease"
 _EXPONENT = 0.75  # of the preconditioner: 1 would trust the diagonal more than it deserves

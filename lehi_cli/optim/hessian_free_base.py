@@ -17,8 +17,9 @@ from lehi_cli.curvature import Loss, make_loss
 from lehi_cli.curvature.cg import NEGATIVE, NON_FINITE, CGResult, conjugate_gradient
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.curvature.products import GaussNewton, flatten, unflatten
-from lehi_cli.optim.checked import CheckedOptimizer, check_flag, check_number
+from lehi_cli.optim.checked import CheckedOptimizer
 from lehi_cli.optim.damping import adjusted_damping, reduction_ratio
+from lehi_cli.optim.options import check_flag, check_integer, check_number
 
 COLD = "useless warm start"
 BAD_GRADIENT = "non-finite gradient"
@@ -29,6 +30,23 @@ class Forward(Protocol):
 
     def __call__(self, rows: slice = ..., /) -> tuple[Tensor, Tensor]:
         """Outputs of some rows of the mini-batch, attached to their graph when gradients are on, and their targets."""
+
+
+def evaluated(forward: Forward) -> tuple[Tensor, Tensor]:
+    """Outputs and targets of the whole mini-batch, the first time they are asked for.
+
+    Raises:
+        TypeError: when `forward` is not such a function, as the closures of other optimizers are not.
+    """
+    pair = forward() if callable(forward) else forward
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise TypeError(
+            "step takes a function that returns outputs and targets, "
+            "step(lambda rows=slice(None): (model(x[rows]), y[rows])), and computes the loss from them; "
+            f"got {type(pair).__name__}"
+        )
+    outputs, targets = pair
+    return outputs, targets
 
 
 class HessianFreeBase(CheckedOptimizer):
@@ -50,8 +68,7 @@ class HessianFreeBase(CheckedOptimizer):
         adaptive_damping: bool,
         curvature_fraction: float,
     ) -> None:
-        if isinstance(max_cg, bool) or not isinstance(max_cg, int) or max_cg < 1:
-            raise ValueError(f"max_cg must be an integer >= 1, got {max_cg!r}")
+        check_integer("max_cg", max_cg, 1)
         check_number("eps_cg", eps_cg)
         check_number("zeta", zeta, most=1.0)
         check_number("damping", damping)
@@ -91,7 +108,7 @@ class HessianFreeBase(CheckedOptimizer):
         with torch.enable_grad():
             places = [i for i, p in enumerate(self._parameters()) if p.requires_grad]
             params = [self._parameters()[i] for i in places]
-            outputs, targets = forward()
+            outputs, targets = evaluated(forward)
             loss = self.loss(outputs, targets)
             self.diagnostics = {"cg_iterations": 0.0, "products": 0.0, "damping": self.damping}
             if not params:
@@ -120,9 +137,9 @@ class HessianFreeBase(CheckedOptimizer):
         """As in torch; the next step is the one that the saved optimizer would have taken.
 
         Raises:
-            KeyError: when `state_dict` comes from another kind of optimizer.
+            ValueError: when `state_dict` comes from another kind of optimizer.
         """
-        saved = state_dict["hessian_free"]
+        saved = self._saved(state_dict, "hessian_free")
         super().load_state_dict(state_dict)
         self.damping, self.fallbacks = saved["damping"], dict(saved["fallbacks"])
 
@@ -132,8 +149,7 @@ class HessianFreeBase(CheckedOptimizer):
     def _gradient(self, loss: Tensor, params: list[Tensor], keep_graph: bool) -> Tensor:
         """g, [d], in float32 or wider: what the conjugate gradients work in."""
         grads = torch.autograd.grad(loss, params, retain_graph=keep_graph, allow_unused=True)
-        if any(grad is not None and grad.is_sparse for grad in grads):
-            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        self._refuse_sparse(grads)
         flat = flatten([torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)])
         return flat.to(working_dtype(flat))
 

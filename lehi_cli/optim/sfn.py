@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from lehi_cli.curvature import Loss, make_loss
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.curvature.products import Hessian, flatten, unflatten
-from lehi_cli.optim.checked import CheckedOptimizer, check_flag, check_number
-from lehi_cli.optim.hessian_free_base import Forward
+from lehi_cli.optim.checked import DENSE, CheckedOptimizer
+from lehi_cli.optim.hessian_free_base import Forward, evaluated
+from lehi_cli.optim.options import check_flag, check_integer, check_number
 from lehi_cli.optim.series import partial_sums, shanks
 
 SCALE_DOUBLED = "scale doubled"
@@ -147,7 +148,7 @@ class SFN(CheckedOptimizer):
         trainable = [(p, float(group["lr"])) for group in self.param_groups for p in group["params"] if p.requires_grad]
         params = [p for p, _ in trainable]
         with torch.enable_grad():
-            loss = self.loss(*forward())
+            loss = self.loss(*evaluated(forward))
             self.diagnostics = {"products": 0.0, "scale": self.scale, "damping": self.damping}
             if not params:
                 return loss.detach()
@@ -173,7 +174,7 @@ class SFN(CheckedOptimizer):
             return Hessian(loss, params)
         except RuntimeError as error:  # only torch knows which gradients are sparse, and only when they exist
             if "sparse" in str(error):
-                raise RuntimeError("SFN does not support sparse gradients") from error
+                raise RuntimeError(f"SFN does not support sparse gradients: {DENSE}") from error
             raise
 
     def _direction(self, hessian: Hessian, gradient: Tensor) -> Tensor:
@@ -236,9 +237,9 @@ class SFN(CheckedOptimizer):
         """As in torch; the next step is the one that the saved optimizer would have taken.
 
         Raises:
-            KeyError: when `state_dict` comes from another kind of optimizer.
+            ValueError: when `state_dict` comes from another kind of optimizer.
         """
-        saved = state_dict["sfn"]
+        saved = self._saved(state_dict, "sfn")
         super().load_state_dict(state_dict)
         self.scale, self.damping, self.fallbacks = saved["scale"], saved["damping"], dict(saved["fallbacks"])
 
@@ -248,9 +249,8 @@ class SFN(CheckedOptimizer):
 
 
 def _check_counts(terms: Any, shanks: Any) -> None:
-    for name, value, least in (("terms", terms, 1), ("shanks", shanks, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+    check_integer("terms", terms, 1)
+    check_integer("shanks", shanks, 0)
     if terms < 2 * shanks + 1:
         raise ValueError(f"terms must be >= 2 * shanks + 1 = {2 * shanks + 1} for shanks={shanks}, got {terms!r}")
 

@@ -6,8 +6,8 @@ how much the loss should fall; how much it fell, against an average of past loss
 over the run, which is why the number of steps must be known. The losses compared come from different mini-batches.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -15,6 +15,17 @@ from torch import Tensor
 
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.optim.checked import CheckedOptimizer
+from lehi_cli.optim.options import (
+    BETAS,
+    FLAG,
+    FOREACH,
+    NOT_NEGATIVE,
+    Rule,
+    check_options,
+    is_integer,
+    is_number,
+    is_part,
+)
 
 
 class SOAA(CheckedOptimizer):
@@ -89,7 +100,7 @@ class SOAA(CheckedOptimizer):
             "schedule": schedule,
             "foreach": foreach,
         }
-        _check_options(options)
+        check_options(options, _OPTIONS)
         self.betas = (float(betas[0]), float(betas[1]))
         self.eps = float(eps)
         self.total_steps = total_steps
@@ -116,7 +127,7 @@ class SOAA(CheckedOptimizer):
         return {"trust": trust, "rho": rho}
 
     def _check_group(self, options: dict[str, Any]) -> None:
-        _check_options(options)
+        check_options(options, _OPTIONS)
 
     @torch.no_grad()
     def step(self, loss: Tensor | float | Callable[[], Tensor | float] | None = None) -> Tensor | float:  # type: ignore[override]
@@ -147,8 +158,7 @@ class SOAA(CheckedOptimizer):
         if isinstance(loss, Tensor) and loss.numel() != 1:
             raise ValueError(f"loss must be one number, got a tensor of shape {list(loss.shape)}")
         places = [(i, p) for i, p in enumerate(self._parameters()) if p.grad is not None]
-        if any(p.grad is not None and p.grad.is_sparse for _, p in places):
-            raise RuntimeError("SOAA does not support sparse gradients")
+        self._refuse_sparse(p.grad for _, p in places)
         if places:
             self._advance(loss, places)
         return loss
@@ -201,15 +211,21 @@ class SOAA(CheckedOptimizer):
                 state["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
                 state["second_moment"] = torch.zeros_like(p, memory_format=torch.preserve_format)
             state["step"] += 1
+        if not params:
+            return [], []
+        momenta, seconds = self._moments(params)
         average = _multi_tensor_average if self._use_foreach(params) else _single_tensor_average
-        average([p.grad for p in params], *self._moments(params), beta1=self.betas[0], beta2=self.betas[1])
-        totals = []
-        for p, momentum, second in zip(params, *self._moments(params), strict=True):
-            scale1, scale2 = self._corrections(p)
-            of_mean = (momentum * momentum).sum(dtype=scalar.dtype) / scale1**2
-            of_square = second.sum(dtype=scalar.dtype) / scale2 + self.eps * p.numel()
-            totals.append(torch.stack([of_mean, of_square]).to(scalar.device))
-        return params, totals
+        average([p.grad for p in params], momenta, seconds, beta1=self.betas[0], beta2=self.betas[1])
+        # As norms, the first squared: one kernel each, without a tensor of squares.
+        widest = reduce(torch.promote_types, (p.dtype for p in params), scalar.dtype)
+        mean_norms = torch._foreach_norm(momenta, 2, dtype=widest)
+        square_norms = torch._foreach_norm(seconds, 1, dtype=widest)
+        scales = [self._corrections(p) for p in params]
+        torch._foreach_div_(mean_norms, [scale for scale, _ in scales])
+        torch._foreach_div_(square_norms, [scale for _, scale in scales])
+        torch._foreach_add_(square_norms, [self.eps * p.numel() for p in params])
+        pairs = zip(mean_norms, square_norms, strict=True)
+        return params, [torch.stack([mean * mean, square]).to(scalar) for mean, square in pairs]
 
     def _move(
         self, group: dict[str, Any], params: list[Tensor], trust: Tensor, scales: Tensor, scalar: Tensor
@@ -248,9 +264,9 @@ class SOAA(CheckedOptimizer):
         """As in torch; the next step is the one that the saved optimizer would have taken.
 
         Raises:
-            KeyError: when `state_dict` comes from another kind of optimizer.
+            ValueError: when `state_dict` comes from another kind of optimizer.
         """
-        saved = state_dict["soaa"]
+        saved = self._saved(state_dict, "soaa")
         super().load_state_dict(state_dict)
         self._steps, self._average = saved["steps"], saved["average"]
         self._trust, self._predicted, self._rho = (dict(saved[name]) for name in ("trust", "predicted", "rho"))
@@ -292,7 +308,7 @@ def soaa_step(mean: Tensor, square: Tensor, trust: Tensor, scale: Tensor, eps: f
 
 def predicted_fall(mean: Tensor, square: Tensor, step: Tensor, dtype: torch.dtype) -> Tensor:
     """By how much the model says the loss falls, per unit of lr: sum (mh u - 1/2 vh u^2), 0-dim."""
-    return (mean * step).sum(dtype=dtype) - 0.5 * (square * step * step).sum(dtype=dtype)
+    return torch.addcmul(mean, square, step, value=-0.5).mul_(step).sum(dtype=dtype)
 
 
 def _single_tensor_average(
@@ -383,43 +399,16 @@ def _gather(values: dict[int, Tensor], keys: list[int], like: Tensor, default: f
     return torch.stack([values[key].to(like) if key in values else torch.full_like(like, default) for key in keys])
 
 
-def _check_options(options: dict[str, Any]) -> None:
-    """Refuse what is out of range.
-
-    Raises:
-        ValueError: naming the option, its value and what is allowed.
-    """
-    for name, (valid, allowed) in _OPTIONS.items():
-        if name in options and not valid(options[name]):
-            raise ValueError(f"{name} must be {allowed}, got {options[name]!r}")
-
-
-def _number(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (number or (isinstance(value, Tensor) and value.numel() == 1)) and math.isfinite(value)
-
-
-def _part(value: Any) -> bool:
-    return _number(value) and bool(0 <= value < 1)
-
-
-def _not_negative(value: Any) -> bool:
-    return _number(value) and bool(value >= 0)
-
-
-_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "lr": (_not_negative, "a number >= 0"),
-    "weight_decay": (_not_negative, "a number >= 0"),
-    "betas": (lambda v: isinstance(v, tuple | list) and len(v) == 2 and all(map(_part, v)), "two numbers in [0, 1)"),
-    "eps": (lambda v: _number(v) and v > 0, "a number > 0"),
-    "total_steps": (
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1,
-        "an integer >= 1, the number of steps of the run",
-    ),
-    "gamma": (_part, "a number in [0, 1)"),
+_OPTIONS: dict[str, Rule] = {
+    "lr": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "betas": BETAS,
+    "eps": (lambda v: is_number(v, 0.0) and v > 0, "a number > 0"),
+    "total_steps": (lambda v: is_integer(v, 1), "an integer >= 1, the number of steps of the run"),
+    "gamma": (is_part, "a number in [0, 1)"),
     "scope": (lambda v: v in ("all", "tensor"), "'all' or 'tensor'"),
     "lhat": (lambda v: v in ("inclusive", "previous"), "'inclusive' or 'previous'"),
-    "same_step": (lambda v: isinstance(v, bool), "True or False"),
+    "same_step": FLAG,
     "schedule": (lambda v: v in ("t-1", "t"), "'t-1' or 't'"),
-    "foreach": (lambda v: v is None or isinstance(v, bool), "None, True or False"),
+    "foreach": FOREACH,
 }

@@ -77,7 +77,10 @@ def _read(plugin: plugins.Plugin) -> Iterator[tuple[str, OptimizerRecord]]:
 def _records_in(path: Path) -> Iterator[OptimizerRecord]:
     """The records in the list `OPTIMIZERS` of a Python file; their factories may be written `:name`."""
     path = path.absolute()
-    for record in getattr(plugins.load_file(path), "OPTIMIZERS", ()):
+    listed = getattr(plugins.load_file(path), "OPTIMIZERS", ())
+    if not isinstance(listed, list | tuple):
+        raise PluginError(f"{path}: OPTIMIZERS is of type {type(listed).__name__}, not a list")
+    for record in listed:
         if not isinstance(record, OptimizerRecord):
             raise PluginError(f"{path}: OPTIMIZERS holds {type(record).__name__}, not OptimizerRecord")
         yield replace(record, origin=str(path))

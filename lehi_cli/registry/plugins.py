@@ -21,7 +21,7 @@ from importlib.metadata import entry_points
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Never
 
 from lehi_cli.errors import LehiError, Notice, PluginError, UsageError, did_you_mean
 
@@ -42,9 +42,15 @@ def discover(group: str) -> Iterator[Plugin]:
         owner = point.dist.name if point.dist else "an unknown distribution"
         yield Plugin(f"{owner} (entry point {point.name})", point.load)
     for folder in filter(None, os.environ.get(PLUGIN_FOLDERS, "").split(os.pathsep)):
+        if not Path(folder).is_dir():
+            yield Plugin(folder, _no_folder)
         for path in sorted(Path(folder).glob("*")):
             if path.suffix in {".yaml", ".yml", ".py"}:
                 yield Plugin(str(path), partial(Path, path))
+
+
+def _no_folder() -> Never:
+    raise PluginError("there is no such folder", f"it is named in {PLUGIN_FOLDERS}")
 
 
 def failure(plugin: Plugin, error: Exception) -> Notice:
@@ -61,9 +67,11 @@ def load_file(path: Path) -> ModuleType:
     Raises:
         PluginError: when the file is missing or raises.
     """
+    if not path.is_file():
+        raise PluginError(f"there is no file {path}")
     name = f"_lehi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if spec is None or spec.loader is None:
         raise PluginError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -137,5 +145,7 @@ def locate(module_name: str) -> Path:
         spec = importlib.util.find_spec(name) if depth == 1 else PathFinder.find_spec(name, search)
         if spec is None or spec.origin is None:
             raise PluginError(f"no module named {module_name!r}", "is it installed in this environment?")
+        if not spec.has_location:
+            raise PluginError(f"module {module_name!r} is built into Python: it has no source to tell its versions by")
         search, path = spec.submodule_search_locations, spec.origin
     return Path(path)

@@ -6,9 +6,11 @@ data sources and models stay import strings, and the hash of the files they are 
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +21,7 @@ import yaml
 from lehi_cli.data import SOURCES
 from lehi_cli.errors import PluginError, UsageError, did_you_mean
 from lehi_cli.models import MODELS
-from lehi_cli.specs import Budget, Schedule, TaskSpec, parse_value
+from lehi_cli.specs import Budget, Schedule, TaskSpec, canonical_json, parse_value
 
 from . import plugins
 from .catalog import Catalog
@@ -28,6 +30,7 @@ T = TypeVar("T")
 GROUP = "lehi.tasks"
 LOSSES = ("cross_entropy", "bce", "mse")
 METRICS = ("accuracy", "mae", "perplexity", "rmse")
+TARGETS = ("train_loss", "val_loss", *(f"val_{metric}" for metric in METRICS))
 REQUIRED = ("name", "summary", "data", "model", "loss", "batch_size", "budget")
 DEFAULTS: Mapping[str, Any] = {
     "metrics": [],
@@ -62,6 +65,8 @@ class TaskRecord:
         content = deepcopy({**DEFAULTS, **self.content})
         for key in content:
             _known(key, (*REQUIRED, *DEFAULTS), self._where(key))
+        for key, variants in _check(content, "variants", dict, self._where).items():
+            _check({key: variants}, key, dict, lambda _: f"{self._where('variants')}: variants")
         for override in overrides:
             _apply(content, override, f"task {self.name!r}")
         for key in REQUIRED:
@@ -75,9 +80,9 @@ class TaskRecord:
         return f"task {self.name!r}{line}"
 
 
-def _known(key: str, known: Sequence[str], where: str) -> None:
+def _known(key: Any, known: Sequence[str], where: str) -> None:
     if key not in known:
-        raise UsageError(f"{where} has no {key!r}{did_you_mean(key, known)}", f"known: {', '.join(known)}")
+        raise UsageError(f"{where} has no {key!r}{did_you_mean(str(key), known)}", f"known: {', '.join(known)}")
 
 
 def _apply(content: dict[str, Any], override: str, where: str) -> None:
@@ -96,6 +101,8 @@ def _apply(content: dict[str, Any], override: str, where: str) -> None:
         target = target.get(part) if isinstance(target, Mapping) else None
     if not isinstance(target, dict):
         raise UsageError(f"{where} has no {path!r}", "lehi tasks show NAME prints what can be set")
+    if isinstance(target.get(rest[-1]), str) and value is not None:
+        value = text  # a column called 3, a folder called 2026/07
     target[rest[-1]] = value
 
 
@@ -119,9 +126,10 @@ def _build(content: Mapping[str, Any], origin: str, where: Where) -> TaskSpec:
     budget = content["budget"]
     if not isinstance(budget, Mapping) or len(budget) != 1:
         raise UsageError(f"{where('budget')}: budget={budget!r}: give exactly one of {', '.join(Budget.KINDS)}")
-    metrics = _check(content, "metrics", list, where)
+    metrics = content["metrics"]
+    metrics = metrics.split("/") if isinstance(metrics, str) else _check(content, "metrics", list, where)
     return TaskSpec(
-        name=_check(content, "name", str, where),
+        name=_name(content, where),
         summary=_check(content, "summary", str, where),
         data=data,
         model=model,
@@ -129,16 +137,16 @@ def _build(content: Mapping[str, Any], origin: str, where: Where) -> TaskSpec:
         metrics=tuple(_choice(metric, METRICS, "metric", where("metrics")) for metric in metrics),
         batch_size=_count(content, "batch_size", where),
         budget=_with_place(where("budget"), lambda: Budget(*next(iter(budget.items())))),
-        schedule=_with_place(where("schedule"), lambda: Schedule(**_check(content, "schedule", dict, where))),
+        schedule=_with_place(where("schedule"), lambda: _schedule(content, where)),
         evaluations=_count(content, "evaluations", where),
         code={
             data["source"]: _with_place(where("data"), lambda: plugins.source_hash(data["source"], origin)),
             model["kind"]: _with_place(where("model"), lambda: plugins.source_hash(model["kind"], origin)),
         },
         threads=None if content["threads"] is None else _count(content, "threads", where),
-        target=_check(content, "target", dict, where),
-        optimizers=_check(content, "optimizers", dict, where),
-        variants=_check(content, "variants", dict, where),
+        target=_target(content, where),
+        optimizers=_tuned(content, where),
+        variants=content["variants"],
         origin=origin,
     )
 
@@ -151,7 +159,51 @@ def _section(content: Mapping[str, Any], key: str, what: str, known: Mapping[str
         raise UsageError(f"{where(key)}: {key} has no {what!r}", f"one of {', '.join(known)}, or module:name")
     if ":" not in name:
         section[what] = known[_choice(name, tuple(known), f"{key} {what}", where(key))]
+    try:
+        canonical_json(section)
+    except (TypeError, ValueError) as error:
+        hint = "values are text, finite numbers, true, false, null, and lists and mappings of these"
+        raise UsageError(f"{where(key)}: {key} holds a value of another kind: {error}", hint) from None
     return section
+
+
+def _name(content: Mapping[str, Any], where: Where) -> str:
+    """What can be shown in a line and asked for with `--task`."""
+    name: str = _check(content, "name", str, where)
+    if not name.strip() or not name.isprintable() or "," in name:
+        raise UsageError(f"{where('name')}: name={name!r} is not allowed", "a line of text without commas")
+    return name
+
+
+def _tuned(content: Mapping[str, Any], where: Where) -> dict[str, Any]:
+    """By optimizer, `options` that suit the task."""
+    tuned: dict[str, Any] = _check(content, "optimizers", dict, where)
+    for name, found in tuned.items():
+        if not isinstance(found, Mapping) or not isinstance(found.get("options"), Mapping):
+            raise UsageError(
+                f"{where('optimizers')}: optimizers.{name}={found!r} has no 'options'",
+                "for example optimizers: {adam: {options: {lr: 0.01}}}",
+            )
+    return tuned
+
+
+def _schedule(content: Mapping[str, Any], where: Where) -> Schedule:
+    options = _check(content, "schedule", dict, where)
+    for key in options:
+        _known(key, [item.name for item in fields(Schedule)], f"{where('schedule')}: schedule")
+    return Schedule(**options)
+
+
+def _target(content: Mapping[str, Any], where: Where) -> dict[str, float]:
+    """At most one metric and what it should come to."""
+    target: dict[str, float] = _check(content, "target", dict, where)
+    if len(target) > 1:
+        raise UsageError(f"{where('target')}: target={target!r}: give one", "--target METRIC=VALUE takes its place")
+    for name, value in target.items():
+        _choice(name, TARGETS, "target metric", where("target"))
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise UsageError(f"{where('target')}: target {name}={value!r} is not a number")
+    return target
 
 
 def _check(content: Mapping[str, Any], key: str, kind: type, where: Where) -> Any:
@@ -184,8 +236,6 @@ def _with_place(where: str, make: Callable[[], T]) -> T:
         return make()
     except UsageError as error:
         raise UsageError(f"{where}: {error.message.removeprefix(f'{where}: ')}", error.hint) from None
-    except TypeError as error:
-        raise UsageError(f"{where}: {error}") from None
 
 
 @cache
@@ -235,18 +285,34 @@ def _from_file(path: Path) -> Iterator[TaskRecord]:
     if path.suffix == ".py":
         content = getattr(plugins.load_file(path), "TASK", None)
         if content is not None:
+            if not isinstance(content, Mapping):
+                raise PluginError(f"{path}: TASK is of type {type(content).__name__}, not a dictionary")
             yield TaskRecord(content, str(path))
     else:
         yield _from_yaml(path)
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads `1e-3` as the number it is in YAML 1.2, not as text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def _from_yaml(path: Path) -> TaskRecord:
     try:
         text = path.read_text(encoding="utf-8")
-        content, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content, tree = yaml.load(text, _Loader), yaml.compose(text, _Loader)  # noqa: S506  (it is a SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise PluginError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, Mapping) or not isinstance(tree, yaml.MappingNode):
         raise PluginError(f"{path} holds no keys and values")
-    lines = {key.value: key.start_mark.line + 1 for key, _ in tree.value}
+    lines: dict[str, int] = {}
+    for key, _ in tree.value:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise PluginError(f"{path} has {key.value!r} twice, in lines {lines[key.value]} and {line}")
+        lines[key.value] = line
     return TaskRecord(content, str(path), lines)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .content import Block, Column, Lines, Part, Table
-from .numbers import finite, p_value
+from .numbers import finite, p_value, with_interval
 
 if TYPE_CHECKING:
     from lehi_cli.gate import Check
@@ -75,9 +75,5 @@ def _difference(check: Check) -> str:
         return "-"
     if low == high:
         return f"{check.difference:.4g}"
-    half = (high - low) / 2
-    if not 1e-6 <= half < 1e6:
-        return f"{check.difference:.3g} [{low:.3g}, {high:.3g}]"
-    places = max(1 - math.floor(math.log10(half)), 0)
-    difference, low_end, high_end = (f"{value:z.{places}f}" for value in (check.difference, low, high))
+    difference, low_end, high_end = with_interval(check.difference, low, high)
     return f"{difference} [{low_end}, {high_end}]"

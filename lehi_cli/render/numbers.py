@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from lehi_cli.stats import Estimate
 
 PLAIN_DIGITS = 4
 LARGE = 1e6  # from here on digits before the point are too many
+SMALL = 1e-6  # and below this digits behind it
 
 
 def with_spread(value: Estimate) -> str:
@@ -18,10 +20,28 @@ def with_spread(value: Estimate) -> str:
         return compact(value.mean)
     if value.sd <= 1e-12 * abs(value.mean):  # equal but for rounding in the mean
         return f"{compact(value.mean)}±0"
-    if value.sd >= LARGE:
-        return f"{value.mean:.2g}±{value.sd:.2g}"
-    places = min(max(1 - math.floor(math.log10(value.sd)), 0), 6)
-    return f"{value.mean:.{places}f}±{value.sd:.{places}f}"
+    if not SMALL <= value.sd < LARGE:
+        digits = 2 + max(_exponent(value.mean) - _exponent(value.sd), 0) if value.mean else 2
+        return f"{value.mean:.{digits}g}±{value.sd:.2g}"
+    return "±".join(_to_second_digit([value.mean, value.sd], value.sd))
+
+
+def with_interval(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """A number and the ends of its interval to the second digit of half of it; to three where that says nothing."""
+    half = (high - low) / 2
+    if not SMALL <= half < LARGE:
+        return f"{value:.3g}", f"{low:.3g}", f"{high:.3g}"
+    number, low_end, high_end = _to_second_digit([value, low, high], half)
+    return number, low_end, high_end
+
+
+def _to_second_digit(values: Sequence[float], of: float) -> list[str]:
+    places = max(1 - _exponent(of), 0)
+    return [f"{value:z.{places}f}" for value in values]
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
 
 
 def compact(value: float) -> str:

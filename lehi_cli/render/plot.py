@@ -232,12 +232,7 @@ def _row_layers(traces: Sequence[Trace], rows: int, x: Axis) -> Iterator[Layer]:
 
 def _x_axis(figure: Figure, count: int) -> Axis:
     covered = x_range(figure)
-    if not covered.log:
-        ticks = nice_ticks(covered.low, covered.high, count)
-    else:
-        ticks = log_ticks(covered.low, covered.high)
-        decades = [tick for tick in ticks if math.isclose(math.log10(tick) % 1, 0, abs_tol=1e-9)]
-        ticks = ticks if len(ticks) <= count else decades or ticks[:1]
+    ticks = (log_ticks if covered.log else nice_ticks)(covered.low, covered.high, count)
     return Axis(covered.low, covered.high, ticks, _names(ticks), covered.log)
 
 
@@ -245,7 +240,8 @@ def _y_axis(figure: Figure) -> Axis:
     covered = y_range(figure)
     if figure.rows:
         return Axis(covered.low, covered.high, range(len(figure.rows)), list(reversed(figure.rows)))
-    ticks = log_ticks(covered.low, covered.high) if covered.log else nice_ticks(covered.low, covered.high, 5)
+    low, high = covered.low, covered.high
+    ticks = log_ticks(low, high, HEIGHT) if covered.log else nice_ticks(low, high, 5)
     return Axis(covered.low, covered.high, ticks, _names(ticks), covered.log)
 
 
@@ -253,20 +249,28 @@ def _names(ticks: Sequence[float]) -> list[str]:
     return [f"{tick:g}" for tick in ticks]
 
 
-def log_ticks(low: float, high: float) -> list[float]:
-    """Ones, twos and fives of every decade from `low` to `high`; powers of ten alone where there are many decades."""
+def log_ticks(low: float, high: float, count: int) -> list[float]:
+    """Ones, twos and fives of the decades from `low` to `high`; if too many, powers of ten equally apart."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) < 5 else (1,)
-    inside = [m * 10.0**d for d in decades for m in steps if low * (1 - 1e-9) <= m * 10.0**d <= high * (1 + 1e-9)]
-    return inside or [low]
+    inside = [
+        (m, tick)
+        for d in decades
+        for m in steps
+        if low * (1 - 1e-9) <= (tick := float(f"{m}e{d}")) <= high * (1 + 1e-9)
+    ]
+    if len(inside) <= count:
+        return [tick for _, tick in inside] or [low]
+    powers = [tick for m, tick in inside if m == 1] or [inside[0][1]]
+    return powers[:: math.ceil(len(powers) / count)]
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
     """About `count` round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
-    if high <= low:
-        return [low]
     rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
+    power = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 0.0
+    if not power:
+        return [low]
     steps = [m * power for m in (10, 5, 2, 1)]
     fitting = [step for step in steps if step >= rough * (1 - 1e-9)]
     smaller = [step for step in steps if step < rough * (1 - 1e-9)]
@@ -276,4 +280,4 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
 
 def _multiples(low: float, high: float, step: float) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]

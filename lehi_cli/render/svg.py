@@ -6,6 +6,7 @@ import html
 import io
 import math
 import re
+import sys
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -122,6 +123,7 @@ def figure_to_svg(figure: Figure, name: str) -> str:
 
     with style.context(["default", _STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # text stays text: the page's font draws it
+        warnings.filterwarnings("ignore", "overflow encountered")  # by ticks beyond an axis that ends near 1e308
         drawing = Drawing(figsize=(WIDTH, _height(figure)), layout="constrained")
         _draw(drawing.add_subplot(), figure)
         stream = io.StringIO()
@@ -226,8 +228,8 @@ def _with_margin(covered: Range) -> tuple[float, float]:
     """The range with a little room at both ends, where it has no length with some."""
     low, high = covered.low, covered.high
     if covered.log:
-        factor = (high / low) ** MARGIN if high > low else 10.0 ** (MARGIN / 2)
-        return low / factor, high * factor
+        factor = 10.0 ** (MARGIN * ((math.log10(high) - math.log10(low)) or 0.5))
+        return max(low / factor, sys.float_info.min), min(high * factor, sys.float_info.max)
     margin = MARGIN * ((high - low) or abs(high) / 2 or 1.0)
     return low - margin, high + margin
 
@@ -247,7 +249,7 @@ def _set_ticks(axes: Axes, which: Literal["x", "y"], *, log: bool) -> None:
     if log:
         low, high = axis.get_view_interval()
         axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
-        decades = math.log10(high / low)
+        decades = math.log10(high) - math.log10(low)
         subs = (1.0, 2.0, 5.0) if decades < MOST_DECADES[which] else (1.0,)
         axis.set_major_locator(LogLocator(subs=subs, numticks=8) if decades >= 1 else AutoLocator())
         axis.set_minor_formatter(NullFormatter())

@@ -9,7 +9,7 @@ from lehi_cli.analysis.comparison import Comparison, Judgement
 from lehi_cli.stats.verdict import Verdict
 
 from .content import Block, Column, Heading, Lines, Table
-from .numbers import compact, p_value
+from .numbers import compact, p_value, with_interval
 
 PRICE = 1  # the columns that stay together after what was found
 ENOUGH = 6  # seeds with which a signed-rank test can reach 5 %
@@ -73,7 +73,7 @@ def _difference(judgement: Judgement) -> str:
     verdict = judgement.verdict
     if not judgement.has_values:
         return "-"
-    difference, low, high = _aligned([verdict.difference, *verdict.interval], verdict)
+    difference, low, high = with_interval(verdict.difference, *verdict.interval)
     return f"{difference} [{low}, {high}]"
 
 
@@ -104,16 +104,6 @@ def _caption(comparison: Comparison) -> str:
 
 def _percent(share: float) -> str:
     return f"{compact(100 * share)} %"
-
-
-def _aligned(values: Sequence[float], verdict: Verdict) -> list[str]:
-    """Numbers to the place of the second digit of half the interval; to three digits where that says nothing."""
-    low, high = verdict.interval
-    half = (high - low) / 2
-    if not 1e-6 <= half < 1e6:
-        return [f"{value:.3g}" for value in values]
-    places = max(1 - math.floor(math.log10(half)), 0)
-    return [f"{value:z.{places}f}" for value in values]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -194,7 +184,7 @@ def _size(judgement: Judgement) -> str:
         return "no difference"
     is_lower = verdict.difference < 0
     ends = (-high, -low) if is_lower else (low, high)
-    size, low_end, high_end = _aligned([abs(verdict.difference), *ends], verdict)
+    size, low_end, high_end = with_interval(abs(verdict.difference), *ends)
     direction = "lower" if is_lower else "higher"
     center = " in the median" if verdict.center == "median" else ""
     return f"{size} {direction}{center} [{low_end}, {high_end}]"

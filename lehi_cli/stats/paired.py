@@ -121,13 +121,13 @@ def compare_paired(
         censoring = f"{failed[0]} of {n} candidate and {failed[1]} of {n} reference runs ended without a value: worst"
     p_wilcoxon, smallest = wilcoxon(d), smallest_wilcoxon_p(n)
     if t_is_defined(d):
-        mean, sd = float(d.mean()), float(d.std(ddof=1))
+        mean, sd = float(d.mean()), deviation(d)
         interval = t_interval(d, confidence)
         return Paired(n, "mean", mean, interval, sd, mean / sd, t_test(d), p_wilcoxon, smallest, censoring)
     is_finite = bool(_isfinite(d)) and not any(failed)
     center: Literal["mean", "median"] = "mean" if n == 1 and is_finite else "median"
-    sd = float(d.std(ddof=1)) if n > 1 and is_finite else math.nan
-    note = _why_not_t(d, is_finite)
+    sd = deviation(d) if n > 1 and is_finite else math.nan
+    note = _why_not_t(d, is_finite and not math.isinf(sd))
     interval = median_interval(d, confidence)
     return Paired(n, center, median(d), interval, sd, math.nan, math.nan, p_wilcoxon, smallest, censoring, note)
 
@@ -148,22 +148,36 @@ def _isfinite(d: Numbers) -> bool:
     return bool(np.isfinite(d).all())
 
 
+def deviation(values: Numbers) -> float:
+    """Sample standard deviation (denominator n - 1) of two or more; infinite where their squares are (1e300)."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return float(values.std(ddof=1))
+
+
 def t_is_defined(d: Numbers) -> bool:
-    """Whether there are two or more differences, all finite, that differ by more than rounding."""
+    """Whether there are two or more differences, all finite, that differ by more than rounding and can be squared."""
     if len(d) < 2 or not _isfinite(d):
         return False
-    return bool(d.std(ddof=1) > NO_SPREAD * abs(d).max())
+    return bool(NO_SPREAD * abs(d).max() < deviation(d) < math.inf)
 
 
 def t_interval(d: Numbers, confidence: float = 0.95) -> Interval:
     """Interval of the mean: d̄ ± t* s / √n, with t* the (1 + confidence) / 2 quantile of t(n - 1)."""
-    from scipy import special
-
     _check_confidence(confidence)
     n = len(d)
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * float(d.std(ddof=1)) / math.sqrt(n)
+    half = t_quantile(n - 1, (1 + confidence) / 2) * deviation(d) / math.sqrt(n)
     mean = float(d.mean())
     return Interval(mean - half, mean + half)
+
+
+@lru_cache(maxsize=1024)  # every comparison of a report asks for the same few
+def t_quantile(degrees: int, probability: float) -> float:
+    """Quantile of Student's t distribution with so many degrees of freedom."""
+    from scipy import special
+
+    return float(special.stdtrit(degrees, probability))
 
 
 def t_test(d: Numbers, alternative: Alternative = "two-sided", shift: float = 0.0) -> float:

@@ -13,6 +13,8 @@ from statistics import NormalDist
 
 from lehi_cli.errors import UsageError
 
+from .paired import t_quantile
+
 POWER = 0.8
 MOST_SEEDS = 10_000
 
@@ -29,7 +31,7 @@ def t_power(effect: float, n: int, alpha: float = 0.05) -> float:
     """
     if n < 2:
         return 0.0
-    critical = _t_quantile(n - 1, 1 - alpha / 2)
+    critical = t_quantile(n - 1, 1 - alpha / 2)
     return _tail(abs(effect), n, critical) + _tail(-abs(effect), n, critical)
 
 
@@ -46,7 +48,7 @@ def tost_power(effect: float, margin: float, n: int, alpha: float = 0.05) -> flo
     """
     if n < 2 or margin <= abs(effect):
         return 0.0
-    critical = _t_quantile(n - 1, 1 - alpha)
+    critical = t_quantile(n - 1, 1 - alpha)
     return max(0.0, _tail(margin + effect, n, critical) + _tail(margin - effect, n, critical) - 1)
 
 
@@ -93,13 +95,6 @@ def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, pow
 @lru_cache(maxsize=1024)
 def _z(probability: float) -> float:
     return NormalDist().inv_cdf(probability)
-
-
-@lru_cache(maxsize=1024)
-def _t_quantile(degrees: int, probability: float) -> float:
-    from scipy import special
-
-    return float(special.stdtrit(degrees, probability))
 
 
 def _tail(effect: float, n: int, critical: float) -> float:

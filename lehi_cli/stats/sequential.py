@@ -45,6 +45,7 @@ from .paired import NO_SPREAD, Interval
 
 PRIOR_VARIANCE = 2.0  # of the effect μ / σ
 T_SHARE = 0.8
+LEAST_SQUARE = 1e-290  # of a spread: smaller squares vanish, those above its inverse are infinite in a sum
 
 Decision = Literal["better", "worse", "equivalent"]
 
@@ -140,11 +141,11 @@ def settled(
 
 
 def has_spread(differences: Sequence[float]) -> bool:
-    """Whether t has something to say: two or more differences, all finite, that differ by more than rounding."""
+    """Whether t has something to say: two or more, all finite, apart by more than rounding, that can be squared."""
     if len(differences) < 2 or not all(math.isfinite(d) for d in differences):
         return False
-    largest = max(abs(d) for d in differences)
-    return max(differences) - min(differences) > NO_SPREAD * largest
+    largest, spread = max(abs(d) for d in differences), max(differences) - min(differences)
+    return spread > NO_SPREAD * largest and LEAST_SQUARE < spread * spread < 1 / LEAST_SQUARE
 
 
 def _side(differences: Sequence[float], center: float, alpha: float) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from .paired import Interval
+from .paired import Interval, deviation, t_quantile
 
 HIGHER_IS_BETTER = frozenset({"accuracy"})
 
@@ -27,7 +26,7 @@ def estimate(values: Iterable[float]) -> Estimate:
 
     finite = np.array([value for value in values if math.isfinite(value)], dtype=float)
     mean = float(finite.mean()) if finite.size else math.nan
-    sd = float(finite.std(ddof=1)) if finite.size > 1 else math.nan
+    sd = deviation(finite) if finite.size > 1 else math.nan
     return Estimate(mean, sd, int(finite.size))
 
 
@@ -38,15 +37,8 @@ def mean_interval(value: Estimate, level: float = 0.95) -> Interval:
     """
     if value.n < 2:
         return Interval(math.nan, math.nan)
-    half = _t_quantile(value.n - 1, (1 + level) / 2) * value.sd / math.sqrt(value.n)
+    half = t_quantile(value.n - 1, (1 + level) / 2) * value.sd / math.sqrt(value.n)
     return Interval(value.mean - half, value.mean + half)
-
-
-@cache
-def _t_quantile(freedom: int, probability: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, probability))
 
 
 @dataclass(frozen=True)

@@ -78,26 +78,6 @@ class Verdict:
     method: Literal["fixed", "anytime"] = "fixed"
 
 
-def judge(
-    candidate: BySeed, reference: BySeed, *, minimize: bool = True, margin: float = 0.01, alpha: float = 0.05
-) -> Verdict:
-    """The verdict on one candidate; see `judge_pairs`."""
-    return judge_pairs({0: (candidate, reference)}, minimize=minimize, margin=margin, alpha=alpha)[0]
-
-
-def judge_all(
-    candidates: Mapping[Key, BySeed],
-    reference: BySeed,
-    *,
-    minimize: bool = True,
-    margin: float = 0.01,
-    alpha: float = 0.05,
-) -> dict[Key, Verdict]:
-    """The verdict on each of several candidates against one reference; see `judge_pairs`."""
-    pairs = {key: (candidate, reference) for key, candidate in candidates.items()}
-    return judge_pairs(pairs, minimize=minimize, margin=margin, alpha=alpha)
-
-
 def judge_pairs(
     pairs: Mapping[Key, tuple[BySeed, BySeed]],
     *,
@@ -151,7 +131,7 @@ def at_common_seeds(candidate: BySeed, reference: BySeed) -> tuple[list[float], 
 def in_units(margin: float, reference: Sequence[float]) -> float:
     """A share of the mean of the reference's finite values, in units of the values; 0 where there are none."""
     finite = [value for value in reference if math.isfinite(value)]
-    return margin * abs(math.fsum(finite) / len(finite)) if finite else 0.0
+    return margin * abs(math.fsum(value / len(finite) for value in finite))
 
 
 def is_without_values(candidate: Sequence[float], reference: Sequence[float]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from scipy import stats
-from stored_curves import Curve, sections
+from stored import Curve, sections
 
 from lehi_cli.analysis.across import Across, across
 from lehi_cli.analysis.arrivals import all_arrivals

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from stored_curves import Curve, sections
+from stored import Curve, sections
 
 from lehi_cli.analysis.arrivals import Arrivals, SeriesArrival, Target, all_arrivals, arrivals, parse_target
 from lehi_cli.errors import UnknownNameError, UsageError

@@ -31,11 +31,11 @@ def sections(tmp_path: Path) -> list[Section]:
         ("loss", None, "val_loss test_loss", "val_loss test_loss"),
         ("accuracy,loss", None, "val_accuracy val_loss test_accuracy test_loss", "val_loss test_loss"),
         ("accuracy", "val", "val_accuracy", ""),
-        (None, "test, val", "test_loss val_loss val_accuracy", "test_loss val_loss"),
+        (None, "test, val", "test_loss test_accuracy val_loss val_accuracy", "test_loss val_loss"),
         (None, "train", "train_loss", "train_loss"),
         ("rank", None, "train_rank", ""),
         ("loss,rank", "train", "train_loss train_rank", "train_loss"),
-        ("accuracy", "train", "train_accuracy", ""),
+        ("loss,accuracy", "train,val", "train_loss val_loss val_accuracy", "train_loss val_loss"),
     ],
 )
 def test_every_section_shows_the_columns_asked_for(
@@ -43,6 +43,23 @@ def test_every_section_shows_the_columns_asked_for(
 ) -> None:
     found = restrict(sections, parse_columns(metric, split))
     assert [" ".join(map("_".join, section.columns)) for section in found] == [digits, diabetes]
+
+
+@pytest.mark.parametrize(
+    ("metric", "split", "message", "known"),
+    [
+        ("accuracy", "train", "--split train has no accuracy", "val_accuracy, test_accuracy"),
+        ("accuracy", "val,train", "--split train has no accuracy", "val_accuracy, test_accuracy"),
+        ("loss,accuracy", "train", "--split train has no accuracy", "val_accuracy, test_accuracy"),
+        ("accuracy,loss,rank", "val,test", "--split val,test has no rank", "train_rank"),
+    ],
+)
+def test_a_split_without_the_metric_is_refused(
+    sections: list[Section], metric: str, split: str, message: str, known: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        restrict(sections, parse_columns(metric, split))
+    assert caught.value.hint == f"known: {known}"
 
 
 def test_the_last_training_value_is_shown(sections: list[Section]) -> None:

@@ -133,6 +133,7 @@ def test_what_only_one_section_has_is_known(store: Store) -> None:
     [
         ("lr", "val_los", UnknownNameError, "unknown metric 'los'; did you mean 'loss'"),
         ("lr", "loss", UsageError, "malformed column"),
+        ("lr", "train_accuracy", UsageError, "no column train_accuracy"),
         ("momentun", "val_loss", UnknownNameError, "unknown option 'momentun'; did you mean 'momentum'"),
         ("lr,lr", "val_loss", UsageError, "'lr' is given twice"),
         ("", "val_loss", UsageError, "names nothing"),
@@ -141,7 +142,7 @@ def test_what_only_one_section_has_is_known(store: Store) -> None:
 def test_what_no_optimizer_has_is_refused(
     store: Store, keys: str, column: str, error: type[UsageError], message: str
 ) -> None:
-    write_all(store, "sgd", [[1.0]])
+    write(store, runs_of("sgd")[0], [1.0], accuracy=[0.5])
     with pytest.raises(error, match=message):
         group_sections(arranged(store), keys, column)
     if "column" in message or "metric" in message:

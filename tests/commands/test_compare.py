@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Result
+from interrupted import interrupted
 
 Lehi = Callable[..., Result]
 QUICK = ("compare", "--task", "digits", "--optims", "lehi,adam", "--steps", "25", "--seeds", "2")
@@ -72,6 +71,10 @@ def test_json_is_one_document(lehi: Lehi) -> None:
     assert lehi_series["spent"]["passes"]["mean"] == pytest.approx(25 * 5 / 3)
     assert lehi_series["final"]["val_loss"]["n"] == 2
     assert {run["status"] for run in lehi_series["runs"]} == {"ok"}
+
+
+def test_blanks_in_a_list_of_tasks(lehi: Lehi) -> None:
+    assert lehi("compare", "--task", "digits, quadratic", "--steps", "2", "--executor", "mock").code == 0
 
 
 def test_several_tasks_and_labels(lehi: Lehi) -> None:
@@ -185,37 +188,17 @@ def test_a_run_that_raises_gives_exit_code_1_and_is_shown(lehi: Lehi, tmp_path: 
     assert "RuntimeError: no more" in again.out
 
 
-def _hear_interrupts() -> None:
-    """Undo what a shell does to its background jobs: they, and all they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interrupt_stores_what_was_running(tmp_path: Path, jobs: str) -> None:
     fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
     (tmp_path / "mine.py").write_text(
         TASK.format(act=f"import signal; open({str(fifo)!r}, 'w').close(); signal.pause()")
     )
-    command = [sys.executable, "-m", "lehi_cli", "compare", "--task", "mine.py", "--optims", "sgd,adam", "--seeds", "2"]
-    process = subprocess.Popen(
-        [*command, "--jobs", jobs],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=_hear_interrupts,
-    )
-    try:
-        fifo.open().close()  # returns when a run has come so far as to open the other end
-        os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130, err
-    assert "interrupted" in out
-    assert "to go on with what is missing: lehi compare --task mine.py --optims sgd,adam --seeds 2" in err
+    command = ["compare", "--task", "mine.py", "--optims", "sgd,adam", "--seeds", "2"]
+    done = interrupted([*command, "--jobs", jobs], tmp_path, fifo)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted" in done.stdout
+    assert "to go on with what is missing: lehi compare --task mine.py --optims sgd,adam --seeds 2" in done.stderr
     states = [json.loads(path.read_text())["status"] for path in (tmp_path / "runs").glob("*/run.json")]
     assert set(states) == {"interrupted"}
     assert len(states) <= int(jobs)
@@ -259,7 +242,10 @@ BAD = [
     (("compare", "--task", "missing.yaml"), "no task file missing.yaml"),
     (("compare", "--task", "digits,digits"), "task 'digits' is given twice"),
     (("compare", "--task", "ptb", "--fake-data", "--set", "batch_size=100000"), "cannot be read in 100000 parts"),
-    (("compare", "--task", "digits", "--optims", "missing.py,adam"), "missing.py is not a Python file"),
+    (("compare", "--task", "digits", "--optims", "missing.py,adam"), "there is no file"),
+    (("compare", "--task", "digits", "--steps", "3", "--sampler", "tpe"), "--sampler goes with --tune"),
+    (("compare", "--task", "digits", "--dry-run", "--json"), "--dry-run shows a table"),
+    (("data", "--data-dir", "sets", "list"), "--data-dir before 'list' would not be read"),
     (("report", "--runs", "nowhere"), "no runs in nowhere"),
     (("tasks", "show", "digit"), "did you mean 'digits'"),
     (("optims", "adem"), "did you mean 'adam'"),

@@ -102,7 +102,8 @@ def test_nothing_left_says_what_there_is(lehi: Lehi, runs: Path, typed: str) -> 
     result = lehi("report", "--runs", str(runs), *typed.split())
     assert (result.code, result.out) == (2, "")
     assert f"no stored run in {runs} matches" in result.err
-    assert "stored: digits, diabetes; lehi, adam, wild" in result.err
+    assert "stored: digits, diabetes; lehi, adam, wild; seeds 0, 1" in result.err
+    assert "; started " in result.err
 
 
 BAD = [
@@ -125,6 +126,8 @@ BAD = [
     ("--metric loss,loss", "'loss' is given twice"),
     ("--split valid", "unknown split 'valid'; did you mean 'val'?"),
     ("--best-by loss", "malformed column 'loss'"),
+    ("--split train --metric accuracy", "--split train has no accuracy"),
+    ("--best-by train_accuracy", "no column train_accuracy"),
     ("--best-by val_acc", "unknown metric 'acc'; did you mean 'accuracy'?"),
     ("--by factr", "unknown option 'factr'; did you mean 'factor'?"),
     ("--by lr,lr", "'lr' is given twice"),

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from cases import runs_of
 from commanded import Lehi, document, rows
-from stored import write
-from stored_curves import Curve, sections
+from stored import Curve, sections, write
 
 from lehi_cli.store import Store
 

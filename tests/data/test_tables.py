@@ -156,6 +156,10 @@ def test_classes_are_numbered_in_order(tmp_path: Path) -> None:
         ([*numbers(), "1,Paris,true,1,2"], {}, "column 'b' is not a number in row 41: 'Paris'"),
         ([*numbers(), "2026-01-01,2,true,1,2"], {}, "column 'a' is not a number in row 41: '2026-01-01'"),
         (classes(("7",)), {}, "target 'target' is 7 in every row"),
+        (classes(("yes",)), {}, "target 'target' is 'yes' in every row"),
+        ([*numbers(), "1,-1e200,true,1,2"], {}, r"column 'b' is -1e\+200 in row 41"),
+        (["a;target", "1;2", "1;3", "1;4"], {}, "';' between its values"),
+        (["a\ttarget", "1\t2", "1\t3", "1\t4"], {}, r"'\\t' between its values"),
         (classes(("yes", "no")), {"kind": "regression"}, "target 'target' is not a number in row 1: 'yes'"),
         (classes(("0.5", "1")), {"kind": "classification"}, "holds fractions"),
         ([*classes(("yes", "no")), "1,maybe"], {}, "class 'maybe' is in fewer than 3 rows"),
@@ -183,6 +187,13 @@ def test_a_number_late_in_a_long_table_may_have_a_fraction(tmp_path: Path) -> No
     """Arrow infers a column's type from its first block of a megabyte."""
     write(tmp_path, ["a,b,target", *(f"{'1' * 18},{row},{row}" for row in range(60_000)), "0.5,1,2"])
     assert len(csv(tmp_path).splits["train"]) == 42_001
+
+
+def test_a_header_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, numbers())
+    path.write_bytes(path.read_bytes().replace(b"flag", b"\xfclag"))
+    with pytest.raises(DataError, match=r"the header of .*table\.csv is not UTF-8"):
+        csv(tmp_path)
 
 
 def test_held_out_rows() -> None:

@@ -372,7 +372,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypa
         (tree(("a", "b"), 4, "train/") | {"valid/a/1.png": b""}, "valid/a/1.png is in none of the folders train, val"),
         (tree(("a", "b"), 4) | {"c/1.png": b""}, "class 'c' has 1 training images, 3 are needed"),
         (tree(("a", "b"), 4, "train/") | {"test/c/1.png": b""}, "class 'c' has 0 training images, 2 are needed"),
-        (tree(("a", "b"), 4) | {"a/x.png": b"no image"}, "a/x.png cannot be read as an image"),
+        (tree(("a", "b"), 4) | {"a/x.png": b"no image"}, "a/x.png cannot be read as an image: it is of no known kind"),
         (tree(("a", "b"), 4) | {"a/x.png": picture(0)[:-99]}, "a/x.png cannot be read as an image"),
     ],
 )

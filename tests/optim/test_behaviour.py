@@ -10,7 +10,7 @@ from reference.gauss_newton import all_signs, jacobian, output_hessian, relative
 from torch import Tensor, nn
 
 from lehi_cli.curvature import CustomLoss
-from lehi_cli.optim import LEHI, LEHIBRID
+from lehi_cli.optim import LEHI, LEHIBRID, SFN, HessianFree, Sophia
 
 OPTIMIZERS = {
     "lehi": (LEHI, {}),
@@ -124,10 +124,13 @@ def test_named_parameters_and_added_groups():
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_learning_rate_as_a_tensor(foreach):
-    models = [mlp(), mlp()]
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_learning_rate_as_a_tensor(shape, foreach):
+    models, lr = [mlp(), mlp()], torch.full(shape, 0.1)
     train(models[0], LEHI(models[0].parameters(), lr=0.5, weight_decay=0.5, foreach=foreach), range(3))
-    train(models[1], LEHI(models[1].parameters(), lr=torch.tensor(0.5), weight_decay=0.5, foreach=foreach), range(3))
+    optimizer = LEHI(models[1].parameters(), lr=lr, weight_decay=0.5, foreach=foreach)
+    lr.fill_(0.5)  # the group's rate is still this tensor's
+    train(models[1], optimizer, range(3))
     assert same(*models)
 
 
@@ -232,6 +235,20 @@ def test_accumulation_is_exact_in_expectation(weights):
         total = total + torch.cat([d.flatten() for d in optimizer.curvature_diagonal().values()])
         count += 1
     torch.testing.assert_close(total / count, expected, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("options", [{}, {"power": 1, "clip": 1.0}, {"power": 1, "clip": 1.0, "foreach": True}])
+def test_average_of_1_over_b_does_not_stand_still_in_bf16(options):
+    model = mlp(torch.bfloat16)
+    optimizer = LEHI(model.parameters(), lr=0.0, betas=(0.9, 0.999), **options)
+    inputs, targets = batch(64, dtype=torch.bfloat16)
+    for _ in range(400):
+        optimizer.backward(model(inputs), targets)
+        optimizer.step()
+    loaded = LEHI(model.parameters(), **options)
+    loaded.load_state_dict(optimizer.state_dict())
+    for state in (*optimizer.state.values(), *loaded.state.values()):
+        assert state["inverse_predictions"].item() == pytest.approx((1 - 0.999**400) / 64, rel=1e-4)
 
 
 def test_batch_without_labels_leaves_the_curvature_alone():
@@ -343,6 +360,15 @@ def test_frozen_parameters_are_not_touched():
     assert set(optimizer.curvature_diagonal()) == set(model[2].parameters())
 
 
+def test_frozen_throughout_leaves_the_gradient_to_others():
+    body, head = mlp().requires_grad_(False), nn.Linear(3, 3)
+    optimizer, before = LEHI(body.parameters()), copy.deepcopy(body)
+    optimizer.backward(head(body(batch()[0])), batch()[1])
+    optimizer.step()
+    assert head.weight.grad.any()
+    assert same(body, before)
+
+
 def test_unfrozen_parameter_waits_for_its_first_sample():
     model = mlp()
     model[0].requires_grad_(False)
@@ -448,6 +474,12 @@ def test_custom_factor_for_a_known_loss_keeps_its_count():
     assert optimizer.loss.predictions(outputs, targets) == 5
 
 
+def test_custom_factor_for_a_module_loss_keeps_its_count():
+    optimizer = LEHI(params(), loss=nn.CrossEntropyLoss(ignore_index=2), factor=lambda p, y, generator: p)
+    targets = torch.tensor([[0, 1, 2, 2], [0, 0, 0, 0]])
+    assert optimizer.loss.predictions(torch.zeros(2, 3, 4), targets) == 6
+
+
 @pytest.mark.parametrize("shape", [(4, 3, 2), (4, 2, 3)])
 def test_module_loss_uses_torchs_layout(shape):
     weight = nn.Parameter(torch.zeros(shape))
@@ -511,6 +543,13 @@ def test_unknown_group_option():
         LEHI([{"params": params(), "factor": "sampled", "wd": 0.1}])
 
 
+def test_parameters_on_the_meta_device_are_refused():
+    optimizer = LEHI(params())
+    with pytest.raises(ValueError, match="parameters on the meta device have no values"):
+        optimizer.add_param_group({"params": nn.Parameter(torch.ones(2, device="meta"))})
+    assert len(optimizer.param_groups) == 1
+
+
 def test_complex_parameters_are_refused():
     with pytest.raises(TypeError, match="complex parameters are not supported"):
         LEHI([nn.Parameter(torch.ones(2, dtype=torch.complex64))])
@@ -520,7 +559,7 @@ def test_sparse_gradients_are_refused():
     model = nn.Embedding(5, 3, sparse=True)
     optimizer = LEHI(model.parameters())
     optimizer.backward(model(torch.tensor([0, 1])), torch.tensor([0, 1]))
-    with pytest.raises(RuntimeError, match="LEHI does not support sparse gradients"):
+    with pytest.raises(RuntimeError, match=r"LEHI does not support sparse gradients: .* with sparse=False"):
         optimizer.step()
 
 
@@ -532,13 +571,41 @@ def test_step_without_backward_is_refused():
         optimizer.step()
 
 
-def test_negative_weight_is_refused():
+@pytest.mark.parametrize("weight", [-1.0, math.nan])
+def test_bad_weight_is_refused(weight):
     model = mlp()
-    with pytest.raises(ValueError, match=r"weight must be >= 0, got -1\.0"):
-        LEHI(model.parameters()).backward(model(batch()[0]), batch()[1], weight=-1.0)
+    with pytest.raises(ValueError, match=f"weight must be a number >= 0, got {weight!r}"):
+        LEHI(model.parameters()).backward(model(batch()[0]), batch()[1], weight=weight)
 
 
-def test_state_of_another_optimizer_is_refused():
+def test_outputs_that_are_no_tensor_are_refused():
+    model = nn.LSTM(4, 3)
+    with pytest.raises(TypeError, match="outputs must be a tensor, got tuple"):
+        LEHI(model.parameters()).backward(model(batch()[0]), batch()[1])
+
+
+@pytest.mark.parametrize("due", [True, False])
+@pytest.mark.parametrize("how", ["no_grad", "detached", "frozen"])
+def test_outputs_without_a_graph_are_refused(how, due):
     model = mlp()
-    with pytest.raises(KeyError, match="curvature"):
-        LEHI(model.parameters()).load_state_dict(torch.optim.Adam(model.parameters()).state_dict())
+    optimizer = LEHI(model.parameters(), curvature_every=2)
+    train(model, optimizer, [] if due else [0])
+    model.requires_grad_(how != "frozen")
+    with torch.set_grad_enabled(how != "no_grad"):
+        outputs = model(batch()[0])
+    with pytest.raises(RuntimeError, match=r"nothing to differentiate: .* outside torch.no_grad\(\)"):
+        optimizer.backward(outputs.detach() if how == "detached" else outputs, batch()[1])
+
+
+@pytest.mark.parametrize(
+    ("saved", "loading", "missing"),
+    [
+        (torch.optim.Adam, LEHI, "LEHI: it has no curvature, clip, damping, power"),
+        (LEHI, LEHIBRID, "LEHIBRID: it has no theta"),
+        (LEHI, Sophia, "Sophia: it has no gamma"),
+        (SFN, HessianFree, "HessianFree: it has no hessian_free"),
+    ],
+)
+def test_state_of_another_optimizer_is_refused(saved, loading, missing):
+    with pytest.raises(ValueError, match=f"this state_dict is not that of a {missing}"):
+        loading(params()).load_state_dict(saved(params()).state_dict())

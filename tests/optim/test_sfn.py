@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from lehi_cli.curvature import MSE, make_loss
 from lehi_cli.curvature.products import flatten, unflatten
-from lehi_cli.optim import sfn
+from lehi_cli.optim import HessianFree, sfn
 from lehi_cli.optim.sfn import SFN
 from lehi_cli.steps import STEPS, Evaluation, Meter
 
@@ -435,6 +435,25 @@ def test_groups_may_set_only_their_own():
         SFN([{"params": [first], "lr": -1}])
     with pytest.raises(TypeError, match="complex"):
         SFN([nn.Parameter(torch.zeros(2, dtype=torch.complex64))])
+
+
+@pytest.mark.parametrize("optimizer", [SFN, HessianFree])
+@pytest.mark.parametrize("forward", [lambda: torch.zeros(()), torch.zeros(())], ids=["closure", "loss"])
+def test_a_step_needs_outputs_and_targets(optimizer, forward):
+    with pytest.raises(TypeError, match=r"a function that returns outputs and targets, step\(lambda rows.* got Tensor"):
+        optimizer([nn.Parameter(torch.ones(2))]).step(forward)
+
+
+@pytest.mark.parametrize("optimizer", [SFN, HessianFree])
+def test_a_model_that_can_be_differentiated_once_only_is_refused(optimizer):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = nn.MultiheadAttention(4, 2, batch_first=True)
+        inputs, targets = torch.randn(2, 3, 4), torch.randint(4, (2, 3))
+    with pytest.raises(RuntimeError, match=r"(?s)is not implemented.*differentiable twice: .*SDPBackend.MATH"):
+        optimizer(layer.parameters()).step(
+            lambda rows=...: (layer(inputs, inputs, inputs, need_weights=False)[0], targets)
+        )
 
 
 def test_sparse_gradients_are_refused():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lehi_cli.errors import PluginError
 from lehi_cli.registry import optimizers
 
 FILES = {
@@ -97,3 +98,13 @@ def test_a_file_in_a_plugin_folder_may_have_several_optimizers(
     result = lehi("compare", "--task", "digits", "--optims", "second,adam", "--steps", "2", "--seeds", "1", "--quiet")
     assert result.code == 0, result.err
     assert "second" in result.out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("OPTIMIZERS = 3", "OPTIMIZERS is of type int, not a list"), ("OPTIMIZERS = [3]", "OPTIMIZERS holds int")],
+)
+def test_a_file_without_records_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(PluginError, match=message):
+        optimizers.find(optimizers.load(), str(tmp_path / "mine.py"))

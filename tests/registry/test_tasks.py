@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -53,8 +56,15 @@ def test_overrides_reach_every_key() -> None:
     assert spec.model["hidden"] == (256, 256)
     assert spec.model["activation"] == "tanh"
     assert spec.schedule == Schedule("cosine", 0.1)
+    assert TaskRecord(GOOD, "").spec(["metrics=accuracy/rmse"]).metrics == ("accuracy", "rmse")
     assert TaskRecord(GOOD, "").spec(["model=linear"]).model == {"kind": "lehi_cli.models.mlp:linear"}
     assert GOOD["model"] == {"kind": "mlp", "hidden": [8]}
+
+
+def test_what_is_text_stays_text() -> None:
+    record = TaskRecord({**GOOD, "data": {"source": "csv", "path": "table.csv", "checksum": "0"}}, "")
+    data = record.spec(["data.path=2026/07", "data.checksum=none"]).data
+    assert (data["path"], data["checksum"]) == ("2026/07", None)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +75,20 @@ def test_overrides_reach_every_key() -> None:
         ({"loss": "hinge"}, "unknown loss 'hinge'"),
         ({"loss": ["mse"]}, "unknown loss"),
         ({"metrics": ["speed"]}, "unknown metric 'speed'"),
-        ({"metrics": "accuracy"}, "is not a list"),
+        ({"metrics": "accuracy/speed"}, "unknown metric 'speed'"),
+        ({"metrics": None}, "is not a list"),
+        ({"name": "mine\n"}, "is not allowed"),
+        ({"name": "mine,yours"}, "is not allowed"),
+        ({1: "one"}, "has no 1"),
+        ({"model": {"kind": "sys:exit"}}, "no source"),
+        ({"model": {"kind": "mlp", "hidden": math.nan}}, "model holds a value of another kind"),
+        ({"data": {"source": "digits", "since": date(2026, 1, 1)}}, "data holds a value of another kind"),
+        ({"target": {"val_los": 0.1}}, "did you mean 'val_loss'"),
+        ({"target": {"val_loss": "low"}}, "is not a number"),
+        ({"target": {"val_loss": 0.1, "val_accuracy": 0.9}}, "give one"),
+        ({"optimizers": {"adam": 3}}, "has no 'options'"),
+        ({"optimizers": {"adam": {"option": {"lr": 0.1}}}}, "has no 'options'"),
+        ({"variants": {"model": ["linear"]}}, "is not a mapping"),
         ({"data": {"source": "digit"}}, "did you mean 'digits'"),
         ({"data": "digits"}, "is not a mapping"),
         ({"data": {}}, "data has no 'source'"),
@@ -79,7 +102,7 @@ def test_overrides_reach_every_key() -> None:
         ({"budget": {"days": 1}}, "unknown budget 'days'"),
         ({"budget": {"epochs": "1"}}, "must be above zero"),
         ({"schedule": {"kind": "steps"}}, "unknown schedule 'steps'"),
-        ({"schedule": {"shape": "linear"}}, "unexpected keyword argument 'shape'"),
+        ({"schedule": {"shape": "linear"}}, "schedule has no 'shape'"),
         ({"evaluations": 0}, "evaluations=0"),
         ({"threads": -1}, "threads=-1"),
         ({"summary": None}, "summary=None is not a text"),
@@ -161,8 +184,11 @@ def test_tasks_come_from_paths(tmp_path: Path) -> None:
         ("a.yaml", None, "no task file"),
         ("a.yaml", "a: [", "cannot be read"),
         ("a.yaml", "- 1", "holds no keys"),
+        ("a.yaml", "name: a\nloss: mse\nname: b", "'name' twice, in lines 1 and 3"),
+        ("a.yaml", "[" * 3000 + "]" * 3000, "recursion"),
         ("a.py", "1/0", "ZeroDivisionError"),
         ("a.py", "x = 1", "defines no TASK"),
+        ("a.py", "TASK = [{}]", "TASK is of type list, not a dictionary"),
         ("a.py", "raise SystemExit('boom')", "boom"),
     ],
 )
@@ -184,12 +210,17 @@ def test_the_line_of_a_yaml_file_is_named(tmp_path: Path) -> None:
         tasks.find(tasks.load(), "mine.yaml").spec()
 
 
+def test_numbers_may_have_an_exponent_without_a_point(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(YAML.format(name="mine").replace("steps: 3", "passes: 1e3"))
+    assert tasks.find(tasks.load(), "mine.yaml").spec().budget == Budget("passes", 1000)
+
+
 def test_a_failing_plugin_is_named_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "good.yaml").write_text(YAML.format(name="good"))
     (tmp_path / "bad.py").write_text("raise RuntimeError('no luck')")
     (tmp_path / "incomplete.yaml").write_text("name: incomplete\n")
     (tmp_path / "taken.yaml").write_text(YAML.format(name="digits"))
-    monkeypatch.setenv("LEHI_PLUGINS", str(tmp_path))
+    monkeypatch.setenv("LEHI_PLUGINS", os.pathsep.join([str(tmp_path / "gone"), str(tmp_path)]))
     tasks.load.cache_clear()
     catalog = tasks.load()
     assert catalog.get("good").spec().summary == "from a file"
@@ -197,6 +228,7 @@ def test_a_failing_plugin_is_named_and_stops_no_other(tmp_path: Path, monkeypatc
     assert "bad.py" in messages
     assert "no luck" in messages
     assert "incomplete.yaml" in messages
+    assert "gone: there is no such folder" in messages
     assert "already registered by lehi" in messages
     with pytest.raises(UsageError, match="unknown task 'bad'") as refusal:
         catalog.get("bad")

@@ -178,6 +178,11 @@ def test_many_decades_are_named_without_crowding() -> None:
     assert across[:6] == ["1e-05", "0.0001", "0.001", "0.01", "0.1", "1"]
 
 
+@pytest.mark.parametrize("ys", [[1e-200, 1e200], [1.0, 1e300], [5e-324, 1e-323]])
+def test_the_largest_and_the_smallest_numbers_can_be_drawn(ys: list[float]) -> None:
+    assert "<svg" in figure_to_svg(Figure("", "", [Trace("a", [0.0, 1.0], ys)]), "a")
+
+
 def test_steps_are_held_to_the_end() -> None:
     figure = Figure("f", "x", [Trace("a", [0.0, 1.0], [2.0, 1.0], 0, "steps"), Trace("b", [0.0, 4.0], [2.0, 1.0], 1)])
     (steps,), (line,) = lines_of(figure, 0), lines_of(figure, 1)

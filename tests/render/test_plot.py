@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lehi_cli.render.content import Figure, Trace
-from lehi_cli.render.plot import draw, legend, nice_ticks
+from lehi_cli.render.plot import draw, legend, log_ticks, nice_ticks
 
 STEPS = [float(step) for step in range(0, 101, 10)]
 CURVES = [
@@ -87,10 +87,27 @@ def test_one_point_and_one_value_can_be_drawn(xs: list[float], ys: list[float]) 
         (3, 3, 5, [3]),
         (1, 8, 3, [2, 4, 6, 8]),
         (0.9, 1.6, 1, [1, 1.5]),
+        (1e-13, 5e-13, 2, [2e-13, 4e-13]),
+        (5e-324, 1e-323, 5, [5e-324]),
     ],
 )
 def test_ticks_are_round_numbers(low: float, high: float, count: int, ticks: list[float]) -> None:
-    assert nice_ticks(low, high, count) == pytest.approx(ticks)
+    assert nice_ticks(low, high, count) == pytest.approx(ticks, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "count", "ticks"),
+    [
+        (0.3, 6, 5, [0.5, 1, 2, 5]),
+        (0.3, 60, 5, [1, 10]),
+        (2, 6, 1, [2]),
+        (3, 4, 5, [3]),
+        (1, 1e19, 5, [1, 1e4, 1e8, 1e12, 1e16]),
+        (1e-200, 1e308, 2, [1e-200, 1e55]),
+    ],
+)
+def test_ticks_of_a_log_axis_are_equally_apart(low: float, high: float, count: int, ticks: list[float]) -> None:
+    assert log_ticks(low, high, count) == pytest.approx(ticks, abs=0)
 
 
 def test_a_log_axis_reads_in_ones_twos_and_fives() -> None:

@@ -74,7 +74,11 @@ mean over n seeds"""
         (Estimate(0.5, 0.0, 3), "0.5±0"),
         (Estimate(0.08213, math.nan, 1), "0.08213"),
         (Estimate(math.nan, math.nan, 0), "-"),
-        (Estimate(1.0, 1e-9, 3), "1.000000±0.000000"),
+        (Estimate(1.0, 1e-9, 3), "1±1e-09"),
+        (Estimate(2.313412341, 3.1e-8, 3), "2.313412341±3.1e-08"),
+        (Estimate(2.3e-8, 1.2e-9, 3), "2.3e-08±1.2e-09"),
+        (Estimate(0.0, 1.2e-9, 3), "0±1.2e-09"),
+        (Estimate(1.5e6, 2.5e6, 3), "1.5e+06±2.5e+06"),
     ],
 )
 def test_means_have_the_digits_their_spread_allows(value: Estimate, text: str) -> None:

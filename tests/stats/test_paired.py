@@ -150,6 +150,7 @@ def test_diverged_runs_leave_order_but_no_mean() -> None:
         ([1.0, 2.0], [1.0, 2.0], "median", 0.0, "identical at every seed"),
         ([1.1, 2.1, 3.1], [1.0, 2.0, 3.0], "median", 0.1, "the same difference at every seed"),
         ([INF, INF], [NAN, INF], "median", 0.0, "by ranks, not means"),
+        ([3e300, 1e300], [0.0, 0.0], "median", 2e300, "by ranks, not means"),
     ],
 )
 def test_without_spread_nothing_is_made_up(a: list, b: list, center: str, difference: float, note: str) -> None:

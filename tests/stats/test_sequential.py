@@ -98,6 +98,11 @@ def test_without_spread_there_is_no_evidence() -> None:
     assert t_evidence([]) == t_evidence([0.3, 0.3]) == 1.0
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_signs_are_counted_where_differences_cannot_be_squared(scale: float) -> None:
+    assert settled([scale * d for d in range(1, 31)], 0.0) == "worse"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -27,6 +27,11 @@ def test_one_value_has_no_deviation_and_none_has_no_mean() -> None:
     assert isinstance(none, Estimate)
 
 
+def test_the_deviation_of_huge_values_is_infinite() -> None:
+    found = estimate([1e300, 3e300])
+    assert (found.mean, found.sd) == (2e300, math.inf)
+
+
 def test_accuracy_is_better_when_higher_and_loss_when_lower() -> None:
     assert is_better("val_accuracy", 0.9, 0.8)
     assert is_better("val_loss", 0.8, 0.9)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 from lehi_cli.errors import UsageError
 from lehi_cli.stats.power import t_power
-from lehi_cli.stats.verdict import Verdict, judge, judge_all, judge_pairs
+from lehi_cli.stats.verdict import BySeed, Verdict, judge_pairs
 
 INF, NAN = math.inf, math.nan
 REFERENCE = [1.0, 1.2, 0.9, 1.1, 1.05, 0.95, 1.15, 1.0]
@@ -19,6 +20,14 @@ JITTER = np.array([0.01, -0.02, 0.005, 0.0, -0.01, 0.015, -0.005, 0.012])
 
 def by_seed(values: list[float]) -> dict[int, float]:
     return dict(enumerate(values))
+
+
+def judge(candidate: BySeed, reference: BySeed, **options: object) -> Verdict:
+    return judge_all({"": candidate}, reference, **options)[""]
+
+
+def judge_all(candidates: Mapping[str, BySeed], reference: BySeed, **options: object) -> dict[str, Verdict]:
+    return judge_pairs({label: (own, reference) for label, own in candidates.items()}, **options)
 
 
 def shifted(by: float) -> dict[int, float]:

@@ -1,0 +1,72 @@
+"""What an option of an optimizer may be, and how a wrong one is refused: by name, value and what is allowed."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+Rule = tuple[Callable[[Any], bool], str]
+"""Whether a value is allowed, and in words what is."""
+
+
+def is_number(value: Any, least: float = -math.inf, most: float = math.inf) -> bool:
+    """Whether `value` is a finite number in [least, most]; a tensor of one element counts, a truth value does not."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = number or (isinstance(value, Tensor) and value.numel() == 1)
+    return number and math.isfinite(value) and bool(least <= value <= most)
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Whether `value` is an integer >= `least`; a truth value is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_part(value: Any) -> bool:
+    """Whether `value` is a number in [0, 1)."""
+    return is_number(value, 0.0, 1.0) and bool(value < 1)
+
+
+NOT_NEGATIVE: Rule = (lambda v: is_number(v, 0.0), "a number >= 0")
+BETAS: Rule = (lambda v: isinstance(v, tuple | list) and len(v) == 2 and all(map(is_part, v)), "two numbers in [0, 1)")
+FLAG: Rule = (lambda v: isinstance(v, bool), "True or False")
+FOREACH: Rule = (lambda v: v is None or isinstance(v, bool), "None, True or False")
+
+
+def check_options(options: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
+    """Refuse the options that break the rule of their name.
+
+    Raises:
+        ValueError: naming the option, its value and what is allowed.
+    """
+    for name, (valid, allowed) in rules.items():
+        if name in options and not valid(options[name]):
+            raise ValueError(f"{name} must be {allowed}, got {options[name]!r}")
+
+
+def check_number(name: str, value: Any, most: float = math.inf) -> None:
+    """Refuse what is not a number >= 0, or more than `most`.
+
+    Raises:
+        ValueError: naming the option, its value and what is allowed.
+    """
+    allowed = "a number >= 0" if most == math.inf else f"a number in [0, {most:g}]"
+    check_options({name: value}, {name: (lambda v: is_number(v, 0.0, most), allowed)})
+
+
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Refuse what is not an integer >= `least`.
+
+    Raises:
+        ValueError: naming the option, its value and what is allowed.
+    """
+    check_options({name: value}, {name: (lambda v: is_integer(v, least), f"an integer >= {least}")})
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is not True or False.
+
+    Raises:
+        ValueError: naming the option and its value.
+    """
+    check_options({name: value}, {name: FLAG})
