@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -103,6 +105,8 @@ def _keeping_all() -> Iterator[None]:
     """Without looking for cycles: a report makes a great deal and throws next to nothing away, so none are found."""
     was_enabled = gc.isenabled()
     gc.disable()
+    if "torch" not in sys.modules:  # its bindings print warnings when the process ends like this
+        atexit.register(gc.freeze)
     try:
         yield
     finally:

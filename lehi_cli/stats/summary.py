@@ -22,12 +22,13 @@ class Estimate:
 
 def estimate(values: Iterable[float]) -> Estimate:
     """Mean and sample standard deviation (denominator n - 1) of finite `values`."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return Estimate(float(finite[0]) if finite else math.nan, math.nan, len(finite))
     import numpy as np  # here, because `lehi --help` does without it
 
-    finite = np.array([value for value in values if math.isfinite(value)], dtype=float)
-    mean = float(finite.mean()) if finite.size else math.nan
-    sd = deviation(finite) if finite.size > 1 else math.nan
-    return Estimate(mean, sd, int(finite.size))
+    array = np.array(finite, dtype=float)
+    return Estimate(float(array.mean()), deviation(array), len(finite))
 
 
 def mean_interval(value: Estimate, level: float = 0.95) -> Interval:
@@ -61,6 +62,9 @@ def band_curve(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> Ban
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:
         return Band([], [], [], [], 0)
+    if len(curves) == 1:
+        x, y = (list(map(float, values)) for values in curves[0])
+        return Band(x, y, y, y, 1)
     import numpy as np
 
     length = min(len(x) for x, _ in curves)
