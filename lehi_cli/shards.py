@@ -205,50 +205,41 @@ def _from_list(values: Sequence[Any]) -> _Column:
 
 def _from_arrow(column: pa.ChunkedArray) -> _Column:
     """A column out of its file, without Arrow's own `to_numpy`: that would import pandas, for a quarter of a second."""
-    import numpy as np
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        read = _text
-    elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        read = _numbers
-    else:
-        return _from_list(column.to_pylist())
-    parts = [read(chunk) for chunk in column.chunks if len(chunk)]
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        return _from_list([])
-    everywhere = [np.ones(len(part.values), dtype=bool) if part.present is None else part.present for part in parts]
-    present = np.concatenate(everywhere)
-    return _Column(np.concatenate([part.values for part in parts]), None if present.all() else present)
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if pa.types.is_dictionary(whole.type):
+        return _text(whole)
+    if pa.types.is_floating(whole.type) or pa.types.is_integer(whole.type):
+        return _numbers(whole)
+    return _from_list(whole.to_pylist())
 
 
-def _text(chunk: pa.DictionaryArray) -> _Column:
+def _text(array: pa.DictionaryArray) -> _Column:
     """Text as one Python string per different one."""
     import numpy as np
 
-    texts = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
-    which, present = _memory(chunk.indices)
+    texts = np.array([*array.dictionary.to_pylist(), None], dtype=object)
+    which, present = _memory(array.indices)
     return _Column(texts[which if present is None else np.where(present, which, -1)], present)
 
 
-def _numbers(chunk: pa.Array) -> _Column:
+def _numbers(array: pa.Array) -> _Column:
     """Numbers, with NaN where there is none."""
     import numpy as np
 
-    values, present = _memory(chunk)
+    values, present = _memory(array)
     return _Column(values if present is None else np.where(present, values, np.nan), present)
 
 
-def _memory(chunk: pa.Array) -> _Column:
+def _memory(array: pa.Array) -> _Column:
     """The numbers of an array as they lie in memory: any number where there is none."""
     import numpy as np
 
-    part = slice(chunk.offset, chunk.offset + len(chunk))
-    bitmap, numbers = chunk.buffers()
-    values = np.frombuffer(numbers, _dtype(chunk.type))[part]
-    if not chunk.null_count:
+    part = slice(array.offset, array.offset + len(array))
+    bitmap, numbers = array.buffers()
+    values = np.frombuffer(numbers, _dtype(array.type))[part]
+    if not array.null_count:
         return _Column(values, None)
     # Arrow keeps one bit for each value, the lowest of a byte first.
     return _Column(values, np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")[part].astype(bool))

@@ -121,12 +121,12 @@ def compare_paired(
         censoring = f"{failed[0]} of {n} candidate and {failed[1]} of {n} reference runs ended without a value: worst"
     p_wilcoxon, smallest = wilcoxon(d), smallest_wilcoxon_p(n)
     if t_is_defined(d):
-        mean, sd = float(d.mean()), deviation(d)
+        mean, sd = float(d.mean()), deviation(d.tolist())
         interval = t_interval(d, confidence)
         return Paired(n, "mean", mean, interval, sd, mean / sd, t_test(d), p_wilcoxon, smallest, censoring)
     is_finite = bool(_isfinite(d)) and not any(failed)
     center: Literal["mean", "median"] = "mean" if n == 1 and is_finite else "median"
-    sd = deviation(d) if n > 1 and is_finite else math.nan
+    sd = deviation(d.tolist()) if n > 1 and is_finite else math.nan
     note = _why_not_t(d, is_finite and not math.isinf(sd))
     interval = median_interval(d, confidence)
     return Paired(n, center, median(d), interval, sd, math.nan, math.nan, p_wilcoxon, smallest, censoring, note)
@@ -148,26 +148,36 @@ def _isfinite(d: Numbers) -> bool:
     return bool(np.isfinite(d).all())
 
 
-def deviation(values: Numbers) -> float:
-    """Sample standard deviation (denominator n - 1) of two or more; infinite where their squares are (1e300)."""
-    import numpy as np
+def mean_of(values: Sequence[float]) -> float:
+    """Arithmetic mean of one or more finite values, exact to the last digit where their sum is finite too."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
-    with np.errstate(over="ignore"):
-        return float(values.std(ddof=1))
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation (denominator n - 1) of two or more; infinite where their squares are (1e300)."""
+    mean = mean_of(values)
+    try:
+        squares = math.fsum((value - mean) * (value - mean) for value in values)
+    except OverflowError:
+        return math.inf
+    return math.sqrt(squares / (len(values) - 1))
 
 
 def t_is_defined(d: Numbers) -> bool:
     """Whether there are two or more differences, all finite, that differ by more than rounding and can be squared."""
     if len(d) < 2 or not _isfinite(d):
         return False
-    return bool(NO_SPREAD * abs(d).max() < deviation(d) < math.inf)
+    return bool(NO_SPREAD * abs(d).max() < deviation(d.tolist()) < math.inf)
 
 
 def t_interval(d: Numbers, confidence: float = 0.95) -> Interval:
     """Interval of the mean: d̄ ± t* s / √n, with t* the (1 + confidence) / 2 quantile of t(n - 1)."""
     _check_confidence(confidence)
     n = len(d)
-    half = t_quantile(n - 1, (1 + confidence) / 2) * deviation(d) / math.sqrt(n)
+    half = t_quantile(n - 1, (1 + confidence) / 2) * deviation(d.tolist()) / math.sqrt(n)
     mean = float(d.mean())
     return Interval(mean - half, mean + half)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .paired import Interval, deviation, t_quantile
+from .paired import Interval, deviation, mean_of, t_quantile
 
 HIGHER_IS_BETTER = frozenset({"accuracy"})
 
@@ -25,10 +25,7 @@ def estimate(values: Iterable[float]) -> Estimate:
     finite = [value for value in values if math.isfinite(value)]
     if len(finite) < 2:
         return Estimate(float(finite[0]) if finite else math.nan, math.nan, len(finite))
-    import numpy as np  # here, because `lehi --help` does without it
-
-    array = np.array(finite, dtype=float)
-    return Estimate(float(array.mean()), deviation(array), len(finite))
+    return Estimate(mean_of(finite), deviation(finite), len(finite))
 
 
 def mean_interval(value: Estimate, level: float = 0.95) -> Interval:

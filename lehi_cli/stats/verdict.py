@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from lehi_cli.errors import UsageError
 
-from .paired import Interval, Paired, compare_paired, differences, holm, seeds_for_ranks, tost, wilcoxon
+from .paired import Interval, Paired, compare_paired, differences, holm, mean_of, seeds_for_ranks, tost, wilcoxon
 from .power import detectable_effect, seeds_for_difference, seeds_for_equivalence
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def at_common_seeds(candidate: BySeed, reference: BySeed) -> tuple[list[float], 
 def in_units(margin: float, reference: Sequence[float]) -> float:
     """A share of the mean of the reference's finite values, in units of the values; 0 where there are none."""
     finite = [value for value in reference if math.isfinite(value)]
-    return margin * abs(math.fsum(value / len(finite) for value in finite))
+    return margin * abs(mean_of(finite)) if finite else 0.0
 
 
 def is_without_values(candidate: Sequence[float], reference: Sequence[float]) -> bool:
