@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from dataclasses import dataclass
+from itertools import pairwise
 
 from rich.console import Console
 from rich.text import Text
@@ -99,7 +99,7 @@ def _build(
         ruler.ticks([axis.place(tick) for tick in axis.ticks], list(axis.names))
         if axis.low < axis.high:
             ruler.lim(axis.place(axis.low), axis.place(axis.high))
-    for layer in (layer for layer in _merged(layers, colored) if len(layer.xs)):
+    for layer in (layer for layer in layers if len(layer.xs)):
         character = "hd" if colored and layer.joined and layer.fine else layer.character
         marker = plotext.marker(character, layer.color) if colored else character
         signal = drawing.signal(list(layer.xs), list(layer.ys), marker=marker)
@@ -215,32 +215,19 @@ def _staircase(xs: Sequence[float], ys: Sequence[float], end: float) -> tuple[li
     return [place for place, _ in corners], [value for _, value in corners]
 
 
-def _row_layers(traces: Sequence[Trace], rows: int, x: Axis) -> list[Layer]:
+def _row_layers(traces: Sequence[Trace], rows: int, x: Axis) -> Iterator[Layer]:
     """Intervals along x, then single runs, then means, the first row on top."""
-    intervals, runs, means = list[Layer](), list[Layer](), list[Layer]()
     for trace in traces:
         character, color = look(trace.style)
         for i, (value, row) in enumerate(zip(trace.xs, trace.ys, strict=True)):
             height = rows - 1 - row
             if trace.low and math.isfinite(trace.low[i]) and math.isfinite(trace.high[i]):
                 ends = [x.inside(trace.low[i]), x.inside(trace.high[i])]
-                intervals.append(Layer(ends, [height] * 2, INTERVAL, color, joined=True, fine=False))
+                yield Layer(ends, [height] * 2, INTERVAL, color, joined=True, fine=False)
             marks = [x.place(mark) for mark in (trace.marks[i] if trace.marks else ()) if math.isfinite(mark)]
-            runs.append(Layer(marks, [height] * len(marks), MARK, color))
-            means.append(Layer([x.place(value)], [height], character if isinstance(trace.style, str) else "●", color))
-    return [*intervals, *runs, *means]
-
-
-def _merged(layers: Iterable[Layer], colored: bool) -> Iterator[Layer]:
-    """Loose points that look alike, layer after layer, as one: plotext takes its time for each."""
-    for (_, _, joined), group in groupby(
-        layers, lambda layer: (layer.character, colored and layer.color, layer.joined)
-    ):
-        if joined:
-            yield from group
-            continue
-        alike = list(group)
-        yield replace(alike[0], xs=[x for one in alike for x in one.xs], ys=[y for one in alike for y in one.ys])
+            if marks:
+                yield Layer(marks, [height] * len(marks), MARK, color)
+            yield Layer([x.place(value)], [height], character if isinstance(trace.style, str) else "●", color)
 
 
 def _x_axis(figure: Figure, count: int) -> Axis:
