@@ -218,9 +218,9 @@ def wilcoxon(d: Numbers, alternative: Alternative = "two-sided") -> float:
 
         signed = [math.copysign(rank, value) for rank, value in zip(doubled, values, strict=True)]
         return float(stats.wilcoxon(signed, alternative=alternative, method="approx").pvalue)
-    chances = _rank_sum_chances(tuple(sorted(doubled)))
+    lower, upper = _rank_sum_tails(tuple(sorted(doubled)))
     statistic = sum(rank for rank, value in zip(doubled, values, strict=True) if value > 0)
-    less, greater = float(chances[: statistic + 1].sum()), float(chances[statistic:].sum())
+    less, greater = lower[statistic], upper[statistic]
     return min(1.0, {"less": less, "greater": greater, "two-sided": 2 * min(less, greater)}[alternative])
 
 
@@ -231,8 +231,11 @@ def doubled_ranks(values: Sequence[float]) -> list[int]:
 
 
 @lru_cache(maxsize=64)  # without ties the ranks of n differences are always the same
-def _rank_sum_chances(ranks: tuple[int, ...]) -> Numbers:
-    """Probability of each sum of the ranks that have a positive sign, all signs being equally likely."""
+def _rank_sum_tails(ranks: tuple[int, ...]) -> tuple[list[float], list[float]]:
+    """For each sum of the ranks that have a positive sign, the probability of at most and of at least that much.
+
+    All signs are equally likely.
+    """
     import numpy as np
 
     chances = np.zeros(sum(ranks) + 1)
@@ -241,8 +244,7 @@ def _rank_sum_chances(ranks: tuple[int, ...]) -> Numbers:
         shifted = np.zeros_like(chances)
         shifted[rank:] = chances[:-rank]
         chances = (chances + shifted) / 2
-    chances.setflags(write=False)
-    return chances
+    return np.cumsum(chances).tolist(), np.cumsum(chances[::-1])[::-1].tolist()
 
 
 def smallest_wilcoxon_p(n: int) -> float:
