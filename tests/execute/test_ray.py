@@ -251,33 +251,58 @@ assert set(watch.ended().values()) == {("ok", "")}, watch.ended()
         assert tables[0].equals(tables[1])
 
 
-@pytest.mark.slow
-def test_runs_of_a_lost_node_are_retried_elsewhere(python: Python, tmp_path: Path) -> None:
-    doomed = tmp_path / "doomed"
-    # A machine that is lost takes its workers with it: the run that is at it there is killed with its raylet.
-    fall = f"""
-        super().__init__(64, 10)
-        import os, pathlib, ray
-        doomed = pathlib.Path({str(doomed)!r})
-        if doomed.exists() and doomed.read_text() == ray.get_runtime_context().get_node_id():
+FALL = """
+import os, sys, time
+from pathlib import Path
+
+HERE = Path({folder!r})
+
+def wait_for(condition):
+    while not condition():
+        time.sleep(0.05)
+
+def at_work():
+    if not sys.argv[0].endswith("default_worker.py"):
+        return  # built beforehand, to see whether it can be
+    import ray
+    node = ray.get_runtime_context().get_node_id()
+    (HERE / f"at-{{node}}").touch()
+    wait_for(lambda: len(list(HERE.glob("at-*"))) == 2)
+    if (HERE / "doomed").exists():
+        if (HERE / "doomed").read_text() == node:
+            (HERE / "fallen").touch()
+            # A machine that is lost takes its workers with it.
             os.kill(os.getppid(), 9)
             os.kill(os.getpid(), 9)
+        wait_for((HERE / "fallen").exists)  # so that there is nobody else to take the run
 """
-    (tmp_path / "falling.py").write_text(TASK.replace("\n        super().__init__(64, 10)\n", fall))
-    body = f"""
-class Halfway(Recording):
+
+
+@pytest.mark.slow
+def test_runs_of_a_lost_node_are_retried_elsewhere(python: Python, tmp_path: Path) -> None:
+    task = TASK.replace("super().__init__(64, 10)", "super().__init__(64, 10)\n        at_work()")
+    (tmp_path / "falling.py").write_text(FALL.format(folder=str(tmp_path)) + task)
+    body = """
+store = Store(Path("runs"))
+
+class Dooming(Recording):
+    lost = False
+
     def finished(self, run, status, message):
         super().finished(run, status, message)
-        if len(self.ended()) == 12:
-            Path({str(doomed)!r}).write_text(second.node_id)
+        on_second = store.find(run.run_id).environment["node"].endswith(second.node_id[:8])
+        if len(self.ended()) >= 8 and on_second and not self.lost:
+            self.lost = True
+            Path("doomed.part").write_text(second.node_id)
+            Path("doomed.part").rename("doomed")
 
     def retried(self, run, message):
         print("RETRIED", run.run_id, message)
 
-watch = Halfway()
-runs = runs_of("adam,lehi", seeds=12, task="falling.py")
-conduct(runs, Store(Path("runs")), settings, watch)
-assert set(watch.ended().values()) == {{("ok", "")}}, watch.ended()
+watch = Dooming()
+conduct(runs_of("adam,lehi", seeds=12, task="falling.py"), store, settings, watch)
+assert set(watch.ended().values()) == {("ok", "")}, watch.ended()
+assert watch.lost
 """
     done = on_two_nodes(python, body)
     states = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json")]
