@@ -75,9 +75,9 @@ def seeds_for_difference(effect: float, alpha: float = 0.05, power: float = POWE
     _check_level(alpha)
     if not effect:
         return None
-    z = _z(1 - alpha / 2)
-    guess = ((z + _z(power)) / effect) ** 2 + z * z / 2
-    return _fewest(lambda n: t_power(effect, n, alpha), power, guess)
+    z = -_z(alpha / 2)
+    root = (z + _z(power)) / effect
+    return _fewest(lambda n: t_power(effect, n, alpha), power, guess=root * root + z * z / 2)
 
 
 def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, power: float = POWER) -> int | None:
@@ -88,8 +88,8 @@ def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, pow
     _check_level(alpha)
     if margin <= abs(effect):
         return None
-    guess = ((_z(1 - alpha) + _z((1 + power) / 2)) / (margin - abs(effect))) ** 2
-    return _fewest(lambda n: tost_power(effect, margin, n, alpha), power, guess)
+    root = (_z((1 + power) / 2) - _z(alpha)) / (margin - abs(effect))
+    return _fewest(lambda n: tost_power(effect, margin, n, alpha), power, guess=root * root)
 
 
 @lru_cache(maxsize=1024)

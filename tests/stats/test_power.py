@@ -48,6 +48,8 @@ def test_seeds_for_a_difference_are_those_of_statsmodels_rounded_up(effect: floa
 
 def test_nothing_to_find_takes_more_seeds_than_there_are() -> None:
     assert seeds_for_difference(0.0) is None
+    assert seeds_for_difference(1e-200) is None  # whose square is 0
+    assert seeds_for_equivalence(0.0, 1e-200) is None
     assert seeds_for_equivalence(0.5, 0.5) is None
     assert detectable_effect(1) == math.inf
     assert t_power(3.0, 1) == tost_power(0.0, 1.0, 1) == 0.0
