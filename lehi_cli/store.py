@@ -406,6 +406,21 @@ def _check(content: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} is no number")
     if not isinstance(outcome.get("data_checksum", ""), str):
         raise TypeError("data_checksum is no text")
+    _check_spec(content["spec"])
+
+
+def _check_spec(spec: Mapping[str, Any]) -> None:
+    task, metrics = spec["task"], spec["task"]["metrics"]
+    parts = {"data": task["data"], "budget": task["budget"], "options": spec["optimizer"]["options"]}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise TypeError(f"{name} is no mapping")
+    if len(task["budget"]) != 1:
+        raise ValueError("budget is not one")
+    if not isinstance(metrics, list) or not all(isinstance(name, str) for name in metrics):
+        raise TypeError("metrics is no list of names")
+    if not {"precision", "seed"} <= spec.keys() or "batch_size" not in task:
+        raise KeyError("precision, seed or batch_size")
 
 
 def _status(content: Mapping[str, Any], folder: Path) -> str:

@@ -284,6 +284,29 @@ DAMAGE: dict[str, bytes | dict[str, object]] = {
 }
 
 
+SPEC_DAMAGE: dict[str, tuple[str, str, object]] = {
+    "no list of metrics": ("task", "metrics", None),
+    "metrics without a name": ("task", "metrics", [1]),
+    "data that is none": ("task", "data", "digits"),
+    "two budgets": ("task", "budget", {"steps": 1, "epochs": 1}),
+    "a budget without a kind": ("task", "budget", 5),
+    "options that are none": ("optimizer", "options", []),
+}
+
+
+@pytest.mark.parametrize("kind", SPEC_DAMAGE)
+def test_a_spec_that_no_report_can_read_is_named_and_skipped(store: Store, run: RunSpec, kind: str) -> None:
+    begin(store, run).finish("ok", {}, {})
+    path = store.root / run.run_id / "run.json"
+    part, name, value = SPEC_DAMAGE[kind]
+    content = json.loads(path.read_text())
+    content["spec"][part][name] = value
+    path.write_text(json.dumps(content))
+    assert not store.runs()
+    (notice,) = store.notices
+    assert "damaged" in notice.message
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_run_json_is_named_and_skipped(store: Store, kind: str) -> None:
     bad, good = runs_of("adam,sgd")
