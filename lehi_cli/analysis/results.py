@@ -171,7 +171,11 @@ class Section:
     @property
     def floor(self) -> float | None:
         """The lowest expected validation loss, where theory gives it."""
-        floors = (run.outcome.get("floor", {}).get("val") for run in self.runs)
+        return self.floor_of("val")
+
+    def floor_of(self, split: str) -> float | None:
+        """The lowest expected loss on a split, where theory gives it."""
+        floors = (run.outcome.get("floor", {}).get(split) for run in self.runs)
         return next((floor for floor in floors if floor is not None), None)
 
     @property

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from .paired import Interval, deviation, mean_of, t_quantile
 
-HIGHER_IS_BETTER = frozenset({"accuracy"})
+BEST_VALUE = {"accuracy": 1.0}
+"""Metrics of which more is better, and the most there can be."""
+HIGHER_IS_BETTER = frozenset(BEST_VALUE)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,39 @@
+"""Where the runs of an optimizer ended, seed by seed, and the scale on which that is compared.
+
+A run that diverged or failed has no final value, and dropping it would favour the optimizer that diverges: it counts as
+worst. A run that was pruned, was interrupted or is still going on says nothing about where it would have ended, so its
+seed is left out. Of several runs at one seed the last counts.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lehi_cli.stats.scale import Scale, scale_of
+from lehi_cli.store import PRUNED
+
+from .results import Section, Series
+
+UNFINISHED = ("planned", "running", "interrupted", PRUNED)
+
+Column = tuple[str, str]  # split, metric
+
+
+def finals_by_seed(series: Series, column: Column) -> dict[int, float]:
+    """Final value of each run as it was measured; infinite for one that ended without, whichever way is better."""
+    values: dict[int, float] = {}
+    for run, metrics in zip(series.runs, series.metrics, strict=True):
+        if run.status == "ok":
+            value = metrics.final(*column)
+            if value is not None:
+                values[run.seed] = value if math.isfinite(value) else math.inf
+        elif run.status not in UNFINISHED:
+            values[run.seed] = math.inf
+    return values
+
+
+def scale_in(section: Section, column: Column) -> Scale:
+    """The one scale for a column of a section, by all of its runs: verdicts, gate and ranks go by it."""
+    split, metric = column
+    values = [value for series in section.series for value in series.finals(split, metric).values()]
+    return scale_of(metric, values, section.floor_of(split) if metric == "loss" else None)
