@@ -68,6 +68,11 @@ class Tuned:
         return sum(trial.passes for trial in self.trials)
 
     @property
+    def passes_per_trial(self) -> float:
+        """What a trial cost, in gradient equivalents: the mean over all of them, lost ones included."""
+        return self.passes / len(self.trials)
+
+    @property
     def pruned(self) -> int:
         """Trials that were ended early."""
         return sum(PRUNED in trial.statuses for trial in self.trials)
@@ -120,7 +125,7 @@ def space_of(spec: OptimSpec, given: Mapping[tuple[str, str], Dimension]) -> lis
 
 
 def _check(record: OptimizerRecord, item: Dimension) -> None:
-    """See that the option exists and takes both ends, or every choice."""
+    """Check that the option exists and takes both ends, or every choice."""
     option = record.option(item.name)
     for value in item.choices or (item.low, item.high):
         option.check(int(value) if item.scale == "int" else value, f"--space {item.name}={item}")  # type: ignore[arg-type]

@@ -78,6 +78,7 @@ def tuning_content(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
             "label": result.label,
             "space": {item.name: str(item) for item in result.space},
             "passes": result.passes,
+            "passes_per_trial": result.passes_per_trial,
             "edges": [flag for _, flag in result.edges()],
             "trials": [
                 {

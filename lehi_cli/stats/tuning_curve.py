@@ -281,36 +281,69 @@ def joint_coverage(low: Numbers, high: Numbers) -> float:
     return float(chances[n] / poisson(float(n))[n])
 
 
-def crossing(
-    a: Sequence[float], b: Sequence[float], trials: Sequence[int] | None = None, *, minimize: bool = True
-) -> int | None:
-    """The first k from which one curve is better than the other for good, to the end of both.
+@dataclass(frozen=True)
+class Lead:
+    """A stretch of prices over which one of two tuning curves is ahead.
 
-    It is the first k of all when one leads throughout; None when the curves end level. `leader` says which one.
+    Attributes:
+        ahead: 0 for the first curve, 1 for the second.
+        low: price at which it begins.
+        high: last price of the grid at which it holds.
+        trials: of the first and of the second curve, what `low` and `high` pay for.
+    """
+
+    ahead: int
+    low: float
+    high: float
+    trials: tuple[tuple[int, int], tuple[int, int]]
+
+
+def leads(
+    first: TuningCurve, second: TuningCurve, prices: tuple[float, float] = (1.0, 1.0), *, minimize: bool = True
+) -> list[Lead] | None:
+    """Where the bands of two curves are apart, at equal price.
+
+    At price x a curve has had ⌊x / its price of a trial⌋ trials. One is ahead at x if its whole band is better than the
+    whole band of the other. The bands hold for all k at once: with confidence 1 - α of each, the chance that this puts
+    any curve ahead of one that is not worse is at most 2 α, and at most m α for all pairs of m curves.
 
     Args:
-        a: values of a curve at `trials`.
-        b: values of the other at the same.
-        trials: k; 1, 2, ... by default.
+        first: a curve at 1, 2, 3, ... trials.
+        second: another.
+        prices: of one trial of each, in the same unit, above zero.
         minimize: whether lower is better.
+
+    Returns:
+        Stretches in ascending order; none where the bands overlap throughout. None where there is no price at which
+        both have had a trial, and no more than they made.
     """
-    trials = range(1, len(a) + 1) if trials is None else trials
-    ahead = [_ahead(own, other, minimize) for own, other in zip(a, b, strict=True)]
-    if not ahead or not ahead[-1]:
-        return None
-    since = len(ahead)
-    while since and ahead[since - 1] == ahead[-1]:
-        since -= 1
-    return trials[since]
+    had = [(price, at) for price in _grid(first, second, prices) if (at := _had(price, first, second, prices))]
+    found: list[Lead] = []
+    joined = False
+    for price, (a, b) in had:
+        ahead = _apart(first, second, a - 1, b - 1, minimize)
+        if ahead is not None and joined and found[-1].ahead == ahead:
+            (a_low, _), (b_low, _) = found[-1].trials
+            found[-1] = Lead(ahead, found[-1].low, price, ((a_low, a), (b_low, b)))
+        elif ahead is not None:
+            found.append(Lead(ahead, price, price, ((a, a), (b, b))))
+        joined = ahead is not None
+    return found if had else None
 
 
-def leader(a: Sequence[float], b: Sequence[float], *, minimize: bool = True) -> int | None:
-    """Which curve is better at the end: 0 for `a`, 1 for `b`, None when they end level."""
-    if not len(a) or not (ahead := _ahead(a[-1], b[-1], minimize)):
-        return None
-    return 0 if ahead > 0 else 1
+def _grid(first: TuningCurve, second: TuningCurve, prices: tuple[float, float]) -> list[float]:
+    """Every price at which one of them has had one trial more."""
+    return sorted({k * price for curve, price in zip((first, second), prices, strict=True) for k in curve.trials})
 
 
-def _ahead(own: float, other: float, minimize: bool) -> int:
-    better, worse = (own < other, own > other) if minimize else (own > other, own < other)
-    return int(better) - int(worse)
+def _had(price: float, first: TuningCurve, second: TuningCurve, prices: tuple[float, float]) -> tuple[int, int] | None:
+    """Trials that each has had at a price; None where one had none, or is not known to have had more than it made."""
+    a, b = (math.floor(price / each * (1 + 1e-12)) for each in prices)  # k prices pay for k trials, rounding or not
+    return (a, b) if 1 <= a <= first.n and 1 <= b <= second.n else None
+
+
+def _apart(first: TuningCurve, second: TuningCurve, i: int, j: int, minimize: bool) -> int | None:
+    """Which curve's band is wholly on the better side of the other's; None when they overlap."""
+    sign = 1.0 if minimize else -1.0
+    a, b = (sorted((sign * curve.low[at], sign * curve.high[at])) for curve, at in ((first, i), (second, j)))
+    return 0 if a[1] < b[0] else 1 if b[1] < a[0] else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.analysis.sensitivity import Line, Point, sensitivity
 from lehi_cli.plan import Request
+from lehi_cli.render.content import Figure, Lines, Table
 from lehi_cli.render.sensitivity import edge_notes
-from lehi_cli.render.tuning_curve import crossings, curve_table
+from lehi_cli.render.tuning_curve import comparisons, curves_of, tuning_curve_blocks
 from lehi_cli.space import parse_space
 from lehi_cli.specs import Budget, OptimSpec
-from lehi_cli.stats.tuning_curve import tuning_curve
 from lehi_cli.store import Store
 from lehi_cli.tuning import SEED, Trial, Tuned, space_of, tune
 
@@ -95,7 +96,7 @@ def test_trials(lehi: Callable, sampler: str) -> None:
     result = lehi("sweep", *SHORT, "--optims", "lehi,adam", "--trials", "3", "--sampler", sampler)
     assert result.code == 0, result.err
     assert "tuning, 3 trials each" in result.out
-    assert ("expected best validation loss after k trials" in result.out) == (sampler != "tpe")
+    assert ("expected best validation loss" in result.out) == (sampler != "tpe")
     assert ("trials drawn by tpe depend on each other" in result.out) == (sampler == "tpe")
     assert len(list(Path("runs").glob("*/run.json"))) == 6
 
@@ -206,9 +207,9 @@ def test_a_space_is_the_records_changed_by_what_was_given() -> None:
     assert "lr" not in {item.name for item in space_of(OptimSpec("adam", {"lr": 1e-3}), {})}
 
 
-def tuned(*values: float, name: str = "adam") -> Tuned:
+def tuned(*values: float, name: str = "adam", passes: float = 1.0) -> Tuned:
     space = [item for item in space_of(OptimSpec(name), {}) if item.name == "lr"]
-    trials = [Trial(OptimSpec(name, {"lr": 10.0**-i}), v, 1.0, ("ok",)) for i, v in enumerate(values, start=1)]
+    trials = [Trial(OptimSpec(name, {"lr": 10.0**-i}), v, passes, ("ok",)) for i, v in enumerate(values, start=1)]
     return Tuned("digits", name, OptimSpec(name), space, trials)
 
 
@@ -238,16 +239,49 @@ def test_every_optimizer_gets_the_same_trials(tmp_path: Path) -> None:
     assert all(result.lost == 5 for result in results)  # nothing was trained
 
 
-def test_curves_that_cross_are_said_to() -> None:
-    early = tuning_curve([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
-    late = tuning_curve([0.5, 5.0, 5.0, 5.0, 5.0, math.inf])
-    (line,) = crossings(["early", "late"], [early, late])
-    assert line.startswith("late is expected to be ahead of early from ")
-    (level,) = crossings(["a", "b"], [early, early])
-    assert level == "a and b end level"
-    table = curve_table(["early", "late"], [early, late])
+def test_identical_optimizers_are_not_said_to_be_ahead_of_each_other() -> None:
+    rng, repeats, wrong = random.Random(1), 300, 0
+    for _ in range(repeats):
+        curves = curves_of([[rng.lognormvariate(0, 1) for _ in range(16)] for _ in range(2)])
+        (line, *_) = comparisons(["a", "b"], curves, [500.0, 500.0])
+        wrong += "ahead" in line
+    assert wrong / repeats <= 0.05
+
+
+def test_clearly_different_optimizers_are_said_to_be_ahead() -> None:
+    rng = random.Random(2)
+    good, bad = ([rng.uniform(low, low + 0.2) for _ in range(40)] for low in (0.1, 1.0))
+    (line,) = comparisons(["good", "bad"], curves_of([good, bad]), [500.0, 500.0])
+    assert line == "good is ahead of bad at 500 to 1500 passes spent on tuning (good 1 to 3 trials, bad 1 to 3 trials)"
+    (line,) = comparisons(["bad", "dear"], curves_of([bad, good]), [500.0, 1000.0])
+    assert line == "dear is ahead of bad at 1000 to 1500 passes spent on tuning (bad 2 to 3 trials, dear 1 trial)"
+    (line,) = comparisons(["a", "b"], curves_of([good, good]), [500.0, 500.0])
+    assert line == "the bands of a and b overlap at every number of trials: these 40 trials do not tell them apart"
+    (line,) = comparisons(["a", "b"], curves_of([good, good]), [500.0, 600.0])
+    assert line.startswith("the bands of a and b overlap at every price: ")
+    (line,) = comparisons(["a", "b"], curves_of([good, bad]), [500.0, 1.0])
+    assert line == "b and a were not tried at equal price: one trial of a costs more than 40 of b"
+
+
+def test_the_tuning_curve_is_drawn_against_its_price() -> None:
+    values = [1.0, 1.1, 1.2, 1.3, 1.4, math.inf]
+    cheap, dear = tuned(*values), tuned(*values, name="lehi", passes=2.0)
+    figure, table, lines = tuning_curve_blocks([cheap, dear], "random")
+    assert isinstance(figure, Figure)
+    assert isinstance(table, Table)
+    assert isinstance(lines, Lines)
+    assert figure.x_label == "passes spent on tuning"
+    assert [trace.xs for trace in figure.traces] == [[1, 2, 3, 4, 5, 6], [2, 4, 6, 8, 10, 12]]
+    assert "band: 97.5% each" in figure.caption
     assert [row[0] for row in table.rows] == ["1", "2", "4", "6"]
     assert table.rows[0][2].startswith("inf [")
+    assert table.caption.endswith("passes of a trial: adam 1, lehi 2")
+
+
+def test_an_optimizer_whose_trials_took_no_step_has_no_tuning_curve() -> None:
+    blocks = tuning_curve_blocks([tuned(1.0, 2.0, 3.0), tuned(*[math.inf] * 3, name="lehi", passes=0.0)], "random")
+    assert blocks[-1] == Lines(["no tuning curve of lehi: none of its trials took a step"])
+    assert len(tuning_curve_blocks([tuned(*[math.inf] * 3, passes=0.0)], "random")) == 1
 
 
 def test_a_trial_that_raises_is_a_failed_run(lehi: Callable) -> None:

@@ -17,12 +17,11 @@ from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.tuning_curve import (
     METHODS,
     cdf_band,
-    crossing,
     equal_tailed,
     expected_best,
     highest_density,
     joint_coverage,
-    leader,
+    leads,
     tuning_curve,
 )
 
@@ -177,43 +176,59 @@ def test_many_trials_overflow_nothing() -> None:
     assert found == pytest.approx([0.5, 2002 / 1001 / 2000 - 1 / 2000, 0.0])
 
 
-def test_curves_cross_where_their_distributions_say() -> None:
-    # The best of k uniform values on [a, b] is a + (b - a) / (k + 1) in the mean. A, narrow: 0.4 to 0.6; B, wide: 0.2
-    # to 1.3. A leads up to k = 3, B from 4 on: 0.2 + 1.1 / 5 = 0.42 < 0.4 + 0.2 / 5 = 0.44, but 0.475 > 0.45 at 3.
-    k = np.arange(1, 25)
-    assert crossing((0.4 + 0.2 / (k + 1)).tolist(), (0.2 + 1.1 / (k + 1)).tolist()) == 4
-    rng = np.random.default_rng(5)
-    found = []
-    for _ in range(200):
-        a = expected_best(rng.uniform(0.4, 0.6, 64).tolist(), k.tolist())
-        b = expected_best(rng.uniform(0.2, 1.3, 64).tolist(), k.tolist())
-        assert a[0] < b[0]
-        assert leader(a, b) == 1
-        found.append(crossing(a, b))
-    assert np.median(found) == 4
-    assert np.percentile(found, 5) >= 2
-    assert np.percentile(found, 95) <= 6
+def test_of_identical_optimizers_at_most_one_in_twenty_is_said_to_be_ahead() -> None:
+    rng, repeats = np.random.default_rng(7), 400
+    for count, prices in ((2, (1.0, 1.0)), (2, (1.0, 5 / 3)), (3, (1.0, 1.0, 2.0))):
+        wrong = 0
+        for _ in range(repeats):
+            curves = [tuning_curve(rng.lognormal(size=16).tolist(), confidence=1 - 0.05 / count) for _ in range(count)]
+            pairs = itertools.combinations(range(count), 2)
+            # At unequal prices more trials are better, so that only the dearer must not be ahead.
+            found = [
+                (i, j, lead) for i, j in pairs for lead in leads(curves[i], curves[j], (prices[i], prices[j])) or []
+            ]
+            wrong += any(prices[(i, j)[lead.ahead]] >= prices[(j, i)[lead.ahead]] for i, j, lead in found)
+        assert wrong / repeats <= 0.05
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "minimize", "expected", "ahead"),
-    [
-        ([1, 1, 1], [2, 2, 2], True, 1, 0),
-        ([1, 1, 1], [2, 2, 2], False, 1, 1),
-        ([1, 1, 1], [2, 1, 0.5], True, 3, 1),
-        ([1, 3, 1], [2, 2, 2], True, 3, 0),
-        ([1, 1, 1], [2, 2, 1], True, None, None),
-        ([INF, 3, 2], [INF, INF, 1], True, 3, 1),
-        ([], [], True, None, None),
-    ],
-)
-def test_crossing(a: list, b: list, minimize: bool, expected: int | None, ahead: int | None) -> None:
-    assert crossing(a, b, minimize=minimize) == expected
-    assert leader(a, b, minimize=minimize) == ahead
+def test_a_curve_is_ahead_where_the_bands_are_apart() -> None:
+    rng = np.random.default_rng(3)
+    good, bad = rng.uniform(0.4, 0.6, 24).tolist(), rng.uniform(1.2, 1.3, 24).tolist()
+    for pair, ahead in (((good, bad), 0), ((bad, good), 1)):
+        first, second = (tuning_curve(values, confidence=0.975) for values in pair)
+        (lead,) = leads(first, second) or []
+        assert (lead.ahead, lead.low) == (ahead, 1.0)
+        better, worse = (first, second) if ahead == 0 else (second, first)
+        apart = [k for k in first.trials if better.high[k - 1] < worse.low[k - 1]]
+        assert (lead.low, lead.high) == (apart[0], apart[-1])
+        assert lead.trials == ((1, apart[-1]), (1, apart[-1]))
 
 
-def test_crossing_counts_in_the_trials_given() -> None:
-    assert crossing([1, 1], [2, 0], [8, 16]) == 16
+def test_where_higher_is_better_the_other_one_is_ahead() -> None:
+    low, high = [0.1 + i / 1000 for i in range(24)], [0.9 + i / 1000 for i in range(24)]
+    curves = [tuning_curve(values, minimize=False) for values in (low, high)]
+    assert [lead.ahead for lead in leads(*curves, minimize=False) or []] == [1]
+
+
+def test_curves_are_compared_at_equal_price() -> None:
+    good = tuning_curve([0.4 + i / 1000 for i in range(64)])
+    bad = tuning_curve([0.9 + i / 1000 for i in range(64)])
+    (lead,) = leads(good, bad, (3.0, 1.0)) or []
+    assert lead.ahead == 0
+    assert lead.low == 3.0  # the price of the first trial of the dearer
+    assert lead.trials[0][0] == 1
+    assert lead.trials[1][0] == 3
+    assert lead.high == lead.trials[1][1]
+    assert bad.low[int(lead.high) - 1] > good.high[int(lead.high) // 3 - 1]
+    assert leads(good, bad, (65.0, 1.0)) is None  # 64 of one cost less than one of the other
+    (rounded,) = leads(good, bad, (0.3, 0.1)) or []  # 3 * 0.1 is a little more than 0.3
+    assert rounded.trials == lead.trials
+
+
+def test_curves_that_lost_every_trial_are_not_ahead() -> None:
+    lost, fine = tuning_curve([INF] * 8), tuning_curve([0.1 * i for i in range(8)])
+    assert leads(lost, lost) == []
+    assert all(lead.ahead == 1 for lead in leads(lost, fine) or [])
 
 
 @pytest.mark.parametrize(
