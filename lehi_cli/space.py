@@ -39,6 +39,11 @@ class Dimension:
             return ",".join(map(format_value, self.choices))
         return f"{format_value(self.low)}..{format_value(self.high)}/{self.scale}"
 
+    def position(self, value: float) -> float:
+        """Where a number lies between the ends, on the dimension's own scale: 0 at the lower, 1 at the upper."""
+        low, high, at = (math.log(x) if self.scale == "log" else x for x in (self.low, self.high, value))
+        return (at - low) / (high - low)
+
     def widened(self, upwards: bool) -> Dimension:
         """Two decades more at one end, or as much again of a linear interval."""
         if self.scale == "log":
@@ -123,7 +128,7 @@ def _read(texts: Iterable[str], flag: str) -> Iterator[tuple[str, str, str]]:
 
 
 def check_names(flag: str, named: Iterable[tuple[str, str]], specs: Sequence[OptimSpec]) -> None:
-    """See that each (optimizer or empty, option) is meant for an optimizer there is, by name or by label.
+    """Check that each (optimizer or empty, option) is meant for an optimizer there is, by name or by label.
 
     Raises:
         UsageError: with the nearest match and the list.

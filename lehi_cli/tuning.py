@@ -7,6 +7,7 @@ of the last three evaluations; a trial that lost a run to divergence or failure 
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,14 +15,16 @@ from .analysis.sensitivity import LAST
 from .errors import UsageError
 from .plan import Request, plan
 from .registry import optimizers
-from .registry.record import OptimizerRecord
+from .registry.record import OptimizerRecord, Option
 from .space import Dimension, Search, dimension
-from .specs import OptimSpec, RunSpec
+from .specs import OptimSpec, RunSpec, Value
 from .store import PRUNED, Store, StoredRun
 
 SEED = 100_000
 """Seed of tuning runs: apart from those of a comparison, which count from 0."""
 ADAPTIVE = ("tpe",)
+NEAR = 0.05
+"""Share of a dimension's length, at either end, within which a best value suggests that a better one lies beyond."""
 
 
 @dataclass(frozen=True)
@@ -82,26 +85,50 @@ class Tuned:
         """Trials that diverged or failed."""
         return sum(not math.isfinite(trial.value) for trial in self.trials) - self.pruned
 
-    def edges(self) -> list[tuple[Dimension, str]]:
-        """Dimensions in which the best trial is the lowest or highest tried, and the flag that widens them."""
-        if self.best is None or len(self.trials) < 2:
+    def edges(self) -> list[Edge]:
+        """Dimensions in which the best trial lies near an end of the space, where the option allows more."""
+        if self.best is None:
             return []
         record = optimizers.find(optimizers.load(), self.asked.name)
-        found = []
-        for item in self.space:
-            tried = [trial.spec.options[item.name] for trial in self.trials]
-            chosen = self.best.spec.options[item.name]
-            if not item.choices and chosen in (min(tried), max(tried)):  # type: ignore[type-var]
-                wider = _inside(item.widened(chosen == max(tried)), record)  # type: ignore[type-var]
-                if wider != item:
-                    found.append((item, f"--space {self.asked.name}.{item.name}={wider}"))
-        return found
+        numbers = [item for item in self.space if not item.choices]
+        found = (_edge(item, self.best.spec.options[item.name], self.asked.name, record) for item in numbers)
+        return [edge for edge in found if edge is not None]
 
 
-def _inside(item: Dimension, record: OptimizerRecord) -> Dimension:
-    """As much of a dimension as the option allows."""
-    low, high = record.option(item.name).bounds
-    return replace(item, low=max(item.low, low), high=min(item.high, high))
+@dataclass(frozen=True)
+class Edge:
+    """A best value near an end of its dimension.
+
+    Attributes:
+        dimension: what was searched.
+        value: the best.
+        end: `lower` or `upper`.
+        flag: what searches beyond that end.
+    """
+
+    dimension: Dimension
+    value: Value
+    end: str
+    flag: str
+
+
+def _edge(item: Dimension, value: Value, name: str, record: OptimizerRecord) -> Edge | None:
+    """The edge that a value lies at; None where it lies inside, or where the option ends there too."""
+    place = item.position(float(value))  # type: ignore[arg-type]
+    if NEAR < place < 1 - NEAR:
+        return None
+    upper = place >= 1 - NEAR
+    wider = _inside(item.widened(upper), item, record.option(item.name))
+    flag = shlex.join(["--space", f"{name}.{item.name}={wider}"])
+    return Edge(item, value, "upper" if upper else "lower", flag) if wider != item else None
+
+
+def _inside(wider: Dimension, item: Dimension, option: Option) -> Dimension:
+    """As much of a widened dimension as the option allows; half way to an end that it excludes."""
+    least, most = option.bounds
+    low, high = max(wider.low, least), min(wider.high, most)
+    low = low if option.allows(low) else (item.low + low) / 2
+    return replace(wider, low=low, high=high if option.allows(high) else (item.high + high) / 2)
 
 
 def space_of(spec: OptimSpec, given: Mapping[tuple[str, str], Dimension]) -> list[Dimension]:

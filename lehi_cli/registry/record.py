@@ -68,6 +68,10 @@ class Option:
     def _refuse(self, value: Value, where: str, allowed: str) -> UsageError:
         return UsageError(f"{where}: {self.name}={format_value(value)} is not allowed", f"{self.name} takes {allowed}")
 
+    def allows(self, number: float) -> bool:
+        """Whether a number lies in the interval it must lie in."""
+        return _inside(number, self.within)
+
     @property
     def bounds(self) -> tuple[float, float]:
         """The ends of the interval the value must lie in."""

@@ -15,7 +15,7 @@ from .tuning_curve import tuning_curve_blocks
 
 
 def tuning_parts(tuning: Tuning) -> list[Part]:
-    """For each task a table, a word on every winner at the edge of its space, and the tuning curves."""
+    """For each task a table, a word on every winner near an end of its space, and the tuning curves."""
     parts = []
     for task in dict.fromkeys(result.task for result in tuning.results):
         results = [result for result in tuning.results if result.task == task]
@@ -60,13 +60,15 @@ def tuning_table(results: Sequence[Tuned], final_passes: Mapping[tuple[str, str]
 
 
 def notes(results: Sequence[Tuned]) -> list[str]:
-    """Winners at the edge of their space, and optimizers whose every trial was lost."""
+    """Winners near an end of their space, and optimizers whose every trial was lost."""
     lines = []
     for result in results:
         if result.best is None:
             lines.append(f"{result.label}: every trial was lost, so it runs as it was asked for")
-        for item, flag in result.edges():
-            lines.append(f"{result.label}: the best {item.name} lies at the edge of {item}; widen it with {flag}")
+        for edge in result.edges():
+            item, value = edge.dimension, format_value(edge.value)
+            place = f"at the {edge.end} end of {item}"
+            lines.append(f"{result.label}: the best {item.name}, {value}, lies {place}; widen it with {edge.flag}")
     return lines
 
 
@@ -79,7 +81,7 @@ def tuning_content(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
             "space": {item.name: str(item) for item in result.space},
             "passes": result.passes,
             "passes_per_trial": result.passes_per_trial,
-            "edges": [flag for _, flag in result.edges()],
+            "edges": [edge.flag for edge in result.edges()],
             "trials": [
                 {
                     "options": dict(trial.spec.options),

@@ -16,6 +16,7 @@ from lehi_cli.analysis.sensitivity import Line, Point, sensitivity
 from lehi_cli.plan import Request
 from lehi_cli.render.content import Figure, Lines, Table
 from lehi_cli.render.sensitivity import edge_notes
+from lehi_cli.render.tuning import notes
 from lehi_cli.render.tuning_curve import comparisons, curves_of, tuning_curve_blocks
 from lehi_cli.space import parse_space
 from lehi_cli.specs import Budget, OptimSpec
@@ -213,11 +214,33 @@ def tuned(*values: float, name: str = "adam", passes: float = 1.0) -> Tuned:
     return Tuned("digits", name, OptimSpec(name), space, trials)
 
 
-def test_a_winner_at_the_edge_is_flagged_with_what_widens_it() -> None:
-    ((item, flag),) = tuned(1.0, 2.0, 3.0).edges()
-    assert item.name == "lr"
-    assert flag.startswith("--space adam.lr=")
-    assert not tuned(2.0, 1.0, 3.0).edges()
+EDGES = [  # optimizer, dimension, best value, end, and what widens it
+    ("adam", "lr=1e-5..1e-1/log", 0.08, "upper", "--space adam.lr=1e-05..10/log"),
+    ("adam", "lr=1e-5..1e-1/log", 0.025, "", ""),
+    ("adam", "lr=1e-5..1e-1/log", 1.5e-5, "lower", "--space adam.lr=1e-07..0.1/log"),
+    ("adam", "lr=0.1..1.1/lin", 0.14, "lower", "--space adam.lr=0..1.1/lin"),
+    ("adam", "lr=0.1..1.1/lin", 0.16, "", ""),
+    ("lehi", "curvature_every=1..20/int", 20, "upper", "--space lehi.curvature_every=1..39/int"),
+    ("lehi", "curvature_every=1..20/int", 1, "", ""),  # the option itself ends there
+    ("lehi", "curvature_every=1..20/int", 18, "", ""),
+    ("sfn_fixed", "momentum=0.5..0.9/lin", 0.89, "upper", "--space sfn_fixed.momentum=0.5..0.95/lin"),  # 1 is excluded
+]
+
+
+@pytest.mark.parametrize(("name", "text", "best", "end", "flag"), EDGES)
+def test_a_winner_near_an_end_of_its_space_is_named_with_what_widens_it(
+    name: str, text: str, best: float, end: str, flag: str
+) -> None:
+    (item,) = parse_space([text]).values()
+    trials = [Trial(OptimSpec(name, {item.name: best}), 1.0, 1.0, ("ok",))]
+    found = Tuned("digits", name, OptimSpec(name), [item], trials)
+    assert [(edge.end, edge.flag) for edge in found.edges()] == ([(end, flag)] if end else [])
+    if end:
+        expected = f"{name}: the best {item.name}, {best:g}, lies at the {end} end of {item}; widen it with {flag}"
+        assert notes([found]) == [expected]
+        ((_, wider),) = parse_space([flag.removeprefix("--space ")]).items()
+        space_of(OptimSpec(name), parse_space([flag.removeprefix("--space ")]))  # the option takes both ends
+        assert wider.high - wider.low > item.high - item.low
 
 
 def test_lost_trials_are_counted_and_never_win() -> None:
