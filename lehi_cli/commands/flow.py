@@ -13,7 +13,7 @@ from rich.console import Console
 from lehi_cli.analysis.arrivals import check_target
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, StoreError, UsageError
-from lehi_cli.execute.conduct import Settings, conduct, place_of, split
+from lehi_cli.execute.conduct import conduct, place_of, split
 from lehi_cli.execute.place import Place
 from lehi_cli.gate import check_names
 from lehi_cli.measurements import save_measurement
@@ -51,7 +51,7 @@ class Session:
         self._trained: set[str] = set()
 
     def check(self, runs: Sequence[RunSpec]) -> None:
-        """See that a plan will have what is asked of it, before any of it is trained.
+        """Check that a plan will have what is asked of it, before any of it is trained.
 
         Raises:
             UsageError: when its runs will not have the target or what is asserted about.
@@ -217,7 +217,7 @@ def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> No
     """The plan as a table: what would be trained, what is already there, and what the rest will cost."""
     done, missing = split(runs, session.store, session.settings.is_mock)
     kept = {run.run_id for run in done}
-    costs = estimates(missing, session.settings)
+    costs = estimates(missing, session)
     columns = [Column("task", right=False), Column("optimizer", right=False), Column("seed"), Column("budget")]
     columns += [Column("passes"), Column("time"), Column("run", right=False), Column("state", right=False)]
     rows = [
@@ -238,14 +238,19 @@ def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> No
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
-def estimates(runs: Sequence[RunSpec], settings: Settings) -> dict[str, Cost | str]:
-    """Expected cost of each run, from a few steps."""
+def estimates(runs: Sequence[RunSpec], session: Session) -> dict[str, Cost | str]:
+    """Expected cost of each run, from a few steps; what is being measured is told at once."""
+    settings = session.settings
     if not runs or settings.is_mock:
         return {}
     from lehi_cli.execute.environment import pick_device
     from lehi_cli.execute.estimate import estimate_costs
 
-    return estimate_costs(runs, Place(pick_device(settings.device), data_folder(settings.data)))
+    def tell(line: str) -> None:
+        if not session.options.quiet:
+            session.errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return estimate_costs(runs, Place(pick_device(settings.device), data_folder(settings.data)), tell)
 
 
 def _cost_cells(cost: Cost | str | None) -> list[str]:
@@ -262,5 +267,6 @@ def _total(costs: Mapping[str, Cost | str], jobs: int) -> list[str]:
         seconds, passes = sum(cost.seconds for cost in known), sum(cost.passes or 0.0 for cost in known)
         each = f", {duration(seconds / jobs)} with {jobs} jobs at best" if jobs > 1 else ""
         lines.append(f"about {compact(round(passes))} passes and {duration(seconds)}{each}, from a few steps of each")
+    lines += dict.fromkeys(cost.note for cost in known if cost.note)
     reasons = dict.fromkeys(cost for cost in costs.values() if isinstance(cost, str))
     return [*lines, *(f"no estimate: {reason}" for reason in reasons)]
