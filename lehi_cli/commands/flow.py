@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -92,13 +93,19 @@ class Session:
         """Where the results lie, and the command that shows them again."""
         if self.options.quiet or self.options.json:
             return
-        count, reused = len(self.found(runs)), len(self._reused)
-        counted = "1 run" if count == 1 else f"{count} runs"
+        shown = {run.run_id for run in self.found(runs)}
+        trials = (self._trained | self._reused) - {run.run_id for run in runs}
+        before = f", after {_counted(len(trials), 'tuning trial')} {self._new(trials)}" if trials else ""
         for line in (
-            f"{counted} in {self.options.runs} ({count - reused} new, {reused} reused)",
+            f"{_counted(len(shown), 'run')} in {self.options.runs} {self._new(shown)}{before}",
             f"show again: {self._report_command(runs)}",
         ):
             self.errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _new(self, run_ids: AbstractSet[str]) -> str:
+        """`(1 new, 3 reused)`."""
+        new = len(run_ids & self._trained)
+        return f"({new} new, {len(run_ids) - new} reused)"
 
     def _report_command(self, runs: Sequence[RunSpec]) -> str:
         """What shows them as they were asked for; the reference comes first, as in the plan."""
@@ -120,6 +127,10 @@ class Session:
         self.errors.print(
             f"interrupted; to go on with what is missing: {command}", markup=False, highlight=False, soft_wrap=True
         )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
 def run_and_show(request: Request, options: RunOptions, view: View) -> None:

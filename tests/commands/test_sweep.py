@@ -121,6 +121,19 @@ def test_tuned_comparison_reports_fresh_seeds_only(lehi: Callable) -> None:
     assert "final passes" in shown.out
 
 
+def test_new_and_reused_runs_are_counted_apart_from_the_trials(lehi: Callable) -> None:
+    short = ("--task", "digits", "--steps", "10", "--optims", "lehi,adam")
+    tuned = ("compare", *short, "--tune", "3", "--seeds")
+    for seeds, runs, trials in (
+        ("2", "4 runs in runs (4 new, 0 reused)", "6 tuning trials (6 new, 0 reused)"),
+        ("2", "4 runs in runs (0 new, 4 reused)", "6 tuning trials (0 new, 6 reused)"),
+        ("3", "6 runs in runs (2 new, 4 reused)", "6 tuning trials (0 new, 6 reused)"),
+    ):
+        assert f"{runs}, after {trials}\n" in lehi(*tuned, seeds).err
+    sweep = lehi("sweep", *short, "--trials", "3", "--seeds", f"{SEED},")
+    assert "6 runs in runs (0 new, 6 reused)\n" in sweep.err
+
+
 def test_a_task_by_path_is_charged_for_its_final_runs(lehi: Callable) -> None:
     lehi("tasks", "new", "mine")
     command = ("compare", "--task", "mine.yaml", "--optims", "adam,sgd", "--steps", "6")
