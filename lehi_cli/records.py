@@ -34,12 +34,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Pulse:
-    """How far a run is, for whoever watches."""
+    """How far a run is, for whoever watches.
+
+    Attributes:
+        progress: fraction of the budget spent.
+        step: optimizer steps taken.
+        loss: of the last mini-batch.
+        seconds: training time so far.
+        val_loss: of the last evaluation; None where none is known.
+    """
 
     progress: float
     step: int
     loss: float
     seconds: float
+    val_loss: float | None = None
 
 
 @dataclass(frozen=True)

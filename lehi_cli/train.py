@@ -134,7 +134,7 @@ def train(
     training = Training(run, device, folder)
     logs, evaluations = Ticks(run.task.evaluations * LOGS_PER_EVALUATION), Ticks(run.task.evaluations)
     clock, pulsed, healthy, pruned = training.clock, 0.0, True, False
-    emit(training.evaluate("val"))
+    emit(validated := training.evaluate("val"))
     for inputs, targets in training.batches():
         loss = training.step(inputs, targets)
         progress = clock.progress
@@ -142,12 +142,12 @@ def train(
             emit(point := training.log())
             healthy = math.isfinite(point.loss)
         if healthy and evaluations.due(progress):
-            emit(point := training.evaluate("val"))
-            healthy = math.isfinite(point.loss)
-            pruned = healthy and hopeless(point)
+            emit(validated := training.evaluate("val"))
+            healthy = math.isfinite(validated.loss)
+            pruned = healthy and hopeless(validated)
         if clock.seconds - pulsed >= PULSE_SECONDS or progress >= 1:
             pulsed = clock.seconds
-            pulse(Pulse(progress, clock.steps, loss.item(), pulsed))
+            pulse(Pulse(progress, clock.steps, loss.item(), pulsed, validated.loss))
         if progress >= 1 or not healthy or pruned:
             break
     clock.pause(device)

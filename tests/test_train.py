@@ -218,3 +218,9 @@ def test_dropout_and_batch_norm_repeat_and_see_one_forward_pass(tmp_path: Path) 
     inputs, targets = next(training.batches())
     training.step(inputs, targets)
     assert training.model.net[1].num_batches_tracked == 1
+
+
+def test_the_last_pulse_tells_the_final_validation_loss() -> None:
+    rows, _, pulses = rows_of(*runs_of("adam"))
+    assert pulses[-1].progress == 1
+    assert pulses[-1].val_loss == [row.loss for row in rows if row.split == "val"][-1]

@@ -19,7 +19,7 @@ from lehi_cli.records import Pulse
 from lehi_cli.specs import RunSpec
 
 NAME_WIDTH = 24
-BAR_WIDTH = 16
+BAR_WIDTH = 10
 RUNNING, FINISHED = 8, 5  # rows of each that are shown
 
 
@@ -38,7 +38,7 @@ class _Ended:
 
     run: RunSpec
     status: str
-    loss: float | None
+    loss: str
     seconds: float
 
 
@@ -78,9 +78,8 @@ class Live:
     def finished(self, run: RunSpec, status: str, message: str) -> None:
         """Move a run to those that finished; say so at once when it did not end well."""
         known = self._running.pop(run.run_id, None) or _Underway(run, self._now())
-        loss = known.pulse.loss if known.pulse else None
         self._statuses[status] += 1
-        self._last.append(_Ended(run, status, loss, self._now() - known.since))
+        self._last.append(_Ended(run, status, _final_loss(known.pulse, status), self._now() - known.since))
         if status != "ok":
             self._console.print(finished_line(run, status, message), markup=False, highlight=False)
 
@@ -140,7 +139,16 @@ def _note(pulse: Pulse | None) -> str:
         return ""
     left = pulse.seconds * (1 - pulse.progress) / pulse.progress if pulse.progress else 0.0
     speed = pulse.step / pulse.seconds if pulse.seconds else 0.0
-    return f"loss {pulse.loss:<8.4g} {speed:>5.0f}/s {_clock(left):>5} left"
+    return f"batch loss {pulse.loss:<8.4g} {speed:>5.0f}/s {_clock(left):>5} left"
+
+
+def _final_loss(pulse: Pulse | None, status: str) -> str:
+    """The validation loss of a run that went to its end; of any other what is known, its last mini-batch's loss."""
+    if pulse is None:
+        return ""
+    if status == "ok" and pulse.val_loss is not None:
+        return f"val loss {pulse.val_loss:.4g}"
+    return f"last batch loss {pulse.loss:.4g}"
 
 
 def _finished_table(last: list[_Ended]) -> Table:
@@ -149,8 +157,8 @@ def _finished_table(last: list[_Ended]) -> Table:
     for justify in ("left", "left", "right", "right"):
         table.add_column(justify=justify, no_wrap=True)
     for item in last:
-        loss = "" if item.loss is None else f"loss {item.loss:.4g}"
-        table.add_row(Text(_name(item.run)), Text(item.status.ljust(BAR_WIDTH)), Text(loss), Text(_clock(item.seconds)))
+        status = Text(item.status.ljust(BAR_WIDTH))
+        table.add_row(Text(_name(item.run)), status, Text(item.loss), Text(_clock(item.seconds)))
     return table
 
 

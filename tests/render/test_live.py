@@ -20,7 +20,7 @@ def follow(watch: Live | Lines) -> None:
     good, bad = runs_of("lehi,adam")
     with watch:
         watch.started(good)
-        watch.pulse(good, Pulse(0.5, 10, 0.25, 2.0))
+        watch.pulse(good, Pulse(0.5, 10, 0.25, 2.0, 0.5))
         if isinstance(watch, Live):
             watch.refresh()
         watch.finished(good, "ok", "")
@@ -37,7 +37,7 @@ def test_a_terminal_shows_bars_and_keeps_failures() -> None:
     for part in (
         "all runs",
         "lehi seed 0",
-        "loss 0.25",
+        "batch loss 0.25",
         "5/s",
         "0:02 left",
         "digits adam seed 0: error (RuntimeError: no more)",
@@ -54,7 +54,7 @@ def test_what_finished_stays_in_view_and_the_time_left_is_told() -> None:
     with watch:
         for run in runs[:-1]:
             watch.started(run)
-            watch.pulse(run, Pulse(1.0, 25, 0.125, 1.0))
+            watch.pulse(run, Pulse(1.0, 25, 0.125, 1.0, None if run.optimizer.name == "adam" else 0.25))
             now[0] += 60
             watch.finished(run, "diverged" if run.seed == 3 else "ok", "")
         watch.started(runs[-1])
@@ -66,8 +66,10 @@ def test_what_finished_stays_in_view_and_the_time_left_is_told() -> None:
     assert "9 of 20 done  9:57 left" in text  # 9.5 of 20 runs in 9 minutes
     assert "adam seed 4" in text
     assert "the last 5 of 9: 7 ok, 2 diverged" in text
-    (line,) = [line for line in text.splitlines() if line.startswith("lehi seed 4")]
-    assert line.split() == ["lehi", "seed", "4", "ok", "loss", "0.125", "1:00"]
+    lines = {line.partition("  ")[0]: line.split()[3:] for line in text.splitlines()}
+    assert lines["lehi seed 4"] == ["ok", "val", "loss", "0.25", "1:00"]
+    assert lines["adam seed 2"] == ["ok", "last", "batch", "loss", "0.125", "1:00"]  # no evaluation is known of
+    assert lines["lehi seed 3"] == ["diverged", "last", "batch", "loss", "0.125", "1:00"]
     assert "lehi seed 0" not in text
 
 
