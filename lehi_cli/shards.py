@@ -1,6 +1,7 @@
 """The metric rows of one run: write-once parquet shards on disk, columns of numbers in memory.
 
-Rows are wide, one per logged step or evaluation, and say themselves which run they belong to.
+Rows are wide, one per logged step or evaluation, and say themselves which run they belong to, and with which options
+and budget, so that a query can keep those apart. Shards written before there were `options` and `budget` are read too.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from .errors import Notice
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TEXT_COLUMNS = ("run_id", "task", "data", "optimizer", "label", "split")
+TEXT_COLUMNS = ("run_id", "task", "data", "optimizer", "label", "options", "budget", "split")
 COUNT_COLUMNS = ("seed", "step", "samples")
 COLUMNS = (
-    "run_id", "task", "data", "optimizer", "label", "lr", "seed", "split",
+    "run_id", "task", "data", "optimizer", "label", "options", "budget", "lr", "seed", "split",
     "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
 )  # fmt: skip
 AT_ONCE = ("split", "step", "samples", "passes", "seconds", "loss")

@@ -238,6 +238,8 @@ class Recorder:
         self._fixed = {
             "run_id": run.run_id, "task": run.task.name, "data": "fake" if fake else "real",
             "optimizer": run.optimizer.name, "label": run.label,
+            "options": str(run.optimizer).removeprefix(run.optimizer.name).removeprefix(":"),
+            "budget": str(run.task.budget),
             "lr": lr if isinstance(lr, float) else None, "seed": run.seed,
         }  # fmt: skip
         self.state: dict[str, Any] = {
@@ -389,7 +391,7 @@ def _stored(content: Mapping[str, Any], folder: Path) -> StoredRun:
 
 
 def _check(content: Mapping[str, Any]) -> None:
-    """See that what reports calculate with is there: such files are also written by other programs, and other versions.
+    """Check that what reports calculate with is there: other programs and other versions write such files too.
 
     Raises:
         ValueError, KeyError, TypeError: when it is not.

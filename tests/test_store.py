@@ -6,19 +6,22 @@ import json
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cases import runs_of
+from conftest import Result
 
 from lehi_cli.errors import StoreError
 from lehi_cli.shards import COLUMNS, Metrics
-from lehi_cli.specs import RunSpec
+from lehi_cli.specs import RunSpec, format_value
 from lehi_cli.store import Recorder, Store, is_abandoned, write_json
 
 ROW = {
@@ -177,7 +180,46 @@ def test_shards_are_wide_typed_and_dictionary_encoded(store: Store, run: RunSpec
     assert table.column_names == [*COLUMNS, "accuracy"]
     assert str(table.schema.field("label").type).startswith("dictionary")
     assert table.schema.field("step").type == "int64"
-    assert table.to_pylist()[0]["run_id"] == run.run_id
+    (row,) = table.to_pylist()
+    assert row["run_id"] == run.run_id
+    assert row["budget"] == "25 steps"
+    assert row["options"] == ":".join(
+        f"{key}={format_value(run.optimizer.options[key])}" for key in sorted(run.optimizer.options)
+    )
+    assert "betas=0.9/0.999" in row["options"]
+
+
+def test_shards_without_options_and_budget_are_read(store: Store, run: RunSpec) -> None:
+    recorder = begin(store, run)
+    for step in (1, 2):
+        recorder.add({**ROW, "step": step}, {"accuracy": 0.9})
+        recorder.flush()
+    recorder.finish("ok", {}, {})
+    path = store.root / run.run_id / "metrics-0000.parquet"
+    pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["options", "budget"]), path)
+    found = store.find(run.run_id)
+    assert found is not None
+    metrics = store.metrics(found)
+    assert metrics.curve("val", "loss") == ([1, 2], [0.7, 0.7])
+    assert metrics.curve("val", "lr_now") == ([1, 2], [0.1, 0.1])  # of columns that are read when asked for
+    assert metrics.names() == ["accuracy"]
+    assert not store.notices
+
+
+def test_settings_and_budgets_are_told_apart_in_sql(lehi: Callable[..., Result]) -> None:
+    for steps in ("5", "10"):
+        lehi("compare", "--task", "digits", "--optims", "lehi:lr=1e-3,lehi:lr=1e-2", "--seeds", "2", "--steps", steps)
+    query = """
+        SELECT optimizer, options, budget, count(DISTINCT seed) AS seeds, avg(loss) AS test_loss, avg(passes) AS passes
+        FROM read_parquet('runs/*/metrics-*.parquet', union_by_name = true)
+        WHERE task = 'digits' AND data = 'real' AND split = 'test'
+        GROUP BY ALL
+        ORDER BY budget, test_loss
+    """
+    rows = duckdb.sql(query).fetchall()
+    assert sorted((row[2], re.search(":lr=([^:]*)", row[1])[1], row[3]) for row in rows) == [
+        (budget, lr, 2) for budget in ("10 steps", "5 steps") for lr in ("0.001", "0.01")
+    ]
 
 
 def test_nothing_but_whole_files_is_left(store: Store, run: RunSpec) -> None:

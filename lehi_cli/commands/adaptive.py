@@ -34,12 +34,13 @@ def compare_adaptively(request: Request, options: RunOptions, view: View) -> Non
         show_plan(Console(), next_runs(runs, contests(runs)), session)
         Console().print(f"then {up_to(request)}", highlight=False, soft_wrap=True)
         return
+    session.confirm(len(session.missing(runs)), at_most=True)
     asked, interrupted = train_until_settled(session, runs)
     finish(session, asked, interrupted)
 
 
 def check_count(request: Request) -> None:
-    """See that there will be a verdict that can be settled.
+    """Check that there will be a verdict that can be settled.
 
     Raises:
         UsageError: on more optimizers than a verdict is given on.

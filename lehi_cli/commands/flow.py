@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from lehi_cli.execute.estimate import Cost
     from lehi_cli.tuning import Tuning
 
-LIMIT = 500
+LIMIT = 200
+"""Runs that are trained without asking."""
 
 
 class Session:
@@ -50,6 +52,7 @@ class Session:
         self.errors = Console(stderr=True)
         self._reused: set[str] = set()
         self._trained: set[str] = set()
+        self._confirmed = options.yes
 
     def check(self, runs: Sequence[RunSpec]) -> None:
         """Check that a plan will have what is asked of it, before any of it is trained.
@@ -60,15 +63,39 @@ class Session:
         check_target(self.view.target, runs)
         check_names(self.view.assertions, runs, self.view.target)
 
+    def missing(self, runs: Sequence[RunSpec]) -> Sequence[RunSpec]:
+        """Those that have to be trained: not in the store, or not to be taken from it."""
+        return runs if self.settings.fresh else split(runs, self.store, self.settings.is_mock)[1]
+
+    def confirm(self, count: int, at_most: bool = False) -> None:
+        """Ask, once, before more runs are trained than anyone means to start by accident.
+
+        Args:
+            count: runs that would be trained.
+            at_most: whether they may turn out to be fewer.
+
+        Raises:
+            UsageError: when nobody is at a terminal to answer.
+            Exit: when the answer is no.
+        """
+        if count <= LIMIT or self._confirmed:
+            return
+        message = f"that is {'up to ' if at_most else ''}{count} runs to train"
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(f"{message}, more than {LIMIT}", "--yes starts them, --dry-run shows what they cost")
+        if not typer.confirm(f"{message}, start them?", err=True):
+            raise typer.Exit(Exit.USAGE)
+        self._confirmed = True
+
     def train(self, runs: Sequence[RunSpec]) -> None:
         """Train what the store does not have.
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, after what was running was stored.
         """
-        done, missing = ([], runs) if self.settings.fresh else split(runs, self.store, self.settings.is_mock)
-        self._reused |= {run.run_id for run in done} - self._trained
+        missing = self.missing(runs)
         self._trained |= {run.run_id for run in missing}
+        self._reused |= {run.run_id for run in runs} - self._trained
         with watcher(self.errors, len(missing), self.options.quiet) as watch:
             conduct(missing, self.store, self.settings, watch)
 
@@ -140,11 +167,10 @@ def run_and_show(request: Request, options: RunOptions, view: View) -> None:
     def run(request: Request) -> None:
         runs = plan(request)
         session.check(runs)
-        if view.sweep:
-            check_size(len(runs), options)
         if options.dry_run:
             show_plan(Console(), runs, session)
             return
+        session.confirm(len(session.missing(runs)))
         finish(session, runs, session.train_all(runs))
 
     say_registry(session.errors)
@@ -210,18 +236,6 @@ def _measure_prices(session: Session, runs: Sequence[RunSpec]) -> None:
 def say_registry(errors: Console) -> None:
     """What plug-ins had to say when they were loaded."""
     say(errors, [*tasks.load().notices, *optimizers.load().notices])
-
-
-def check_size(count: int, options: RunOptions) -> None:
-    """Refuse more runs than anyone means to start by accident.
-
-    Raises:
-        UsageError: with the flag that allows them.
-    """
-    if count > LIMIT and not (options.yes or options.dry_run):
-        raise UsageError(
-            f"that is {count} runs, more than {LIMIT}", "--yes starts them, --dry-run shows what they cost"
-        )
 
 
 def show_plan(console: Console, runs: Sequence[RunSpec], session: Session) -> None:

@@ -18,7 +18,7 @@ from lehi_cli.specs import RunSpec
 from lehi_cli.tuning import SEED, Tuned, Tuning, space_of, tune
 
 from .adaptive import check_count, train_until_settled, up_to
-from .flow import Session, check_size, finish, or_with_fake_data, say_registry, show_plan
+from .flow import Session, finish, or_with_fake_data, say_registry, show_plan
 from .run_options import RunOptions
 
 
@@ -39,12 +39,13 @@ class Trials:
 
 def sweep_trials(request: Request, options: RunOptions, trials: Trials) -> None:
     """Draw settings of every optimizer, train them, and show all of them."""
-    session = _begin(request, options, options.view(sweep=True), trials, finals=0)
+    session = _begin(request, options, options.view(sweep=True), trials)
 
     def run(request: Request) -> None:
         if options.dry_run:
             _show_first(request, session, trials)
             return
+        _confirm(request, session, trials, finals=0)
         seen: list[RunSpec] = []
         tuned, interrupted = _tune(session, request, trials, seen)
         finish(session, seen, interrupted, Tuning(tuned, trials.sampler))
@@ -66,7 +67,7 @@ def compare_tuned(request: Request, options: RunOptions, view: View, trials: Tri
         raise UsageError(f"seed {SEED} is the one that tuning uses", "choose other seeds for the comparison")
     if adaptive:
         check_count(request)
-    session = _begin(replace(request, seeds=(SEED,)), options, view, trials, finals=len(request.seeds))
+    session = _begin(request, options, view, trials)
 
     def run(request: Request) -> None:
         tuning = replace(request, seeds=(SEED,))
@@ -74,7 +75,9 @@ def compare_tuned(request: Request, options: RunOptions, view: View, trials: Tri
             _show_first(tuning, session, trials)
             Console().print(_then(request, adaptive), highlight=False, soft_wrap=True)
             return
-        session.check(plan(request))
+        finals = plan(request)
+        session.check(finals)
+        _confirm(tuning, session, trials, len(finals))
         tuned, interrupted = _tune(session, tuning, trials, [])
         if interrupted:
             session.say_interrupted()
@@ -95,8 +98,8 @@ def _then(request: Request, adaptive: bool) -> str:
     return f"then {count} runs: the winners on seeds {', '.join(map(str, request.seeds))}"
 
 
-def _begin(request: Request, options: RunOptions, view: View, trials: Trials, finals: int) -> Session:
-    """See that the request makes sense before anything is trained."""
+def _begin(request: Request, options: RunOptions, view: View, trials: Trials) -> Session:
+    """Check that the request makes sense before anything is trained."""
     if trials.count < 1:
         raise UsageError(f"{trials.count} trials", "at least one is needed")
     check_names("--space", trials.space, request.optimizers)
@@ -104,8 +107,14 @@ def _begin(request: Request, options: RunOptions, view: View, trials: Trials, fi
         space_of(spec, trials.space)
     session = Session(options, view)
     say_registry(session.errors)
-    check_size(len(request.tasks) * len(request.optimizers) * (trials.count * len(request.seeds) + finals), options)
     return session
+
+
+def _confirm(request: Request, session: Session, trials: Trials, finals: int) -> None:
+    """Ask before many runs are trained: trials that the store lacks or that are not drawn yet, and the final runs."""
+    drawn = _first(request, session, trials)
+    later = len(request.tasks) * len(request.optimizers) * trials.count * len(request.seeds) - len(drawn)
+    session.confirm(len(session.missing(drawn)) + later + finals, at_most=later + finals > 0)
 
 
 def _tune(session: Session, request: Request, trials: Trials, seen: list[RunSpec]) -> tuple[list[Tuned], bool]:
@@ -149,8 +158,8 @@ class _Planned(Exception):  # noqa: N818  (no error: it stops the tuning where i
     pass
 
 
-def _show_first(request: Request, session: Session, trials: Trials) -> None:
-    """The plan of the trials; of an adaptive sampler those of its first round."""
+def _first(request: Request, session: Session, trials: Trials) -> list[RunSpec]:
+    """The runs of the trials; of an adaptive sampler those of its first round."""
     first: list[RunSpec] = []
 
     def stop(runs: Sequence[RunSpec]) -> None:
@@ -162,6 +171,12 @@ def _show_first(request: Request, session: Session, trials: Trials) -> None:
             trials.run(replace(request, tasks=[task]), stop, session)
         except _Planned:
             continue
+    return first
+
+
+def _show_first(request: Request, session: Session, trials: Trials) -> None:
+    """The plan of the trials, as far as they are drawn."""
+    first = _first(request, session, trials)
     show_plan(Console(), first, session)
     if len(first) < len(request.tasks) * len(request.optimizers) * trials.count * len(request.seeds):
         Console().print(

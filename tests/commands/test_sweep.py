@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import pty
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +17,7 @@ import pytest
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.analysis.sensitivity import Line, Point, sensitivity
+from lehi_cli.commands import flow
 from lehi_cli.plan import Request
 from lehi_cli.render.content import Figure, Lines, Table
 from lehi_cli.render.sensitivity import edge_notes
@@ -185,9 +190,14 @@ BAD = [
     (("sweep", *SHORT, "--over", "lr=1e-1..1e-5/log9"), "empty or reversed"),
     (("sweep", *SHORT, "--over", "lr=0..1/log9"), "must stay above zero"),
     (("sweep", *SHORT, "--over", "lr=1,2", "--over", "lr=3,4"), "given twice"),
-    (("sweep", *SHORT, "--over", "lr=1e-5..1e-1/log600"), "more than 500"),
+    (("sweep", *SHORT, "--over", "lr=1e-5..1e-1/log600"), "more than 200"),
     (("sweep", *SHORT, "--over", "lr=1,2", "--seeds", "1,1"), "given twice"),
-    (("sweep", *SHORT, "--trials", "600"), "more than 500"),
+    (("sweep", *SHORT, "--trials", "101"), "202 runs to train, more than 200"),
+    (("sweep", *SHORT, "--trials", "101", "--sampler", "tpe"), "up to 202 runs to train, more than 200"),
+    (("compare", *SHORT, "--seeds", "101"), "202 runs to train, more than 200"),
+    (("compare", *SHORT, "--seeds", "auto:101"), "up to 202 runs to train, more than 200"),
+    (("compare", *SHORT, "--tune", "98"), "up to 202 runs to train, more than 200"),
+    (("train", *SHORT, "--seeds", "201"), "201 runs to train, more than 200"),
     (("compare", *SHORT, "--tune", "0"), "at least one is needed"),
     (("compare", *SHORT, "--tune", "2", "--space", "lr=2..1/lin"), "empty or reversed"),
     (("compare", *SHORT, "--tune", "2", "--space", "momentum=0..1/lin"), "has no option 'momentum'"),
@@ -210,6 +220,44 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
     assert message in result.err
     assert "Traceback" not in result.err
     assert not Path("runs").exists()
+
+
+def test_only_runs_that_have_to_be_trained_are_counted(lehi: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "LIMIT", 3)
+    command = ("sweep", *SHORT, "--executor", "mock", "--optims", "adam", "--trials")
+    assert lehi(*command, "3").code == 0
+    assert lehi(*command, "6").code == 0
+    assert lehi(*command, "6", "--no-cache").code == 2
+    assert lehi(*command, "10").code == 2
+    assert lehi(*command, "10", "--dry-run").code == 0
+    assert lehi(*command, "10", "--yes").code == 0
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_on_a_terminal_many_runs_are_asked_about(answer: str) -> None:
+    theirs, ours = pty.openpty()
+    grid = ("--optims", "sgd", "--over", "lr=1e-3..1e-1/log201", "--executor", "mock", "--steps", "1")
+    command = [sys.executable, "-m", "lehi_cli", "sweep", "--task", "digits", *grid]
+    with subprocess.Popen(command, stdin=ours, stdout=subprocess.DEVNULL, stderr=ours) as process:
+        os.close(ours)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(theirs, 1000)
+        os.write(theirs, f"{answer}\n".encode())
+        while _read(theirs):  # what is not read would block the other side
+            pass
+    os.close(theirs)
+    assert b"that is 201 runs to train, start them? [y/N]" in said
+    assert process.returncode == (0 if answer == "y" else 2)
+    assert len(list(Path().glob("runs/*/run.json"))) == (201 if answer == "y" else 0)
+
+
+def _read(terminal: int) -> bytes:
+    """What was written to a terminal; nothing when its other side was closed, which Linux calls an error."""
+    try:
+        return os.read(terminal, 1000)
+    except OSError:
+        return b""
 
 
 def test_a_space_is_the_records_changed_by_what_was_given() -> None:
