@@ -12,6 +12,7 @@ import typer
 
 import lehi_cli
 
+from .commands.once import each_option_once
 from .commands.options import TYPED
 from .errors import LehiError
 from .render import plain
@@ -36,6 +37,7 @@ def build(verbs: Iterable[str] = VERBS) -> typer.Typer:
             app.add_typer(module.app, name=verb)
         else:
             app.command(verb)(getattr(module, verb))
+    each_option_once(app)
     return app
 
 

@@ -1,0 +1,58 @@
+"""An option that holds one value is given once: of two the parser would silently take the last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from lehi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import typer
+
+
+class OnceCommand(TyperCommand):
+    """A command that refuses an option given twice."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as ever, then look for what was overwritten."""
+        typed = list(args)  # the parser empties what it is given
+        rest = super().parse_args(ctx, args)
+        _refuse_repeated(self, ctx, typed)
+        return rest
+
+
+class OnceGroup(TyperGroup):
+    """A group of commands that refuses an option of its own given twice."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as ever, then look for what was overwritten."""
+        typed = list(args)
+        rest = super().parse_args(ctx, args)
+        _refuse_repeated(self, ctx, typed)
+        return rest
+
+
+def each_option_once(app: typer.Typer) -> None:
+    """Make every command of an application, its groups included, refuse options given twice."""
+    for command in app.registered_commands:
+        command.cls = OnceCommand
+    for group in app.registered_groups:
+        group.cls = OnceGroup
+        if group.typer_instance is not None:
+            each_option_once(group.typer_instance)
+
+
+def _refuse_repeated(command: OnceCommand | OnceGroup, ctx: Any, args: list[str]) -> None:
+    """Check that no option that takes one value was given twice; flags say the same however often.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    _, _, order = command.make_parser(ctx).parse_args(args)
+    for option, count in Counter(order).items():
+        if count > 1 and isinstance(option, TyperOption) and not (option.multiple or option.is_flag):
+            how = "separate several with commas" if option.name in ("task", "optims", "seeds") else "give it once"
+            raise UsageError(f"{option.opts[0]} is given {count} times, and takes one value", how)
