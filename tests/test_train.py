@@ -12,8 +12,9 @@ from cases import runs_of
 from torch import Tensor, nn
 
 from lehi_cli.errors import DataError, UsageError
+from lehi_cli.plan import Request, plan
 from lehi_cli.records import Outcome, Pulse, Row
-from lehi_cli.specs import Budget, RunSpec
+from lehi_cli.specs import Budget, OptimSpec, RunSpec
 from lehi_cli.train import Clock, Ticks, Training, stream, train
 
 ALL = "lehi,lehibrid,adam,momentum,muon,lbfgs:max_iter=2"
@@ -224,3 +225,15 @@ def test_the_last_pulse_tells_the_final_validation_loss() -> None:
     rows, _, pulses = rows_of(*runs_of("adam"))
     assert pulses[-1].progress == 1
     assert pulses[-1].val_loss == [row.loss for row in rows if row.split == "val"][-1]
+
+
+@pytest.mark.parametrize("task", ["breast_cancer", "diabetes", "digits", "markov", "quadratic"])
+def test_default_runs_reach_the_target_of_a_task_and_stay_there(task: str) -> None:
+    shares = []
+    for run in plan(Request([task], [OptimSpec("adam")], range(3))):
+        rows, outcome, _ = rows_of(run)
+        (target,) = run.task.target.values()
+        missed = [row.passes for row in rows if row.split == "val" and row.loss > target]
+        shares.append(max(missed) / outcome.passes)
+    assert all(share < 1 for share in shares)
+    assert 0.3 <= max(shares) <= 0.9
