@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -20,6 +20,10 @@ from lehi_cli.stats.summary import Band, band_curve, mean_interval
 from lehi_cli.store import StoredRun
 
 WORST = math.inf
+
+
+def _mean(value: Estimate) -> float:
+    return value.mean
 
 
 @dataclass
@@ -75,6 +79,10 @@ class Series:
         if (split, column) not in self._final:
             self._final[split, column] = estimate(self.finals(split, column).values())
         return self._final[split, column]
+
+    def is_whole(self, split: str, column: str) -> bool:
+        """Whether every seed has a value: a mean of those that have one flatters."""
+        return self.final(split, column).n == len({run.seed for run in self.runs})
 
     def interval(self, split: str, column: str) -> Interval:
         """Student's 95 % interval of the mean of `finals`; NaN at both ends for fewer than two."""
@@ -188,17 +196,22 @@ class Section:
         """The column that ranks and is drawn: the validation loss, or the first of those that are shown without it."""
         return ("val", "loss") if ("val", "loss") in self.columns or not self.columns else self.columns[0]
 
-    def best(self, split: str, column: str) -> str | None:
-        """Label of the best complete series; None when there is nothing to choose from."""
-        leader: tuple[str, float] | None = None
+    def best(self, split: str, column: str, shown: Callable[[Estimate], object] = _mean) -> set[str]:
+        """Labels of the best complete series, and of those that look as good; empty where there is nothing to choose.
+
+        Args:
+            split: of the column.
+            column: its metric.
+            shown: what a reader sees of a mean; series of which this is equal to the best one's are best as well.
+        """
         complete = [series for series in self.series if series.is_complete]
-        for series in complete:
-            value = series.final(split, column)
-            if value.n < len({run.seed for run in series.runs}):  # a mean of those that have a value flatters
-                continue
-            if leader is None or is_better(f"{split}_{column}", value.mean, leader[1]):
-                leader = (series.label, value.mean)
-        return leader[0] if leader and len(complete) > 1 else None
+        values = {series.label: series.final(split, column) for series in complete if series.is_whole(split, column)}
+        if len(complete) < 2 or not values:
+            return set()
+        leader, *others = values.values()
+        for value in others:
+            leader = value if is_better(f"{split}_{column}", value.mean, leader.mean) else leader
+        return {label for label, value in values.items() if shown(value) == shown(leader)}
 
     def ranked(self) -> list[Series]:
         """Series by the leading column, those with a run that diverged or failed last; groups stay as they are."""

@@ -26,6 +26,12 @@ def with_spread(value: Estimate) -> str:
     return "±".join(_to_second_digit([value.mean, value.sd], value.sd))
 
 
+def mean_as_shown(value: Estimate) -> str:
+    """The mean as `with_spread` writes it, without zeros at its end: two means of which this is equal look alike."""
+    text = with_spread(value).partition("±")[0]
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
 def with_interval(value: float, low: float, high: float) -> tuple[str, str, str]:
     """A number and the ends of its interval to the second digit of half of it; to three where that says nothing."""
     half = (high - low) / 2

@@ -8,7 +8,7 @@ from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats import Estimate
 
 from .content import Block, Column, Lines, Table
-from .numbers import compact, with_spread
+from .numbers import compact, mean_as_shown, with_spread
 
 PRICE = 1  # the columns that stay together after those of quality
 
@@ -38,7 +38,7 @@ def subtitle(section: Section) -> str:
 def summary_table(section: Section) -> Table:
     """One row per optimizer, best first: quality, then price."""
     quality = section.columns
-    best = {column: section.best(*column) for column in quality}
+    best = {column: section.best(*column, mean_as_shown) for column in quality}
     headings = [Column("optimizer", right=False), Column("n")]
     headings += [Column(f"{split} {name}") for split, name in quality]
     headings += [
@@ -50,7 +50,7 @@ def summary_table(section: Section) -> Table:
     ]
     rows = []
     for series in section.ranked():
-        cells = [_cell(series, column, best[column] == series.label) for column in quality]
+        cells = [_cell(series, column, series.label in best[column]) for column in quality]
         lr = series.runs[0].options.get("lr")
         spent = [compact(lr) if isinstance(lr, float) else "-"]
         spent += [

@@ -15,6 +15,8 @@ from stored import write, write_all
 
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
+from lehi_cli.render.numbers import mean_as_shown
+from lehi_cli.render.summary import summary_table
 from lehi_cli.specs import Budget, RunSpec, Schedule
 from lehi_cli.stats.summary import Band
 from lehi_cli.store import Store
@@ -217,7 +219,22 @@ def test_the_best_of_any_split_is_found(store: Store) -> None:
     write(store, sgd, [2.0], train=[0.3], test=[3.0], accuracy=[0.7])
     (section,) = arranged(store)
     columns = [("train", "loss"), ("val", "loss"), ("test", "loss"), ("val", "accuracy")]
-    assert [section.best(*column) for column in columns] == ["adam", "adam", "sgd", "sgd"]
+    assert [section.best(*column) for column in columns] == [{"adam"}, {"adam"}, {"sgd"}, {"sgd"}]
+
+
+def test_of_equal_values_all_are_best(store: Store) -> None:
+    made = {"adam": (0.10001, 0.96), "sgd": (0.10002, 0.96), "lehi": (0.2, 0.95), "rmsprop": (0.05, 0.99)}
+    for run in runs_of("adam,sgd,lehi,rmsprop"):
+        loss, accuracy = made[run.label]
+        write(store, run, [loss], accuracy=[accuracy], status="diverged" if run.label == "rmsprop" else "ok")
+    (section,) = arranged(store)
+    assert section.best("val", "loss") == {"adam"}
+    assert section.best("val", "loss", mean_as_shown) == {"adam", "sgd"}
+    assert section.best("val", "accuracy") == {"adam", "sgd"}
+    assert section.best("val", "nothing") == set()
+    table = summary_table(section)
+    column = [item.heading for item in table.columns].index("val loss")
+    assert {row[0]: row[column] for row in table.rows} == {"adam": "0.1*", "sgd": "0.1*", "lehi": "0.2", "rmsprop": "-"}
 
 
 def test_columns_can_be_restricted(store: Store) -> None:
