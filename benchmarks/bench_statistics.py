@@ -2,7 +2,7 @@
 
     python benchmarks/bench_statistics.py
 
-Simulated results of known distribution; nothing is trained. Takes about four minutes.
+Simulated results of known distribution; nothing is trained. Takes about two minutes.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ from collections.abc import Callable
 
 import numpy as np
 from measure import save
+from simulated import ALPHA, in_a_hurry
 
 from lehi_cli.adaptive import FIRST
 from lehi_cli.stats.paired import median_interval, t_interval
 from lehi_cli.stats.power import seeds_for_difference, t_power
+from lehi_cli.stats.scale import Scale
 from lehi_cli.stats.sequential import settled
 from lehi_cli.stats.tuning_curve import METHODS, cdf_band, tuning_curve
-from lehi_cli.stats.verdict import judge_pairs
+from lehi_cli.stats.verdict import FIRST_SHARE, Contest, judge_pairs
 
 REPEATS = 4000
+LEVEL = FIRST_SHARE * ALPHA  # of a verdict at a fixed number of seeds
 MOST_SEEDS = 60
+CAPS = (20, 60)  # of seeds that are added; the first is what `--seeds auto` has by default
 ADDING, CANDIDATES = 900, 3  # comparisons that add seeds, and what is compared with the reference in each
 MEAN = 10.0  # of the reference, in standard deviations of the difference
 
@@ -47,14 +51,15 @@ def by_seed(values: np.ndarray) -> dict[int, float]:
 
 def words(d: np.ndarray, margin: float) -> list[str]:
     """Verdicts on candidates that differ by d [candidates, seeds] from references; -inf: the reference diverged."""
-    pairs = {
-        i: (by_seed(np.where(row == -math.inf, MEAN, MEAN + row)), by_seed(np.where(row == -math.inf, math.inf, MEAN)))
-        for i, row in enumerate(d)
-    }
-    return [verdict.word for verdict in judge_pairs(pairs, margin=margin).values()]
+    contests = {}
+    for i, row in enumerate(d):
+        own = np.where(row == -math.inf, MEAN, MEAN + row)
+        other = np.where(row == -math.inf, math.inf, MEAN)
+        contests[i] = Contest(by_seed(own), by_seed(other), Scale(floor=0.0), margin)
+    return [verdict.word for verdict in judge_pairs(contests).values()]
 
 
-def first_decision(d: list[float], margin: float = 0.0, alpha: float = 0.05, first: int = 2) -> tuple[str | None, int]:
+def first_decision(d: list[float], margin: float = 0.0, alpha: float = ALPHA, first: int = 2) -> tuple[str | None, int]:
     """What the sequential rule decides when asked after every seed, from the first look on, and after how many."""
     for n in range(first, len(d) + 1):
         decision = settled(d[:n], margin, alpha)
@@ -121,35 +126,39 @@ def power(rng: np.random.Generator) -> list[dict[str, object]]:
     for effect in (0.5, 1.0, 2.0):
         for n in (3, 5, 10, 20):
             found = sum(words(rng.normal(-effect, 1, (1, n)), 0.0) == ["better"] for _ in range(REPEATS))
-            rows.append({"effect": effect, "seeds": n, "found": found / REPEATS, "predicted": t_power(effect, n)})
+            rows.append(
+                {"effect": effect, "seeds": n, "found": found / REPEATS, "predicted": t_power(effect, n, LEVEL)}
+            )
     return rows
 
 
 def saving(rng: np.random.Generator) -> list[dict[str, object]]:
-    """Seeds of the sequential rule against the fixed number that finds the same difference as often at the same level.
+    """Seeds of one comparison by `--seeds auto` against fixed numbers, which are judged at their own level.
 
-    `same power`: the fixed number if the effect were known; `planned`: the fixed number for an effect of 0.8 with 95 %
-    power, which whoever does not know the effect would plan.
+    `80 % power`: the fixed number that finds the effect with that power; `same power`: the one that finds it as often
+    as adding seeds does; `planned`: the one for an effect of 0.8 with 95 % power, which whoever does not know the
+    effect would plan.
     """
     rows = []
-    planned = seeds_for_difference(0.8, power=0.95)
+    planned = seeds_for_difference(0.8, LEVEL, power=0.95)
     for effect in (0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0):
-        found = [first_decision(row) for row in rng.normal(-effect, 1, (REPEATS, MOST_SEEDS)).tolist()]
-        share = float(np.mean([word == "better" for word, _ in found]))
-        used = np.array([n for _, n in found])
-        fixed = seeds_for_difference(effect, power=min(share, 1 - 1 / REPEATS))
-        rows.append(
-            {
-                "effect": effect,
-                "found": share,
-                "mean seeds": float(used.mean()),
-                "median": float(np.median(used)),
-                "90 %": float(np.percentile(used, 90)),
-                "80 % power": seeds_for_difference(effect),
-                "same power": fixed,
-                "planned": planned,
-            }
-        )
+        found = [first_decision(row, first=FIRST) for row in rng.normal(-effect, 1, (REPEATS, MOST_SEEDS)).tolist()]
+        for most in CAPS:
+            share = float(np.mean([word == "better" and n <= most for word, n in found]))
+            used = np.array([min(n, most) for _, n in found])
+            rows.append(
+                {
+                    "effect": effect,
+                    "most seeds": most,
+                    "found": share,
+                    "mean seeds": float(used.mean()),
+                    "median": float(np.median(used)),
+                    "90 %": float(np.percentile(used, 90)),
+                    "80 % power": seeds_for_difference(effect, LEVEL),
+                    "same power": seeds_for_difference(effect, LEVEL, power=min(share, 1 - 1 / REPEATS)),
+                    "planned": planned,
+                }
+            )
     return rows
 
 
@@ -166,7 +175,7 @@ def adding_seeds(rng: np.random.Generator) -> list[dict[str, object]]:
     for spread, most in ((1.0, 20), (2.0, 20), (4.0, 20), (2.0, 60)):
         effects = rng.normal(0, spread, (ADDING, CANDIDATES)) * (np.arange(ADDING) % 3 > 0)[:, None]
         d = rng.normal(size=(ADDING, CANDIDATES, most)) + effects[:, :, None]
-        found = [[first_decision(row, 0.0, 0.05 / CANDIDATES, FIRST) for row in each] for each in d.tolist()]
+        found = [[first_decision(row, 0.0, ALPHA / CANDIDATES, FIRST) for row in each] for each in d.tolist()]
         decided = np.array([[word or "inconclusive" for word, _ in each] for each in found])
         used = np.array([[n for _, n in each] for each in found])
         wrong, share = errors(decided, effects)
@@ -241,6 +250,7 @@ def plain(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 
 def main() -> None:
     """Simulate, print, save."""
+    in_a_hurry()
     parts = {
         "false better or worse, fixed seeds": false_verdicts,
         "false equivalence at the margin": false_equivalence,

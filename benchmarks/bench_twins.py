@@ -1,84 +1,67 @@
 """How often two optimizers that are the same are told apart, on runs that were really trained.
 
-    python benchmarks/bench_twins.py [FOLDER]
+    python benchmarks/bench_twins.py [FOLDER] [--comparisons N]
 
 Adam against Adam on digits, 100 steps, each comparison with seeds of its own on both sides: whatever is found is false.
-Trains 4,000 runs (17 minutes on one core) in a temporary folder, or in FOLDER, where they stay and are found again.
+Loss by its ratio and accuracy by its error rate, with the margin that verdicts have by default. Trains 20 runs for each
+of 200 comparisons (17 minutes on one core) in a temporary folder, or in FOLDER, where they stay and are found again.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from measure import save
 from rich.console import Console
+from simulated import FINDINGS, in_a_hurry
 
+from lehi_cli.adaptive import FIRST
 from lehi_cli.execute.conduct import Settings, conduct
 from lehi_cli.plan import Request, plan
 from lehi_cli.render.live import watcher
 from lehi_cli.specs import Budget, parse_optimizers
-from lehi_cli.stats.sequential import settled
-from lehi_cli.stats.verdict import judge_pairs
+from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.scale import Scale, scale_of
+from lehi_cli.stats.verdict import LATER_SHARE, MARGIN, Contest, judge_pairs
 from lehi_cli.store import Store
 
 COMPARISONS = 200
 SEEDS = 10  # on each side
-MARGIN = 0.01
-METRICS = {"loss": 1, "accuracy": -1}  # what makes less better
+DEALS = 25
+METRICS = ("loss", "accuracy")
+
+Contests = Callable[[int], dict[str, Contest]]  # by metric, of so many seeds
 
 
 def main() -> None:
     """Train what is missing, then judge."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="where runs stay and are found again")
+    parser.add_argument("--comparisons", type=int, default=COMPARISONS, help=f"{2 * SEEDS} runs each")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        store = Store(Path(sys.argv[1] if len(sys.argv) > 1 else temporary))
-        finals = trained(store)
-    values = np.array([finals[metric] for metric in METRICS])  # [metrics, runs]
+        finals = trained(Store(arguments.folder or Path(temporary)), 2 * SEEDS * arguments.comparisons)
+    in_a_hurry()
+    count = len(finals["loss"])
     result = {
-        "these comparisons": judged(values, np.arange(values.shape[1])),
-        "dealt anew 25 times": judged(
-            values, *(np.random.default_rng(i).permutation(values.shape[1]) for i in range(25))
+        "these comparisons": judged(finals, np.arange(count)),
+        f"dealt anew {DEALS} times": judged(
+            finals, *(np.random.default_rng(i).permutation(count) for i in range(DEALS))
         ),
     }
     for title, rows in result.items():
         for name, row in rows.items():
             print(f"{title:20s} {name:36s} " + "  ".join(f"{what}: {value}" for what, value in row.items()))
-    save("twins", {"comparisons": COMPARISONS, "margin": MARGIN, "steps": 100, "results": result})
+    save("twins", {"comparisons": arguments.comparisons, "margin": MARGIN, "steps": 100, "results": result})
 
 
-def judged(values: np.ndarray, *orders: np.ndarray) -> dict[str, dict[str, int | float]]:
-    """What each rule finds, over all comparisons of all orders in which the runs are dealt."""
-    words: dict[str, list[str]] = {}
-    for order in orders:
-        for dealt in values[:, order].reshape(len(METRICS), COMPARISONS, 2, SEEDS).swapaxes(0, 1):
-            for name, found in rules(dealt).items():
-                words.setdefault(name, []).extend(found)
-    return {name: counted(found) for name, found in words.items()}
-
-
-def rules(dealt: np.ndarray) -> dict[str, list[str]]:
-    """Words on one comparison [metrics, sides, seeds] by every rule; of the whole family the worst."""
-    own, other = dealt[:, 0], dealt[:, 1]
-    found = {f"{n} seeds, val loss alone": [fixed(own[:1, :n], other[:1, :n])[0]] for n in (3, 5, SEEDS)}
-    found |= {f"{n} seeds, any of both metrics": [joint(fixed(own[:, :n], other[:, :n]))] for n in (3, 5, SEEDS)}
-    found[f"auto:{SEEDS}, val loss alone"] = [first(own[0], other[0], 0.05)]
-    found[f"auto:{SEEDS}, any of both metrics"] = [
-        joint([first(own[0], other[0], 0.025), first(own[1], other[1], 0.025)])
-    ]
-    return found
-
-
-def joint(words: Sequence[str]) -> str:
-    """The first word of those that claim a difference, if any does."""
-    return next((word for word in words if word in ("better", "worse")), words[0])
-
-
-def trained(store: Store) -> dict[str, list[float]]:
+def trained(store: Store, count: int) -> dict[str, np.ndarray]:
     """Final validation values of every seed, by metric."""
-    request = Request(["digits"], parse_optimizers("adam"), range(2 * SEEDS * COMPARISONS), budget=Budget("steps", 100))
+    request = Request(["digits"], parse_optimizers("adam"), range(count), budget=Budget("steps", 100))
     runs = plan(request)
     store.prepare()
     with watcher(Console(stderr=True), len(runs), False) as watch:
@@ -90,27 +73,82 @@ def trained(store: Store) -> dict[str, list[float]]:
         assert stored.status == "ok"
         metrics = store.metrics(stored)
         for metric, own in values.items():
-            own.append(METRICS[metric] * metrics.curve("val", metric)[1][-1])
-    return values
+            final = metrics.final("val", metric)
+            assert final is not None
+            own.append(final)
+    return {metric: np.array(own) for metric, own in values.items()}
 
 
-def fixed(own: np.ndarray, other: np.ndarray) -> list[str]:
-    """The verdicts on values [metrics, seeds], adjusted for all of them; less is better, accuracies are negated."""
-    pairs = {
-        i: (dict(enumerate(a.tolist())), dict(enumerate(b.tolist())))
-        for i, (a, b) in enumerate(zip(own, other, strict=True))
-    }
-    return [verdict.word for verdict in judge_pairs(pairs, margin=MARGIN).values()]
+def judged(finals: dict[str, np.ndarray], *orders: np.ndarray) -> dict[str, dict[str, int | float]]:
+    """What each rule finds, over all comparisons of all orders in which the runs are dealt."""
+    scales = {metric: scale_of(metric, values) for metric, values in finals.items()}
+    words: dict[str, list[str]] = {}
+    for order in orders:
+        for seeds in order.reshape(-1, 2, SEEDS):
+            for name, found in rules(dealt(finals, scales, *seeds)).items():
+                words.setdefault(name, []).append(found)
+    return {name: counted(found) for name, found in words.items()}
 
 
-def first(own: np.ndarray, other: np.ndarray, alpha: float) -> str:
-    """The first decision of the rule that looks after every seed from the third on."""
-    differences = (own - other).tolist()
-    for n in range(3, len(differences) + 1):
-        decision = settled(differences[:n], MARGIN * abs(float(other[:n].mean())), alpha)
-        if decision:
-            return decision
-    return "inconclusive"
+def dealt(finals: dict[str, np.ndarray], scales: dict[str, Scale], own: np.ndarray, other: np.ndarray) -> Contests:
+    """One comparison, of the runs at some seeds with those at others."""
+
+    def contests(n: int) -> dict[str, Contest]:
+        return {
+            metric: Contest(by_seed(values[own[:n]]), by_seed(values[other[:n]]), scales[metric], runs=0)
+            for metric, values in finals.items()
+        }
+
+    return contests
+
+
+def by_seed(values: np.ndarray) -> dict[int, float]:
+    return dict(enumerate(values.tolist()))
+
+
+def rules(contests: Contests) -> dict[str, str]:
+    """The word on one comparison by every rule; of both metrics the one that claims a difference."""
+    found = {}
+    for what, metrics in (("val loss alone", METRICS[:1]), ("any of both metrics", METRICS)):
+        for n in (3, 5, SEEDS):
+            found[f"{n} seeds, {what}"] = fixed(contests, n, metrics)
+        found[f"auto:{SEEDS}, {what}"] = auto(contests, metrics)
+        found[f"{SEEDS // 2} seeds, then {SEEDS}, {what}"] = fixed_then_more(contests, metrics)
+    return found
+
+
+def fixed(contests: Contests, n: int, metrics: Collection[str]) -> str:
+    """By a number of seeds that was chosen beforehand."""
+    chosen = {metric: contest for metric, contest in contests(n).items() if metric in metrics}
+    return joint([verdict.word for verdict in judge_pairs(chosen).values()])
+
+
+def auto(contests: Contests, metrics: Collection[str]) -> str:
+    """By the rule that looks after every seed from the third on, until the loss is settled."""
+    words: list[str] = []
+    for n in range(FIRST, SEEDS + 1):
+        words = anytime(contests, n, metrics)
+        if words[0] != "inconclusive":
+            break
+    return joint(words)
+
+
+def fixed_then_more(contests: Contests, metrics: Collection[str]) -> str:
+    """Half of the seeds as fixed; all of them, by what is left of alpha, where those find no difference."""
+    word = fixed(contests, SEEDS // 2, metrics)
+    return word if word != "inconclusive" else joint(anytime(contests, SEEDS, metrics, LATER_SHARE))
+
+
+def anytime(contests: Contests, n: int, metrics: Collection[str], share: float = 1.0) -> list[str]:
+    """Words after n seeds, the loss first."""
+    chosen = {metric: contest for metric, contest in contests(n).items() if metric in metrics}
+    verdicts = judge_anytime(chosen, shares=dict.fromkeys(chosen, share))
+    return [verdict.word for verdict in verdicts.values()]
+
+
+def joint(words: Sequence[str]) -> str:
+    """The first word of those that claim a difference, if any does."""
+    return next((word for word in words if word in FINDINGS), words[0])
 
 
 def counted(words: Sequence[str]) -> dict[str, int | float]:

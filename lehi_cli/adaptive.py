@@ -13,17 +13,17 @@ from .specs import RunSpec
 
 FIRST = 3
 
-Contest = tuple[str, str]  # task, label of the optimizer
+Rival = tuple[str, str]  # task, label of the optimizer
 
 
-def contests(runs: Sequence[RunSpec]) -> list[Contest]:
+def contests(runs: Sequence[RunSpec]) -> list[Rival]:
     """Every optimizer against the reference, which is the first of its task; in the order of the runs."""
     reference = _references(runs)
     every = dict.fromkeys((run.task.name, run.label) for run in runs)
     return [(task, label) for task, label in every if label != reference[task]]
 
 
-def next_runs(runs: Sequence[RunSpec], unsettled: Collection[Contest], done: int = 0, jobs: int = 1) -> list[RunSpec]:
+def next_runs(runs: Sequence[RunSpec], unsettled: Collection[Rival], done: int = 0, jobs: int = 1) -> list[RunSpec]:
     """The runs at the next seeds; none when all is settled or every seed is used.
 
     At first those of three seeds. Then those of one seed, or of as many as can be run at once.

@@ -25,7 +25,7 @@ class Request:
         optimizers: in the order they are to be compared; the first is the reference.
         seeds: one run per task, optimizer and seed.
         overrides: `key=value` changes to every task.
-        budget: in place of the tasks' own.
+        budget: as it is, in place of the tasks' own, which each optimizer gets in passes.
         precision: `fp32` or `bf16`.
         smoke: a few steps, to prove that everything runs.
         fake: synthetic data in the shape of the real.
@@ -90,7 +90,8 @@ def _task(name: str, request: Request) -> TaskSpec:
         spec = replace(spec, data={**spec.data, "fingerprint": content})
     if request.smoke:
         return replace(spec, budget=SMOKE, evaluations=1)
-    return replace(spec, budget=request.budget) if request.budget else spec
+    # A task's own budget is stated for one gradient a step. Whoever compares gives all the same price for it.
+    return replace(spec, budget=request.budget or spec.budget.at_equal_price())
 
 
 def _optimizer(spec: OptimSpec, task: TaskSpec) -> tuple[OptimizerRecord, OptimSpec]:

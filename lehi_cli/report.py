@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .analysis.arrange import arrange
 from .analysis.arrivals import Arrivals, Target, all_arrivals
 from .analysis.columns import Columns, restrict
-from .analysis.comparison import Comparison, compare_sections
+from .analysis.comparison import Comparison, compare_sections, named
 from .analysis.distinction import mixed_notes
+from .analysis.equal_price import few_steps, unequal
 from .analysis.grouping import best_of_sections, chosen_notes, group_sections
+from .analysis.looks import Looks
+from .analysis.margins import Margins
 from .analysis.prices import PriceList, load_prices, prices_of_runs
 from .analysis.provenance import provenance
 from .analysis.results import Section
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from .gate import Assertion, Check
     from .tuning import Tuning
 
-MARGIN = 0.01
+Detail = Literal["brief", "usual", "full"]
 
 
 @dataclass(frozen=True)
@@ -37,28 +40,44 @@ class View:
         sweep: many settings, of which the best are shown, and no verdict.
         reference: optimizer that the others are compared with; None for the first.
         order: optimizers as they were named, the first of them first.
-        margin: share of the reference within which a difference does not matter.
+        margins: shares of the reference within which a difference does not matter.
         target: what runs are to reach; None for what each task says.
         columns: the metrics and splits that are shown and judged.
         by: options by whose values settings are grouped, a comma list; None for no grouping.
         best_by: column by which the best setting of an optimizer, or of a group, is chosen; None to show all of them.
         cost: whether the price table is shown.
         assertions: the gate's.
+        allow_diverged: let an assertion be true although its better side loses more runs.
         command: what was typed after `lehi`.
+        detail: how much of it is shown.
+        decides: split on which verdicts are: `test` where the validation split has chosen settings.
+        looks: at which seeds pairs of optimizers were looked at before.
+        together: whether all sections were asked for together, so that their verdicts are one family.
+        is_partial: whether runs are missing that were asked for, so that nothing is decided yet.
+        notes: what else is to be said of the runs, such as which were left out.
+        comparison: id of the stored comparison; empty for none.
     """
 
     x: str = "passes"
     sweep: bool = False
     reference: str | None = None
     order: Sequence[str] = ()
-    margin: float = MARGIN
+    margins: Margins = field(default_factory=Margins)
     target: Target | None = None
     columns: Columns = field(default_factory=Columns)
     by: str | None = None
     best_by: str | None = None
     cost: bool = False
     assertions: Sequence[Assertion] = ()
+    allow_diverged: bool = False
     command: Sequence[str] = ()
+    detail: Detail = "usual"
+    decides: Literal["val", "test"] = "val"
+    looks: Looks = field(default_factory=Looks)
+    together: bool = True
+    is_partial: bool = False
+    notes: Sequence[str] = ()
+    comparison: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +152,7 @@ def make_report(
     return Report(
         view,
         reports,
-        _across(sections, arrivals, view),
+        _across(reports, view),
         _checks(sections, view),
         tuning,
         mixed_notes(arranged),
@@ -153,11 +172,19 @@ def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | N
 
     What was asked to be shown is judged, but for the training loss: it is a mean over steps, of other weights each.
     """
-    if view.sweep:
+    if view.sweep or view.is_partial:
         return [None] * len(sections)
     asked = dict.fromkeys(column for section in sections for column in section.columns if column[0] != "train")
-    columns = None if view.columns == Columns() else list(asked)
-    return compare_sections(sections, reference=view.reference, order=view.order, margin=view.margin, columns=columns)
+    return compare_sections(
+        sections,
+        reference=view.reference,
+        order=view.order,
+        margins=view.margins,
+        columns=None if view.columns == Columns() else list(asked),
+        split=view.decides,
+        looks=view.looks,
+        together=view.together,
+    )
 
 
 def _prices(store: Store, section: Section, comparison: Comparison | None, view: View) -> PriceList | None:
@@ -168,34 +195,70 @@ def _prices(store: Store, section: Section, comparison: Comparison | None, view:
     return load_prices(store, section, reference) or prices_of_runs(section, reference)
 
 
-def _across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], view: View) -> Across | None:
+def _across(reports: Sequence[SectionReport], view: View) -> Across | None:
     """The view across tasks; of a task that has several sections the one of most runs, so that none counts twice."""
-    if view.sweep or len({section.task for section in sections}) < 2:
+    if view.sweep or view.is_partial or len({item.section.task for item in reports}) < 2:
         return None
     from .analysis.across import across
 
-    largest: dict[str, int] = {}
-    for i, section in enumerate(sections):
-        if section.task not in largest or len(section.runs) > len(sections[largest[section.task]].runs):
-            largest[section.task] = i
-    kept = sorted(largest.values())
-    found = across([sections[i] for i in kept], [arrivals[i] for i in kept], view.x, view.margin)
-    others = [section.title for i, section in enumerate(sections) if i not in kept]
-    if found is None or not others:
-        return found
-    return replace(found, notes=(*found.notes, f"left out, as a task counts once: {', '.join(others)}"))
+    largest: dict[str, SectionReport] = {}
+    for item in reports:
+        task = item.section.task
+        if task not in largest or len(item.section.runs) > len(largest[task].section.runs):
+            largest[task] = item
+    kept = [item for item in reports if item is largest[item.section.task]]
+    column = (view.decides, "loss")
+    references = [item.comparison.reference for item in kept if item.comparison]
+    found = across(
+        [item.section for item in kept],
+        [item.arrivals for item in kept],
+        view.x,
+        view.margins.of(*column),
+        column=column,
+        words=[_words(item.comparison, column) for item in kept],
+        reference=references[0] if len(set(references)) == 1 else None,
+    )
+    if found is None:
+        return None
+    prices = [f"{item.section.title}: {', '.join(said)}" for item in kept if (said := prices_apart(item))]
+    others = [item.section.title for item in reports if item not in kept]
+    notes = [f"left out, as a task counts once: {', '.join(others)}"] if others else []
+    return replace(found, notes=(*found.notes, *notes), price="; ".join(prices) or "at equal price")
+
+
+def _words(comparison: Comparison | None, column: tuple[str, str]) -> dict[tuple[str, str], str]:
+    """The verdicts on a column, by optimizer and reference."""
+    if comparison is None:
+        return {}
+    return {
+        (judgement.label, comparison.reference): judgement.verdict.word
+        for judgement in comparison.judgements
+        if (judgement.split, judgement.metric) == column
+    }
+
+
+def prices_apart(item: SectionReport) -> list[str]:
+    """Whose price is not that of the reference, in words."""
+    section, comparison = item.section, item.comparison
+    return unequal(section, named(section, comparison.reference)[0] if comparison else None)
 
 
 def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
-    if not view.assertions:
+    if not view.assertions or view.is_partial:
         return ()
     from .gate import check_all
 
-    return check_all(view.assertions, sections, target=view.target)
+    return check_all(
+        view.assertions, sections, target=view.target, looks=view.looks, allow_diverged=view.allow_diverged
+    )
 
 
 def _notes(section: Section) -> list[str]:
-    return [*chosen_notes(section), *(f"warning: {line}" for line in differences(section.runs))]
+    return [
+        *few_steps(section),
+        *chosen_notes(section),
+        *(f"warning: {line}" for line in differences(section.runs)),
+    ]
 
 
 def differences(runs: Sequence[StoredRun]) -> list[str]:

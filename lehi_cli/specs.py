@@ -136,15 +136,20 @@ def _parse_optimizer(text: str) -> Iterator[OptimSpec]:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a run trains: exactly one of epochs, steps, passes (gradient equivalents) or seconds."""
+    """How long a run trains: exactly one of epochs, steps, passes (gradient equivalents) or seconds.
+
+    `epoch_passes` are as many passes as one gradient a step takes for so many epochs: what an optimizer that needs more
+    for a step pays for with fewer steps.
+    """
 
     kind: str
     amount: float
 
-    KINDS = ("epochs", "steps", "passes", "seconds")
+    KINDS = ("epochs", "steps", "passes", "seconds")  # that people write
+    EPOCH_PASSES = "epoch_passes"
 
     def __post_init__(self) -> None:
-        if self.kind not in self.KINDS:
+        if self.kind not in (*self.KINDS, self.EPOCH_PASSES):
             raise UsageError(f"unknown budget {self.kind!r}", f"one of {', '.join(self.KINDS)}")
         number = isinstance(self.amount, int | float) and not isinstance(self.amount, bool)
         if not number or not math.isfinite(self.amount) or self.amount <= 0:
@@ -152,7 +157,19 @@ class Budget:
         if self.kind == "steps" and self.amount != int(self.amount):
             raise UsageError(f"budget of {self.amount} steps: must be a whole number")
 
+    @property
+    def is_price(self) -> bool:
+        """Whether every optimizer gets the same number of passes for it."""
+        return self.kind in ("passes", self.EPOCH_PASSES)
+
+    def at_equal_price(self) -> Budget:
+        """The passes that one gradient a step takes for this budget; a budget in seconds stays one."""
+        kind = {"epochs": self.EPOCH_PASSES, "steps": "passes"}.get(self.kind, self.kind)
+        return Budget(kind, self.amount)
+
     def __str__(self) -> str:
+        if self.kind == self.EPOCH_PASSES:
+            return f"passes of {self.amount:g} epoch{'' if self.amount == 1 else 's'}"
         singular = {"passes": "pass"}.get(self.kind, self.kind.removesuffix("s"))
         return f"{self.amount:g} {singular if self.amount == 1 else self.kind}"
 

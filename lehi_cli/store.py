@@ -46,7 +46,8 @@ SPENT = ("steps", "passes", "seconds", "parameters", "state_bytes")
 class StoredRun:
     """A run as the store has it, without its metrics.
 
-    `target` is the one its task set when it was run. `adaptive` says that seeds were added, or not, after a look at it.
+    `target` is the one its task set when it was run. `adaptive`, in stores of earlier
+    versions, says that seeds were added, or not, after a look at it: now that is a matter of the comparison.
     """
 
     run_id: str
@@ -192,18 +193,6 @@ class Store:
             state = recorder.state if recorder else {}
         killed = {"status": "killed", "error": {"type": "Killed", "message": message}, "outcome": {}}
         write_json(path, {**state, **killed})
-
-    def mark_adaptive(self, run: StoredRun) -> None:
-        """Remember of a run that ended that it was looked at before it was decided which seeds to run.
-
-        Raises:
-            StoreError: when its folder cannot be written to.
-        """
-        path = run.folder / "run.json"
-        try:
-            write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "seeds": ADAPTIVE})
-        except (OSError, ValueError) as error:
-            raise StoreError(f"cannot write {path}: {error}") from error
 
     def discard(self, run_id: str) -> None:
         """Remove a run that is done, so that it is trained again; one that is being trained stays."""

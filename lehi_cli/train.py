@@ -57,14 +57,21 @@ class Clock:
         self._since: float | None = None
         self._samples = samples
         self._budget = budget
-        self._total_steps = max(1, round(budget.amount * (steps_per_epoch if budget.kind == "epochs" else 1)))
+        self._amount = budget.amount
+        if budget.kind in ("epochs", Budget.EPOCH_PASSES):
+            self._amount = max(1, round(budget.amount * steps_per_epoch))
 
     @property
     def total_steps(self) -> int | None:
         """Steps that the budget is good for at one gradient a step; None for a budget of seconds."""
         if self._budget.kind == "seconds":
             return None
-        return math.ceil(self._budget.amount) if self._budget.kind == "passes" else self._total_steps
+        return math.ceil(self._amount)
+
+    @property
+    def total_passes(self) -> float | None:
+        """Passes that the budget is good for; None where steps or the clock decide."""
+        return float(self._amount) if self._budget.is_price else None
 
     @property
     def epoch(self) -> float:
@@ -90,12 +97,12 @@ class Clock:
     @property
     def progress(self) -> float:
         """Fraction of the budget spent, at most 1."""
-        if self._budget.kind == "passes":
-            spent = self.meter.thirds / (3 * self._budget.amount)
+        if self._budget.is_price:
+            spent = self.meter.thirds / (3 * self._amount)
         elif self._budget.kind == "seconds":
-            spent = self.seconds / self._budget.amount
+            spent = self.seconds / self._amount
         else:
-            spent = self.steps / self._total_steps
+            spent = self.steps / self._amount
         return min(spent, 1.0)
 
 

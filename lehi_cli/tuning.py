@@ -10,6 +10,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .analysis.sensitivity import LAST
 from .errors import UsageError
@@ -17,11 +18,9 @@ from .plan import Request, plan
 from .registry import optimizers
 from .registry.record import OptimizerRecord, Option
 from .space import Dimension, Search, dimension
-from .specs import OptimSpec, RunSpec, Value
+from .specs import OptimSpec, RunSpec, Value, format_value, parse_value
 from .store import PRUNED, Store, StoredRun
 
-SEED = 100_000
-"""Seed of tuning runs: apart from those of a comparison, which count from 0."""
 ADAPTIVE = ("tpe",)
 NEAR = 0.05
 """Share of a dimension's length, at either end, within which a best value suggests that a better one lies beyond."""
@@ -36,12 +35,14 @@ class Trial:
         value: final validation loss, infinite when a run was lost.
         passes: gradient equivalents its runs spent.
         statuses: how its runs ended.
+        runs: their ids.
     """
 
     spec: OptimSpec
     value: float
     passes: float
     statuses: tuple[str, ...]
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,4 +245,65 @@ def trial_of(spec: OptimSpec, runs: Sequence[StoredRun], store: Store) -> Trial:
     finals = [sum(values) / len(values) if values else math.inf for values in ends]
     value = sum(finals) / len(finals) if finals else math.inf
     passes = sum(float(run.outcome.get("passes", 0.0)) for run in runs)
-    return Trial(spec, value if math.isfinite(value) else math.inf, passes, tuple(run.status for run in runs))
+    statuses, ids = tuple(run.status for run in runs), tuple(run.run_id for run in runs)
+    return Trial(spec, value if math.isfinite(value) else math.inf, passes, statuses, ids)
+
+
+def tuning_data(tuning: Tuning) -> dict[str, Any]:
+    """What a comparison keeps of its tuning: from it and the runs all of it can be had again, see `stored_tuning`."""
+    return {
+        "sampler": tuning.sampler,
+        "has_finals": tuning.final_passes is not None,
+        "results": [
+            {
+                "task": result.task,
+                "label": result.label,
+                "asked": _spec_data(result.asked),
+                "space": {item.name: str(item) for item in result.space},
+                "trials": [{"spec": _spec_data(trial.spec), "runs": list(trial.runs)} for trial in result.trials],
+            }
+            for result in tuning.results
+        ],
+    }
+
+
+def stored_tuning(
+    data: Mapping[str, Any], store: Store, finals: Sequence[StoredRun], labels: Mapping[str, str]
+) -> Tuning:
+    """The tuning of a stored comparison.
+
+    Args:
+        data: as `tuning_data` has it.
+        store: where the runs are.
+        finals: the runs that came after.
+        labels: their labels, by run id.
+
+    Raises:
+        KeyError, TypeError, UsageError: when it is not as `tuning_data` has it.
+    """
+    results = [
+        Tuned(
+            of["task"],
+            of["label"],
+            _spec_of(of["asked"]),
+            [dimension(name, text) for name, text in of["space"].items()],
+            [
+                trial_of(_spec_of(trial["spec"]), [run for run in map(store.find, trial["runs"]) if run], store)
+                for trial in of["trials"]
+            ],
+        )
+        for of in data["results"]
+    ]
+    passes: dict[tuple[str, str], float] = {}
+    for run in finals:
+        key = (run.task, labels.get(run.run_id, run.label))
+        passes[key] = passes.get(key, 0.0) + float(run.outcome.get("passes", 0.0))
+    return Tuning(results, data["sampler"], passes if data["has_finals"] else None)
+
+
+def _spec_data(spec: OptimSpec) -> dict[str, Any]:
+    return {"name": spec.name, "label": spec.label, "options": {k: format_value(v) for k, v in spec.options.items()}}
+
+
+def _spec_of(data: Mapping[str, Any]) -> OptimSpec:
+    return OptimSpec(data["name"], {key: parse_value(text) for key, text in data["options"].items()}, data["label"])

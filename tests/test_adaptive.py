@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from cases import runs_of
 
-from lehi_cli.adaptive import FIRST, Contest, contests, next_runs
+from lehi_cli.adaptive import FIRST, Rival, contests, next_runs
 from lehi_cli.specs import RunSpec
 from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.verdict import Contest
 
 ALL = runs_of("adam,lehi,sgd", "digits,diabetes", seeds=6)
 LEHI, SGD = ("digits", "lehi"), ("diabetes", "sgd")
@@ -44,7 +45,7 @@ CASES = [
 
 @pytest.mark.parametrize(("unsettled", "done", "jobs", "expected"), CASES)
 def test_then_the_next_seeds_of_what_is_open_and_of_its_reference(
-    unsettled: list[Contest], done: int, jobs: int, expected: list[tuple[str, str, int]]
+    unsettled: list[Rival], done: int, jobs: int, expected: list[tuple[str, str, int]]
 ) -> None:
     assert names(next_runs(ALL, unsettled, done, jobs)) == expected
 
@@ -63,7 +64,8 @@ def settle(runs: Sequence[RunSpec], shift: float, rng: np.random.Generator, jobs
         for run in batch:
             values[run.label][run.seed] = noise[run.run_id]
         done = max(run.seed for run in batch) + 1
-        found = judge_anytime({label: (values[label], values["adam"]) for label in ("lehi", "sgd")}, margin=0.0)
+        pairs = {label: Contest(values[label], values["adam"], margin=0.0) for label in ("lehi", "sgd")}
+        found = judge_anytime(pairs)
         words = {label: verdict.word for label, verdict in found.items()}
         unsettled = [("digits", label) for label, word in words.items() if word == "inconclusive"]
     return words, sum(map(len, values.values()))

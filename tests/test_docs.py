@@ -55,9 +55,12 @@ def test_duckdb_answers_the_query_shown(lehi: Callable[..., Result]) -> None:
         lehi("compare", "--task", task, "--optims", "lehi,adam", "--seeds", "2", "--steps", "30")
     (query,) = blocks("sql")
     rows = duckdb.sql(query).fetchall()
-    assert {(label, seeds) for label, seeds, _, _ in rows} == {("lehi", 2), ("adam", 2)}
-    assert all(0 < loss < 3 for _, _, loss, _ in rows)
-    assert {label: passes for label, _, _, passes in rows} == pytest.approx({"lehi": 50, "adam": 30})
+    assert {(name, budget, seeds) for name, _, budget, seeds, _, _ in rows} == {
+        ("lehi", "30 steps", 2),
+        ("adam", "30 steps", 2),
+    }
+    assert all("lr=0.001" in options and 0 < loss < 3 for _, options, _, _, loss, _ in rows)
+    assert {row[0]: row[-1] for row in rows} == pytest.approx({"lehi": 50, "adam": 30})
 
 
 @pytest.mark.slow

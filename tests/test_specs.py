@@ -210,7 +210,7 @@ def test_what_decides_the_numbers_decides_the_id(other: RunSpec) -> None:
         one_run("adam:label=mine"),
         one_run(overrides=["threads=2"]),
         one_run(overrides=["target.val_loss=0.5"]),
-        one_run(budget=Budget("epochs", 30)),
+        one_run(budget=Budget("epoch_passes", 30)),
     ],
     ids=str,
 )

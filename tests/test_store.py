@@ -495,26 +495,11 @@ def test_made_up_results_are_marked(store: Store, run: RunSpec) -> None:
     assert pq.read_table(shard, partitioning=None).to_pylist()[0]["data"] == "fake"
 
 
-def test_a_run_remembers_that_it_was_looked_at_before_seeds_were_chosen(store: Store, run: RunSpec) -> None:
+def test_what_an_earlier_version_marked_as_looked_at_is_read(store: Store, run: RunSpec) -> None:
     recorder = store.claim(run, {})
     assert recorder is not None
     recorder.finish("ok", {"steps": 25}, {})
-    before = store.find(run.run_id)
-    assert before is not None
-    assert not before.adaptive
-    store.mark_adaptive(before)
-    after = store.find(run.run_id)
-    assert after is not None
-    assert after.adaptive
-    assert (after.run_id, after.status, after.outcome) == (before.run_id, "ok", before.outcome)
-
-
-def test_a_run_that_cannot_be_marked_is_named(store: Store, run: RunSpec) -> None:
-    recorder = store.claim(run, {})
-    assert recorder is not None
-    recorder.finish("ok", {}, {})
-    stored = store.find(run.run_id)
-    assert stored is not None
-    store.discard(run.run_id)
-    with pytest.raises(StoreError, match=r"cannot write .*run\.json"):
-        store.mark_adaptive(stored)
+    path = store.root / run.run_id / "run.json"
+    assert not Store(store.root).runs()[0].adaptive
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seeds": "auto"}))
+    assert Store(store.root).runs()[0].adaptive

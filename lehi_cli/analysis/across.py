@@ -1,4 +1,7 @@
-"""The view across tasks: losses of different tasks cannot be averaged; ranks, wins and ratios of costs can.
+"""The view across tasks: losses of different tasks cannot be averaged; ranks, wins and ratios can.
+
+It rests on what the verdicts rest on: final values on each task's own scale, seeds that both have, one margin. Who is
+level within the margin shares a rank, and a win is a verdict.
 
 Optimizers and tasks rarely make a full rectangle. Ranks need one, so the optimizers are chosen that are on the most
 tasks together: of all ways to take those that are on at least so many tasks, the one with the most results. What is
@@ -7,22 +10,34 @@ left out is named.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from lehi_cli.stats.ranks import Friedman, RankTable, Record, friedman, rank_table, records
+from lehi_cli.stats.groups import Groups, groups_by_nemenyi, groups_by_wilcoxon, wilcoxon_can_tell
+from lehi_cli.stats.ranks import (
+    Duels,
+    Friedman,
+    RankTable,
+    Record,
+    friedman,
+    rank_table,
+    records,
+    score_differences,
+)
 from lehi_cli.stats.targets import Profile, performance_profile
 
 from .arrivals import Arrivals
-from .comparison import MOST_SERIES, UNFINISHED
-from .results import WORST, Section, Series
+from .comparison import MOST_SERIES
+from .duels import duels
+from .finals import Column
+from .results import Section
+from .standings import Standings, standings
+from .task_scores import TaskScores, listed, task_scores
 
-MOST_NAMES = 6  # in one note
 LEAST = 2  # optimizers, and tasks, without which there is nothing to look across
-
-Scores = dict[str, dict[str, float]]  # by task, then by label
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,13 +46,17 @@ class Across:
 
     Attributes:
         labels: the optimizers, the one of the lowest mean rank first.
-        ranks: their ranks by mean final validation loss, on the tasks that all of them have.
+        ranks: their ranks by mean final value on each task's scale, on the tasks that all of them have.
         records: wins, ties and losses of each against each other, on the tasks that both have.
-        tolerance: share of the larger loss within which two are level in `records`.
+        tolerance: share of the better one within which two are level.
         friedman: whether they differ at all.
         profile: of the median times to the tasks' targets; None where fewer than two tasks have one.
         unit: of those times.
         notes: what was left out, and why.
+        column: what the final values are of, as (split, metric).
+        groups: who is not told apart; None where `friedman` finds no difference.
+        standings: each against the reference; None without it among `labels`.
+        price: at what price, in words.
     """
 
     labels: tuple[str, ...]
@@ -48,9 +67,22 @@ class Across:
     profile: Profile | None
     unit: str
     notes: tuple[str, ...]
+    column: Column = ("val", "loss")
+    groups: Groups | None = None
+    standings: Standings | None = None
+    price: str = ""
 
 
-def across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], x: str, tolerance: float) -> Across | None:
+def across(
+    sections: Sequence[Section],
+    arrivals: Sequence[Arrivals | None],
+    x: str,
+    tolerance: float,
+    *,
+    column: Column = ("val", "loss"),
+    words: Sequence[Duels] | None = None,
+    reference: str | None = None,
+) -> Across | None:
     """The view across the tasks of these sections.
 
     None when no two optimizers have two tasks in common, or when those that have are more than `MOST_SERIES`: many are
@@ -60,52 +92,75 @@ def across(sections: Sequence[Section], arrivals: Sequence[Arrivals | None], x: 
         sections: one per task and budget; those of the same title are told apart by their budget.
         arrivals: of each section.
         x: unit of the times to target, one of `lehi_cli.analysis.arrivals.UNITS`.
-        tolerance: share of the larger loss within which two optimizers are level.
+        tolerance: share of the better one, or of the reference, within which a difference does not matter.
+        column: what is looked at, as (split, metric).
+        words: of each section the word of the first label against the second, for pairs that were judged; the others
+            are judged here.
+        reference: label that the others are measured against; None for the first of those that are looked at.
     """
     names = _names(sections)
-    by_task = {name: _scores(section) for name, section in zip(names, sections, strict=True)}
+    by_task = {name: task_scores(section, column) for name, section in zip(names, sections, strict=True)}
     labels = _chosen(by_task)
     if not labels:
         return None
-    scores = {label: {task: own[label] for task, own in by_task.items() if label in own} for label in labels}
-    table = rank_table(scores)
+    scores = {label: _on_tasks(by_task, label, TaskScores.score) for label in labels}
+    margins = {label: _on_tasks(by_task, label, partial(TaskScores.margin, share=tolerance)) for label in labels}
+    table = rank_table(scores, margins)
     ordered = tuple(sorted(labels, key=lambda label: table.mean[label]))
+    test = friedman(table)
     profile, notes = _profile(ordered, table.tasks, dict(zip(names, arrivals, strict=True)), x)
     return Across(
         ordered,
         table,
-        records(scores, tolerance=tolerance),
+        records(duels(list(by_task.values()), labels, words, tolerance), labels),
         tolerance,
-        friedman(scores),
+        test,
         profile,
         x,
         (*_left_out(by_task, ordered, table), *notes),
+        column,
+        _groups(test, table, ordered, score_differences(scores, margins, table.tasks), by_task),
+        _standings(by_task, table.tasks, labels, reference),
     )
 
 
-def _scores(section: Section) -> dict[str, float]:
-    """Mean final validation loss of each optimizer; infinite with a run that diverged or failed.
-
-    An optimizer none of whose runs has ended has no score.
-    """
-    scores = {series.label: _score(series) for series in section.series}
-    return {label: score for label, score in scores.items() if not math.isnan(score)}
+def _on_tasks(
+    by_task: Mapping[str, TaskScores], label: str, number: Callable[[TaskScores, str], float]
+) -> dict[str, float]:
+    """A number of an optimizer on each task on which it has runs."""
+    return {name: number(task, label) for name, task in by_task.items() if label in task.finals}
 
 
-def _score(series: Series) -> float:
-    if any(run.status != "ok" and run.status not in UNFINISHED for run in series.runs):
-        return WORST
-    return series.final("val", "loss").mean
+def _groups(
+    test: Friedman,
+    table: RankTable,
+    labels: Sequence[str],
+    differences: Mapping[tuple[str, str], Sequence[float]],
+    by_task: Mapping[str, TaskScores],
+) -> Groups | None:
+    """By signed-rank tests where differences have one unit and the tasks can reach the level, else by ranks alone."""
+    if not test.p <= ALPHA:
+        return None
+    if all(by_task[task].is_ratio for task in table.tasks) and wilcoxon_can_tell(len(labels), len(table.tasks), ALPHA):
+        return groups_by_wilcoxon(differences, labels, ALPHA)
+    return groups_by_nemenyi(table, labels, ALPHA)
 
 
-def _chosen(by_task: Scores) -> list[str]:
+def _standings(
+    by_task: Mapping[str, TaskScores], tasks: Sequence[str], labels: Sequence[str], reference: str | None
+) -> Standings | None:
+    against = labels[0] if reference is None else reference
+    return standings({task: by_task[task] for task in tasks}, labels, against) if against in labels else None
+
+
+def _chosen(by_task: Mapping[str, TaskScores]) -> list[str]:
     """The optimizers to look at, in the order they come; none when no two share two tasks."""
-    counts = Counter(label for own in by_task.values() for label in own)
+    counts = Counter(label for own in by_task.values() for label in own.finals)
     best: list[str] = []
     most = 0
     for least in sorted(set(counts.values())):
         labels = [label for label, count in counts.items() if count >= least]
-        tasks = sum(all(label in own for label in labels) for own in by_task.values())
+        tasks = sum(all(label in own.finals for label in labels) for own in by_task.values())
         if LEAST <= len(labels) <= MOST_SERIES and tasks >= LEAST and len(labels) * tasks > most:
             best, most = labels, len(labels) * tasks
     return best
@@ -121,19 +176,14 @@ def _names(sections: Sequence[Section]) -> list[str]:
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def _left_out(by_task: Scores, labels: Sequence[str], table: RankTable) -> list[str]:
+def _left_out(by_task: Mapping[str, TaskScores], labels: Sequence[str], table: RankTable) -> list[str]:
     """Tasks that have no rank, those that lack the same optimizers together, and optimizers that are not looked at."""
     lacking: dict[str, list[str]] = {}
     for task in [task for task in by_task if task not in table.tasks]:
-        lacking.setdefault(", ".join(label for label in labels if label not in by_task[task]), []).append(task)
-    notes = [f"{_listed(tasks)}: left out of the ranks, without a result of {who}" for who, tasks in lacking.items()]
-    others = list(dict.fromkeys(label for own in by_task.values() for label in own if label not in labels))
-    return [*notes, *([f"{_listed(others)}: left out, on too few of the tasks"] if others else [])]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
+        lacking.setdefault(", ".join(label for label in labels if label not in by_task[task].finals), []).append(task)
+    notes = [f"{listed(tasks)}: left out of the ranks, without a result of {who}" for who, tasks in lacking.items()]
+    others = list(dict.fromkeys(label for own in by_task.values() for label in own.finals if label not in labels))
+    return [*notes, *([f"{listed(others)}: left out, on too few of the tasks"] if others else [])]
 
 
 def _profile(
@@ -146,14 +196,14 @@ def _profile(
     # A ratio to a cost of nothing says nothing.
     free = [task for task, own in costs.items() if 0.0 in own.values()]
     without = [task for task in tasks if task not in costs]
-    notes = [f"{_listed(without)}: not in the profile, without a target"] if without else []
-    notes += [f"{_listed(free)}: not in the profile, at the target from the start"] if free else []
+    notes = [f"{listed(without)}: not in the profile, without a target"] if without else []
+    notes += [f"{listed(free)}: not in the profile, at the target from the start"] if free else []
     timed = [task for task in costs if task not in free]
     if len(timed) < LEAST:
         return None, [*notes, f"no profile of times to target: it takes {LEAST} tasks"]
     profile = performance_profile({label: {task: costs[task][label] for task in timed} for label in labels})
     unsolved = profile.unsolved
-    notes += [f"{_listed(unsolved)}: no optimizer gets to the target in half of its runs"] if unsolved else []
+    notes += [f"{listed(unsolved)}: no optimizer gets to the target in half of its runs"] if unsolved else []
     if len(timed) - len(unsolved) < LEAST:
         return None, [*notes, f"no profile of times to target: it takes {LEAST} tasks on which one does"]
     return profile, notes

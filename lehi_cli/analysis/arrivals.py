@@ -23,7 +23,7 @@ from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.targets import Arrival, arrival, survival, time_to_target
 from lehi_cli.store import StoredRun
 
-from .comparison import UNFINISHED
+from .finals import UNFINISHED
 from .results import Section, Series
 
 UNITS = ("steps", "samples", "passes", "seconds")

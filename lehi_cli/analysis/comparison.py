@@ -1,42 +1,39 @@
 """From sections of stored runs to verdicts: each optimizer against the reference, paired over seeds.
 
-What is compared is where the runs ended: the last validation loss, and the task's first further metric. A run that
-diverged or failed has no such value, and dropping it would favour the optimizer that diverges, so it counts as worst.
-A run that was pruned, was interrupted or is still going on says nothing about where it would have ended, so its seed is
-left out of the pairs. All pairs of all sections shown together are one family: who looks at ten tables finds something.
+What is compared is where the runs ended (`lehi_cli.analysis.finals`): the last validation loss, and the task's first
+further metric; after tuning, on the test split. How many runs ended at all is compared beside it. All pairs of one
+comparison are one family: who looks at ten tables finds something. Sections that were not asked for together, such as
+two budgets that happen to lie in one folder, are families of their own.
 
-Where seeds were added until the verdict was settled, the section is judged by what stays valid under such looks. What
-was settled has no run at the later seeds, which is no loss to be spoken of.
+How a pair is judged depends on whether it was looked at before: `lehi_cli.analysis.looks`. Settings that were chosen on
+the very runs that are shown are not judged at all.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.shards import Metrics
-from lehi_cli.stats import HIGHER_IS_BETTER
-from lehi_cli.stats.anytime import judge_anytime
-from lehi_cli.stats.paired import Interval
-from lehi_cli.stats.verdict import Verdict, judge_pairs
-from lehi_cli.store import PRUNED, StoredRun
+from lehi_cli.stats.anytime import after_first_look, judge_anytime
+from lehi_cli.stats.verdict import OTHER_SEEDS, Contest, Verdict, family_size, judge_pairs, without_word
+from lehi_cli.store import StoredRun
 
+from .equal_price import PriceOf, price_of
+from .finals import UNFINISHED, Column, finals_by_seed, scale_in
+from .looks import Looks, Rule, pair_id
+from .margins import Margins
 from .results import Section, Series
 
 MOST_SERIES = 12
-UNFINISHED = ("planned", "running", "interrupted", PRUNED)
 
 LOOKED_AT = (
-    "seeds were added until settled: intervals and words are valid however often one looks "
+    "seeds were added after a look: intervals and words are valid however often one looks "
     "(anytime-valid t, arXiv 2310.03722)"
 )
 
-Column = tuple[str, str]  # split, metric
 Key = tuple[int, str, Column]  # section, label
-Pair = tuple[Mapping[int, float], Mapping[int, float]]  # values by seed: of an optimizer, of the reference
 
 
 @dataclass(frozen=True)
@@ -64,21 +61,27 @@ class Comparison:
 
     Attributes:
         reference: label of the optimizer that the others are compared with.
-        margin: share of the reference's mean within which a difference does not matter.
-        family: number of comparisons that the p-values are adjusted for, those of other sections included.
+        margins: shares of the reference within which a difference does not matter.
+        family: number of tests that the p-values are adjusted for, those of other sections included.
         judgements: optimizer by optimizer, best first, metric by metric.
         notes: which runs were left out of the pairs, and why.
+        prices: of each optimizer, the reference included, at what price it was compared.
+        pairs: of each judged optimizer, what the pair is found by, see `lehi_cli.analysis.looks.pair_id`.
+        seeds: of each judged optimizer, the seeds that it has in common with the reference.
     """
 
     reference: str
-    margin: float
+    margins: Margins
     family: int
     judgements: Sequence[Judgement]
     notes: Sequence[str]
+    prices: Mapping[str, PriceOf] = field(default_factory=dict)
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    seeds: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def is_anytime(self) -> bool:
-        """Whether the verdicts are those that stay valid when seeds are added after a look."""
+        """Whether some verdict is one that stays valid when seeds are added after a look."""
         return any(judgement.verdict.method == "anytime" for judgement in self.judgements)
 
     def by_label(self) -> dict[str, list[Judgement]]:
@@ -94,120 +97,156 @@ def compare_sections(
     *,
     reference: str | None = None,
     order: Sequence[str] = (),
-    margin: float = 0.01,
+    margins: Margins | None = None,
     columns: Sequence[Column] | None = None,
+    split: str = "val",
+    looks: Looks | None = None,
+    together: bool = True,
 ) -> list[Comparison | None]:
     """Verdicts for each section, None for one with a single optimizer, too many, or without the reference or columns.
 
     Args:
-        sections: all that are shown; their pairs are one family.
+        sections: all that are shown.
         reference: label or name of the reference; None for the first of `order`, or else of the section.
         order: labels or names in the order in which they were asked for.
-        margin: share of the reference's mean within which a difference does not matter.
-        columns: what is judged as (split, metric), as far as a section has it; None for the validation loss and the
-            section's first further metric.
+        margins: shares of the reference within which a difference does not matter.
+        columns: what is judged as (split, metric), as far as a section has it; None for the loss and the section's
+            first further metric.
+        split: on which these are, without `columns`.
+        looks: at which seeds the pairs were looked at before.
+        together: whether the sections were asked for together, so that their pairs are one family.
 
     Raises:
         UsageError: on a reference that no section has or that is several optimizers of one, and on a bad margin.
+        UnknownNameError: on a margin for a metric that no section is judged by.
     """
+    margins, looks = margins or Margins(), looks or Looks()
     if reference is not None:
         _refuse_unknown(sections, reference)
     chosen = [_reference(section, reference, order) for section in sections]
-    pairs: dict[Key, Pair] = {}
+    judged = [_judged(section, columns, split) for section in sections]
+    if any(chosen):
+        margins.check(column for found in judged for column in found)
+    contests = _Contests(margins, looks)
     for i, (section, other) in enumerate(zip(sections, chosen, strict=True)):
         if other is not None:
-            found = _pairs(section, other, _columns(section, columns))
-            pairs |= {(i, *key): pair for key, pair in found.items()}
-    anytime = {i for i, section in enumerate(sections) if any(run.adaptive for run in section.runs)}
-    family = sum(key[0] in anytime or _is_test(pair) for key, pair in pairs.items())
-    judged = _judge(pairs, anytime, margin, family)
-    grouped: list[list[Judgement]] = [[] for _ in sections]
-    for (i, *_), judgement in judged.items():
-        grouped[i].append(judgement)
-    notes = [[*([LOOKED_AT] if i in anytime else []), *_left_out(section)] for i, section in enumerate(sections)]
+            contests.add(i, section, other, judged[i])
+    verdicts = contests.judge([range(len(sections))] if together else [[i] for i in range(len(sections))])
     return [
-        Comparison(other.label, margin, family, own, said) if other and own else None
-        for other, own, said in zip(chosen, grouped, notes, strict=True)
+        _comparison(section, other, margins, contests, {key: verdicts[key] for key in verdicts if key[0] == i}, i)
+        for i, (section, other) in enumerate(zip(sections, chosen, strict=True))
     ]
 
 
-def _columns(section: Section, asked: Sequence[Column] | None) -> list[Column]:
-    if asked is None:
-        return [("val", metric) for metric in ("loss", *section.metric_names[:1])]
-    return [column for column in asked if column in section.columns]
+class _Contests:
+    """All pairs of some sections, and how each is to be judged."""
 
+    def __init__(self, margins: Margins, looks: Looks):
+        self._margins = margins
+        self._looks = looks
+        self._contests: dict[Key, Contest] = {}
+        self._rules: dict[Key, Rule] = {}
+        self.families: dict[int, int] = {}
+        self.pairs: dict[tuple[int, str], str] = {}
 
-def _pairs(section: Section, reference: Series, columns: Sequence[Column]) -> dict[tuple[str, Column], Pair]:
-    """Final values of each optimizer and of the reference by seed; by label and column."""
-    others = [series for series in section.ranked() if series is not reference]
-    return {
-        (series.label, column): (_by_seed(series, column), _by_seed(reference, column))
-        for series in others
-        for column in columns
-    }
+    def add(self, i: int, section: Section, reference: Series, columns: Sequence[Column]) -> None:
+        """Every optimizer of a section against the reference, on every column."""
+        for series in section.ranked():
+            if series is reference or series.chosen_from > 1 or reference.chosen_from > 1:
+                continue
+            pair = self.pairs[i, series.label] = pair_id(section, series, reference)
+            for column in columns:
+                contest = Contest(
+                    finals_by_seed(series, column),
+                    finals_by_seed(reference, column),
+                    scale_in(section, column),
+                    self._margins.of(*column),
+                    runs=(i, series.label),
+                    first=self._looks.order(pair),
+                )
+                key = (i, series.label, column)
+                self._contests[key] = contest
+                is_old = any(run.adaptive for run in section.runs)
+                rule = self._looks.rule(pair, contest.seeds)
+                self._rules[key] = Rule("anytime") if is_old and rule.method == "fixed" else rule
 
+    def judge(self, families: Sequence[Sequence[int]]) -> dict[Key, Verdict]:
+        """A verdict on each contest; the sections of a family share its level."""
+        found: dict[Key, Verdict] = {}
+        for sections in families:
+            own = {key: contest for key, contest in self._contests.items() if key[0] in sections}
+            found |= self._judge(own)
+        return {key: found[key] for key in self._contests}
 
-def _judge(pairs: Mapping[Key, Pair], anytime: AbstractSet[int], margin: float, family: int) -> dict[Key, Judgement]:
-    """A verdict on each pair.
+    def _judge(self, contests: Mapping[Key, Contest]) -> dict[Key, Verdict]:
+        """One family: where seeds are added all count, because their number must not depend on what was found.
 
-    Args:
-        pairs: what is compared.
-        anytime: sections whose seeds were added after a look.
-        margin: share of the reference's mean.
-        family: number of comparisons. A single seed cannot find anything, so it is no test and not counted as one:
-            otherwise the single runs in a folder would take the power from its comparisons. Where seeds are added all
-            count, because their number must not depend on what was found.
-    """
-    looked = {key: pair for key, pair in pairs.items() if key[0] in anytime}
-    tests = {key: pair for key, pair in pairs.items() if key not in looked and _is_test(pair)}
-    rest = {key: pair for key, pair in pairs.items() if key not in looked and key not in tests}
-    found = judge_anytime(looked, margin=margin, family=family) | judge_pairs(tests, margin=margin, family=family)
-    found |= judge_pairs(rest, margin=margin)
-    judged = {}
-    for key, pair in pairs.items():
+        It is as large as any that one of its pairs was looked at in before.
+        """
+        by_method = {
+            method: {key: contest for key, contest in contests.items() if self._rules[key].method == method}
+            for method in ("fixed", "anytime", "refused")
+        }
+        family = family_size([*by_method["fixed"].values(), *by_method["refused"].values()])
+        family += len(by_method["anytime"])
+        family = max([family, *(self._rules[key].family for key in contests)])
+        for i, *_ in contests:
+            self.families[i] = family
+        refused = judge_pairs(by_method["refused"], family=family)
+        return {
+            **judge_pairs(by_method["fixed"], family=family),
+            **self._judge_again(by_method["anytime"], family),
+            **{key: without_word(verdict, OTHER_SEEDS) for key, verdict in refused.items()},
+        }
+
+    def _judge_again(self, contests: Mapping[Key, Contest], family: int) -> dict[Key, Verdict]:
+        """Where seeds were added after a look: by what stays valid, together with what a fixed first look found."""
+        shares = {key: self._rules[key].share for key in contests}
+        later = judge_anytime(contests, family=family, shares=shares)
+        firsts = {key: own.at(self._rules[key].first) for key, own in contests.items() if self._rules[key].first}
+        found = judge_pairs(firsts, family=family)
+        return {
+            key: after_first_look(found[key], verdict) if key in found else verdict for key, verdict in later.items()
+        }
+
+    def seeds(self, i: int, label: str) -> list[int]:
+        """The seeds that an optimizer of a section and its reference both have."""
+        return sorted({seed for key, own in self._contests.items() if key[:2] == (i, label) for seed in own.seeds})
+
+    def judgement(self, key: Key, verdict: Verdict) -> Judgement:
+        """With the names it is shown by."""
         _, label, (split, metric) = key
-        verdict = _turned(found[key]) if metric in HIGHER_IS_BETTER else found[key]
-        judged[key] = Judgement(label, metric, verdict, _has_values(pair), split)
-    return judged
+        return Judgement(label, metric, verdict, self._contests[key].has_values, split)
 
 
-def _is_test(pair: Pair) -> bool:
-    return len(_shared(pair)) > 1
-
-
-def _has_values(pair: Pair) -> bool:
-    return any(math.isfinite(values[seed]) for values in pair for seed in _shared(pair))
-
-
-def _shared(pair: Pair) -> AbstractSet[int]:
-    own, other = pair
-    return own.keys() & other.keys()
-
-
-def _turned(verdict: Verdict) -> Verdict:
-    """The verdict on negated values, in the values' own direction."""
-    low, high = verdict.interval
-    return replace(
-        verdict,
-        difference=0.0 - verdict.difference,  # so that 0 stays 0, without a sign
-        interval=Interval(0.0 - high, 0.0 - low),
-        effect_size=0.0 - verdict.effect_size,
+def _comparison(
+    section: Section,
+    reference: Series | None,
+    margins: Margins,
+    contests: _Contests,
+    verdicts: Mapping[Key, Verdict],
+    i: int,
+) -> Comparison | None:
+    if reference is None or not verdicts:
+        return None
+    judgements = [contests.judgement(key, verdict) for key, verdict in verdicts.items()]
+    is_anytime = any(judgement.verdict.method == "anytime" for judgement in judgements)
+    return Comparison(
+        reference.label,
+        margins,
+        contests.families[i],
+        judgements,
+        [*([LOOKED_AT] if is_anytime else []), *_left_out(section)],
+        {series.label: price_of(section, series, reference) for series in section.ranked()},
+        {label: pair for (at, label), pair in contests.pairs.items() if at == i},
+        {label: contests.seeds(i, label) for at, label in contests.pairs if at == i},
     )
 
 
-def _by_seed(series: Series, column: Column) -> dict[int, float]:
-    """Final value of each run, of a metric where more is better its negative: lower is better in all of them."""
-    split, metric = column
-    sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
-    values: dict[int, float] = {}
-    for run, metrics in zip(series.runs, series.metrics, strict=True):
-        if run.status == "ok":
-            value = metrics.final(split, metric)
-            if value is not None:
-                values[run.seed] = sign * value
-        elif run.status not in UNFINISHED:
-            values[run.seed] = math.inf
-    return values
+def _judged(section: Section, asked: Sequence[Column] | None, split: str) -> list[Column]:
+    if asked is None:
+        return [(split, metric) for metric in ("loss", *section.metric_names[:1])]
+    return [column for column in asked if column in section.columns]
 
 
 def _why_left_out(run: StoredRun, metrics: Metrics) -> str | None:

@@ -7,9 +7,10 @@ from typing import Final, Literal
 
 from rich.console import Console
 
-from lehi_cli.adaptive import FIRST, Contest, contests, next_runs
+from lehi_cli.adaptive import FIRST, Rival, contests, next_runs
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.comparison import MOST_SERIES, Judgement, compare_sections
+from lehi_cli.analysis.looks import Looks
 from lehi_cli.errors import UsageError
 from lehi_cli.plan import Request, plan
 from lehi_cli.report import View
@@ -20,7 +21,8 @@ from .flow import Session, finish, say_registry, show_plan
 from .run_options import RunOptions
 
 HOPELESS: Final = "no run of either has a value"
-State = Word | Literal["no run of either has a value"]
+REFUSED: Final = "looked at before with other seeds"
+State = Word | Literal["no run of either has a value", "looked at before with other seeds"]
 
 
 def compare_adaptively(request: Request, options: RunOptions, view: View) -> None:
@@ -36,7 +38,7 @@ def compare_adaptively(request: Request, options: RunOptions, view: View) -> Non
         return
     session.confirm(len(session.missing(runs)), at_most=True)
     asked, interrupted = train_until_settled(session, runs)
-    finish(session, asked, interrupted)
+    finish(session, asked, interrupted, adaptive=True)
 
 
 def check_count(request: Request) -> None:
@@ -57,57 +59,67 @@ def up_to(request: Request) -> str:
     return f"one seed at a time where the verdict is not settled, up to {most} seeds ({count} runs in all)"
 
 
-def train_until_settled(session: Session, runs: Sequence[RunSpec]) -> tuple[list[RunSpec], bool]:
-    """Train seed by seed until each optimizer's verdict on the validation loss is settled.
+def train_until_settled(session: Session, runs: Sequence[RunSpec], split: str = "val") -> tuple[list[RunSpec], bool]:
+    """Train seed by seed until each optimizer's verdict on the loss is settled.
 
     Where no run of either ends with a value no number of seeds would settle it: that is given up after the first look.
 
     Args:
         session: what trains them.
         runs: all that there may be: of each task at each seed, the reference first.
+        split: on which verdicts are.
 
     Returns:
         The runs that were asked for, and whether that was interrupted.
     """
     unsettled, asked, done = contests(runs), list[RunSpec](), 0
+    most = max(run.seed for run in runs)
     while batch := next_runs(runs, unsettled, done, session.settings.jobs):
         asked += batch
         if session.train_all(batch):
             return asked, True
         seeds = sorted({run.seed for run in batch})
         for seed in seeds if done else seeds[-1:]:
-            words = _look(session, [run for run in asked if run.seed <= seed])
+            words = _look(session, [run for run in asked if run.seed <= seed], split, last=seed == most)
             _say(session, words, {task for task, _ in unsettled}, seed + 1)
             unsettled = [contest for contest, word in words.items() if word == "inconclusive"]
         done += len(seeds)
     return asked, False
 
 
-def _look(session: Session, runs: Sequence[RunSpec]) -> dict[Contest, State]:
-    """The verdict on the validation loss in each contest; the runs remember that they were looked at."""
-    stored = session.found(runs)
-    for run in stored:
-        if not run.adaptive and run.status != "running":
-            session.store.mark_adaptive(run)
+def _look(session: Session, runs: Sequence[RunSpec], split: str, last: bool) -> dict[Rival, State]:
+    """The verdict on the loss in each contest, by what stays valid at every look.
+
+    One that was looked at before with more seeds than these is open until all of those are there.
+    """
     labels = {run.run_id: run.label for run in runs}
-    sections = arrange(session.store, session.found(runs), labels)
-    compared = compare_sections(sections, order=[runs[0].label], margin=session.view.margin)
-    found: dict[Contest, State] = {
-        (section.task, judgement.label): _state(judgement)
+    chosen = session.comparisons.chosen_by(labels)
+    sections = arrange(session.store, [run for run in session.found(runs) if run.run_id not in chosen], labels)
+    compared = compare_sections(
+        sections,
+        order=[runs[0].label],
+        margins=session.view.margins,
+        split=split,
+        looks=Looks(session.comparisons.looked(), adaptive=True),
+    )
+    found: dict[Rival, State] = {
+        (section.task, judgement.label): _state(judgement, last)
         for section, comparison in zip(sections, compared, strict=True)
         if comparison
         for judgement in comparison.judgements
-        if (judgement.split, judgement.metric) == ("val", "loss")
+        if (judgement.split, judgement.metric) == (split, "loss")
     }
     return {contest: found.get(contest, "inconclusive") for contest in contests(runs)}
 
 
-def _state(judgement: Judgement) -> State:
+def _state(judgement: Judgement, last: bool) -> State:
+    if judgement.verdict.method == "refused":
+        return REFUSED if last else "inconclusive"
     is_hopeless = judgement.verdict.n >= FIRST and not judgement.has_values
     return HOPELESS if is_hopeless else judgement.verdict.word
 
 
-def _say(session: Session, words: Mapping[Contest, State], tasks: Collection[str], seeds: int) -> None:
+def _say(session: Session, words: Mapping[Rival, State], tasks: Collection[str], seeds: int) -> None:
     """One line for each of the tasks."""
     if session.options.quiet or session.options.json:
         return
@@ -117,6 +129,6 @@ def _say(session: Session, words: Mapping[Contest, State], tasks: Collection[str
 
 
 def _in_words(label: str, state: State) -> str:
-    if state == HOPELESS:
-        return f"{label} given up ({HOPELESS})"
+    if state in (HOPELESS, REFUSED):
+        return f"{label} given up ({state})"
     return f"{label} open" if state == "inconclusive" else f"{label} settled ({state})"

@@ -9,16 +9,18 @@ import typer
 
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.registry import optimizers
-from lehi_cli.report import MARGIN
 from lehi_cli.space import SAMPLERS, parse_space
 from lehi_cli.specs import OptimSpec, parse_adaptive, parse_optimizers
 
 from .adaptive import compare_adaptively
 from .flow import run_and_show
 from .options import (
+    AllowDiverged,
     AnySeeds,
     Assertions,
+    Brief,
     Cost,
+    Full,
     Margin,
     Optims,
     Prune,
@@ -26,9 +28,10 @@ from .options import (
     Sampler,
     Space,
     Target,
-    checked_margin,
     choice,
+    chosen_detail,
     parsed_assertions,
+    parsed_margins,
     parsed_target,
 )
 from .run_options import RunOptions, takes_run_options
@@ -47,10 +50,13 @@ def compare(
     space: Space = None,
     prune: Prune = False,
     reference: Reference = None,
-    margin: Margin = MARGIN,
+    margin: Margin = None,
     target: Target = None,
     cost: Cost = False,
     assertions: Assertions = None,
+    allow_diverged: AllowDiverged = False,
+    brief: Brief = False,
+    full: Full = False,
 ) -> None:
     """Compare optimizers on the same task, from the same weights, on the same batches."""
     specs = parse_optimizers(optims)
@@ -59,10 +65,12 @@ def compare(
     if reference is not None:
         specs = _led_by(reference, specs)
     view = options.view(
-        margin=checked_margin(margin),
+        margins=parsed_margins(margin),
         target=parsed_target(target),
         cost=cost,
         assertions=parsed_assertions(assertions),
+        allow_diverged=allow_diverged,
+        detail=chosen_detail(brief, full),
     )
     most = parse_adaptive(seeds)
     adaptive = most is not None and not options.smoke

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from lehi_cli.analysis.arrivals import check_target
+from lehi_cli.comparisons import Comparisons
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, StoreError, UsageError
 from lehi_cli.execute.conduct import conduct, place_of, split
@@ -25,12 +26,13 @@ from lehi_cli.render.content import Column, Table
 from lehi_cli.render.live import watcher
 from lehi_cli.render.numbers import compact, duration
 from lehi_cli.render.table import print_table
-from lehi_cli.report import View, make_report
+from lehi_cli.report import View
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import FAILED, Store, StoredRun
 
 from .options import DEFAULT_RUNS, TYPED
 from .output import say, show
+from .recorded import described, keep, report_on
 from .run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Session:
         self.view = view
         self.settings = options.settings()
         self.store = Store(options.runs)
+        self.comparisons = Comparisons(self.store)
         self.errors = Console(stderr=True)
         self._reused: set[str] = set()
         self._trained: set[str] = set()
@@ -58,10 +61,12 @@ class Session:
         """Check that a plan will have what is asked of it, before any of it is trained.
 
         Raises:
-            UsageError: when its runs will not have the target or what is asserted about.
+            UsageError: when its runs will not have the target, a metric with a margin, or what is asserted about.
         """
         check_target(self.view.target, runs)
         check_names(self.view.assertions, runs, self.view.target)
+        metrics = dict.fromkeys(name for run in runs for name in ("loss", *run.task.metrics[:1]))
+        self.view.margins.check((split, name) for name in metrics for split in ("val", "test"))
 
     def missing(self, runs: Sequence[RunSpec]) -> Sequence[RunSpec]:
         """Those that have to be trained: not in the store, or not to be taken from it."""
@@ -116,8 +121,8 @@ class Session:
         found = map(self.store.find, sorted(self._trained))
         return any(run is not None and run.status in FAILED for run in found)
 
-    def say_where(self, runs: Sequence[RunSpec]) -> None:
-        """Where the results lie, and the command that shows them again."""
+    def say_where(self, runs: Sequence[RunSpec], comparison: str = "") -> None:
+        """Where the results lie, and the command that shows the same page again."""
         if self.options.quiet or self.options.json:
             return
         shown = {run.run_id for run in self.found(runs)}
@@ -125,7 +130,7 @@ class Session:
         before = f", after {_counted(len(trials), 'tuning trial')} {self._new(trials)}" if trials else ""
         for line in (
             f"{_counted(len(shown), 'run')} in {self.options.runs} {self._new(shown)}{before}",
-            f"show again: {self._report_command(runs)}",
+            *([f"show again: {self._report_command(comparison)}"] if comparison else []),
         ):
             self.errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -134,18 +139,13 @@ class Session:
         new = len(run_ids & self._trained)
         return f"({new} new, {len(run_ids) - new} reused)"
 
-    def _report_command(self, runs: Sequence[RunSpec]) -> str:
-        """What shows them as they were asked for; the reference comes first, as in the plan."""
-        names = ",".join(dict.fromkeys(run.task.name for run in runs))
-        optims = ",".join(dict.fromkeys(run.optimizer.name for run in runs))
-        command = ["lehi", "report", "--task", names, "--optims", optims]
+    def _report_command(self, comparison: str) -> str:
+        """What shows the same page."""
+        command = ["lehi", "report", "--comparison", comparison]
         if self.options.runs != DEFAULT_RUNS:
             command += ["--runs", str(self.options.runs)]
-        view = self.view
-        command += ["--x", view.x] if view.x != View.x else []
-        command += ["--margin", f"{view.margin:g}"] if view.margin != View.margin else []
-        command += ["--target", f"{view.target.column}={view.target.value:g}"] if view.target else []
-        return shlex.join([*command, "--cost"] if view.cost else command)
+        detail = {"brief": ["--brief"], "full": ["--full"]}.get(self.view.detail, [])
+        return shlex.join([*command, *detail])
 
     def say_interrupted(self) -> None:
         """What to type after Ctrl-C."""
@@ -193,22 +193,26 @@ def finish(
     runs: Sequence[RunSpec],
     interrupted: bool,
     tuning: Tuning | None = None,
+    adaptive: bool = False,
 ) -> None:
-    """Show the runs there are, and exit with what they came to.
+    """Show the runs there are, keep the comparison, and exit with what the runs came to.
 
     Args:
         session: what trained them.
         runs: the plan.
         interrupted: whether the plan was cut short.
         tuning: the trials that came before.
+        adaptive: whether seeds were added until it was settled.
     """
-    stored = session.found(runs)
     if session.view.cost and not interrupted:
         _measure_prices(session, runs)
-    view = replace(session.view, order=[run.label for run in runs[:1]])
-    report = make_report(session.store, stored, view, {run.run_id: run.label for run in runs}, tuning)
+    asked = replace(session.view, order=[run.label for run in runs[:1]], is_partial=interrupted)
+    record, view = described(session.comparisons, session.found(runs), runs, asked, tuning, adaptive)
+    report = report_on(session.store, record, view, tuning)
+    if not interrupted:
+        record = keep(session.comparisons, record, report)
     gate = show(report, session.store, "json" if session.options.json else "table")
-    session.say_where(runs)
+    session.say_where(runs, "" if interrupted else record.id)
     if interrupted:
         session.say_interrupted()
         raise typer.Exit(Exit.INTERRUPTED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lehi_cli.analysis import arrivals
+from lehi_cli.analysis.margins import Margins, parse_margins
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
+from lehi_cli.report import Detail
 
 if TYPE_CHECKING:
     from lehi_cli import gate
@@ -40,8 +41,14 @@ Reference = Annotated[
     str | None, typer.Option(help="Compare with this optimizer, a label; by default the first one named.")
 ]
 Margin = Annotated[
-    float, typer.Option(help="A difference within this share of the reference does not matter; 0 for none.")
+    str | None,
+    typer.Option(help="A share of the reference within which a difference does not matter: 0.02, or accuracy=0.05."),
 ]
+AllowDiverged = Annotated[
+    bool, typer.Option("--allow-diverged", help="An assertion may be true though its better side lost more runs.")
+]
+Brief = Annotated[bool, typer.Option("--brief", help="The answer alone, in one line for each comparison.")]
+Full = Annotated[bool, typer.Option("--full", help="Everything there is to show.")]
 Target = Annotated[str | None, typer.Option(help="Time to this, such as val_loss=0.1, instead of the task's target.")]
 Cost = Annotated[bool, typer.Option("--cost", help="The price table: time, memory and passes of a step.")]
 Assertions = Annotated[
@@ -51,15 +58,20 @@ Assertions = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and curves.")]
 
 
-def checked_margin(margin: float) -> float:
-    """`margin`, if it can be one.
+def parsed_margins(text: str | None) -> Margins:
+    """What `--margin` asks for, before anything is trained."""
+    return Margins() if text is None else parse_margins(text)
+
+
+def chosen_detail(brief: bool, full: bool) -> Detail:
+    """How much is shown.
 
     Raises:
-        UsageError: when it is negative, infinite or no number.
+        UsageError: when both little and all of it was asked for.
     """
-    if not 0 <= margin < math.inf:
-        raise UsageError(f"--margin {margin:g} is not allowed", "a share such as 0.01 for 1 %, or 0 for no margin")
-    return margin
+    if brief and full:
+        raise UsageError("--brief and --full ask for opposite things", "give one of them, or neither")
+    return "brief" if brief else "full" if full else "usual"
 
 
 def parsed_target(text: str | None) -> arrivals.Target | None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from lehi_cli.comparisons import ComparisonRecord
 from lehi_cli.errors import Exit, Notice, UnknownNameError, UsageError
+from lehi_cli.render.comparisons import comparisons_part
 from lehi_cli.render.content import Document, Figure, Lines, Part
 from lehi_cli.render.document import to_json
 from lehi_cli.render.plot import draw, legend
@@ -49,7 +51,13 @@ def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
     return SUFFIXES[output.suffix.lower()]
 
 
-def show(report: Report, store: Store, kind: str = "table", output: Path | None = None) -> Exit:
+def show(
+    report: Report,
+    store: Store,
+    kind: str = "table",
+    output: Path | None = None,
+    listed: Sequence[ComparisonRecord] = (),
+) -> Exit:
     """Write a report where it belongs, and to the summary of a CI job; returns what its assertions came to.
 
     Args:
@@ -57,9 +65,12 @@ def show(report: Report, store: Store, kind: str = "table", output: Path | None 
         store: where it comes from; what it has to say goes to stderr.
         kind: the format.
         output: the file; None for the terminal.
+        listed: comparisons to be named before it, when there are several.
     """
     errors = Console(stderr=True)
     say(errors, store.notices)
+    if len(listed) > 1 and kind == "table" and output is None:
+        print_parts(Console(), [comparisons_part(listed)])
     write(report, kind, output)
     if output is not None:
         errors.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,29 +15,39 @@ import typer
 
 from lehi_cli.analysis.columns import parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter, stored_facts
+from lehi_cli.analysis.looks import Looks
+from lehi_cli.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member, now
 from lehi_cli.errors import UsageError
-from lehi_cli.report import MARGIN, View, make_report
+from lehi_cli.report import Report, View, make_report
 from lehi_cli.store import Store, StoredRun
 
 from .options import (
     AXES,
     DEFAULT_RUNS,
     TYPED,
+    AllowDiverged,
     Assertions,
-    Axis,
+    Brief,
     Cost,
+    Full,
     Json,
     Margin,
     Reference,
     Runs,
     Target,
-    checked_margin,
     choice,
+    chosen_detail,
     parsed_assertions,
+    parsed_margins,
     parsed_target,
 )
 from .output import FORMATS, chosen_format, show
+from .recorded import keep, pairs_shown, report_on, seen_by, stored_view, view_data
 
+ROLES = ("final", "trial", "all")
+Axis = Annotated[
+    str | None, typer.Option("--x", help="What curves are drawn against: passes (the default), steps or seconds.")
+]
 TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list; `*` matches any.")]
 OptimFilter = Annotated[str | None, typer.Option("--optims", help="Only these optimizers: names or labels.")]
 LabelFilter = Annotated[str | None, typer.Option("--label", help="Only these labels.")]
@@ -51,9 +61,14 @@ BestBy = Annotated[str | None, typer.Option(help="Of each optimizer only the bes
 By = Annotated[str | None, typer.Option(help="Group settings by the values of these options, such as factor,clip.")]
 Format = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; else by the name of the file.")]
 Output = Annotated[Path | None, typer.Option(help="Write into this file.")]
+Which = Annotated[str | None, typer.Option("--comparison", help="Show this comparison just as it was shown first.")]
+RoleFilter = Annotated[
+    str | None, typer.Option("--role", help="final, trial or all; by default trials only where nothing else is stored.")
+]
 
 
 def report(
+    comparison: Which = None,
     task: TaskFilter = None,
     optims: OptimFilter = None,
     label: LabelFilter = None,
@@ -61,43 +76,119 @@ def report(
     status: StatusFilter = None,
     since: Since = None,
     until: Until = None,
+    role: RoleFilter = None,
     metric: MetricChoice = None,
     split: SplitChoice = None,
     best_by: BestBy = None,
     by: By = None,
     runs: Runs = DEFAULT_RUNS,
-    x: Axis = "passes",
+    x: Axis = None,
     reference: Reference = None,
-    margin: Margin = MARGIN,
+    margin: Margin = None,
     target: Target = None,
     cost: Cost = False,
     assertions: Assertions = None,
+    allow_diverged: AllowDiverged = False,
+    brief: Brief = False,
+    full: Full = False,
     format: Format = None,
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Show stored runs again: runs of one task and budget side by side."""
+    """Show stored comparisons again, or choose among the stored runs.
+
+    Without options: the comparisons there are, and the last of them.
+    """
     chosen = Filter(task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until)
     if best_by is not None:
         parse_column(best_by)
     view = View(
-        x=choice(x, AXES, "--x"),
+        x=choice(x or View.x, AXES, "--x"),
         reference=reference,
-        margin=checked_margin(margin),
+        margins=parsed_margins(margin),
         target=parsed_target(target),
         columns=parse_columns(metric, split),
         by=by,
         best_by=best_by,
         cost=cost,
         assertions=parsed_assertions(assertions),
+        allow_diverged=allow_diverged,
         command=TYPED.get(),
+        detail=chosen_detail(brief, full),
+        together=False,
     )
     kind = chosen_format(format, output, json)
+    wanted = choice(role, ROLES, "--role") if role is not None else None
+    choosing = {
+        "--task": task, "--optims": optims, "--label": label, "--seeds": seeds, "--status": status, "--since": since,
+        "--until": until, "--role": role, "--metric": metric, "--split": split, "--best-by": best_by, "--by": by,
+        "--x": x, "--reference": reference, "--margin": margin, "--target": target, "--cost": cost or None,
+        "--assert": assertions or None, "--allow-diverged": allow_diverged or None,
+    }  # fmt: skip
+    given = [flag for flag, value in choosing.items() if value is not None]
     store = Store(runs)
     with _keeping_all():
-        wanted = _wanted(store, chosen)
-        view = replace(view, order=chosen.order(wanted))
-        raise typer.Exit(show(make_report(store, wanted, view), store, kind, output))
+        page, listed = _page(store, comparison, given, view, chosen, wanted)
+        raise typer.Exit(show(page, store, kind, output, listed))
+
+
+def _page(
+    store: Store, comparison: str | None, given: Sequence[str], view: View, chosen: Filter, role: str | None
+) -> tuple[Report, Sequence[ComparisonRecord]]:
+    """What is to be shown, and the comparisons to be listed before it.
+
+    Raises:
+        UsageError: when there is nothing to show, or a stored comparison was to be shown otherwise than it is.
+    """
+    comparisons = Comparisons(store)
+    if comparison is not None:
+        if given:
+            raise UsageError(
+                f"--comparison shows what was asked then, {given[0]} asks for something else", "leave out one of them"
+            )
+        return _stored(store, comparisons.find(comparison), view), ()
+    if not given and comparisons.shown:
+        return _stored(store, comparisons.shown[-1], view), comparisons.shown
+    return _chosen(store, comparisons, view, chosen, role), ()
+
+
+def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
+    """A stored comparison, as much of it as is asked for now."""
+    asked = replace(stored_view(record.view), detail=view.detail)
+    return report_on(store, record, seen_by(record, asked))
+
+
+def _chosen(store: Store, comparisons: Comparisons, view: View, chosen: Filter, role: str | None) -> Report:
+    """A page on runs that were chosen here; what pairs it looks at is remembered."""
+    runs = _wanted(store, chosen)
+    roles = comparisons.roles(runs)
+    is_choosing = view.by is not None or view.best_by is not None
+    trials = {run_id for run_id, own in roles.items() if own == "trial"}
+    if role is None and is_choosing:
+        trials -= {run.run_id for run in runs if run.seed != TUNING_SEED}  # a sweep is there to be chosen from
+    role = role or ("final" if len(trials) < len(runs) else "trial")
+    kept = [run for run in runs if role == "all" or (run.run_id in trials) == (role == "trial")]
+    if not kept:
+        raise UsageError(f"no {role} run in {store.root} matches", "--role all shows all of them")
+    notes = [
+        f"{len(trials)} trials are left out: settings were chosen by them (--role all shows them)"
+        if role == "final"
+        else "no verdict: these are trials, by which settings are chosen; compare the chosen ones on fresh seeds"
+    ]
+    view = replace(
+        view,
+        order=chosen.order(kept),
+        sweep=role != "final",
+        looks=Looks(comparisons.looked()),
+        notes=notes if trials else [],
+    )
+    report = make_report(store, kept, view)
+    members = [Member(run.run_id, run.label) for run in kept]
+    record = ComparisonRecord("report", members, view_data(view), command=list(view.command), created=now())
+    seen = comparisons.looked()
+    if any(seeds not in [look.seeds for look in seen.get(pair, [])] for pair, seeds in pairs_shown(report).items()):
+        keep(comparisons, record, report)
+    return report
 
 
 @contextmanager

@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 
 from lehi_cli.adaptive import FIRST
+from lehi_cli.comparisons import TUNING_SEED
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.plan import Request, plan, tasks_of
 from lehi_cli.report import View
 from lehi_cli.space import Dimension, check_names
 from lehi_cli.specs import RunSpec
-from lehi_cli.tuning import SEED, Tuned, Tuning, space_of, tune
+from lehi_cli.tuning import Tuned, Tuning, space_of, tune
 
 from .adaptive import check_count, train_until_settled, up_to
 from .flow import Session, finish, or_with_fake_data, say_registry, show_plan
@@ -63,14 +64,14 @@ def compare_tuned(request: Request, options: RunOptions, view: View, trials: Tri
         trials: how to tune.
         adaptive: take only as many of the request's seeds as settle the verdicts.
     """
-    if SEED in request.seeds:
-        raise UsageError(f"seed {SEED} is the one that tuning uses", "choose other seeds for the comparison")
+    if TUNING_SEED in request.seeds:
+        raise UsageError(f"seed {TUNING_SEED} is the one that tuning uses", "choose other seeds for the comparison")
     if adaptive:
         check_count(request)
     session = _begin(request, options, view, trials)
 
     def run(request: Request) -> None:
-        tuning = replace(request, seeds=(SEED,))
+        tuning = replace(request, seeds=(TUNING_SEED,))
         if options.dry_run:
             _show_first(tuning, session, trials)
             Console().print(_then(request, adaptive), highlight=False, soft_wrap=True)
@@ -84,9 +85,11 @@ def compare_tuned(request: Request, options: RunOptions, view: View, trials: Tri
             raise typer.Exit(Exit.INTERRUPTED)
         plans = {task: plan(_final(request, task, tuned)) for task in request.tasks}
         finals = [run for of_task in plans.values() for run in of_task]
-        runs, interrupted = train_until_settled(session, finals) if adaptive else (finals, session.train_all(finals))
+        runs, interrupted = (
+            train_until_settled(session, finals, "test") if adaptive else (finals, session.train_all(finals))
+        )
         passes = _final_passes(session, plans, {run.run_id for run in runs})
-        finish(session, runs, interrupted, Tuning(tuned, trials.sampler, passes))
+        finish(session, runs, interrupted, Tuning(tuned, trials.sampler, passes), adaptive)
 
     or_with_fake_data(run, request, session)
 

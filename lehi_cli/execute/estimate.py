@@ -164,5 +164,6 @@ def _cost(run: RunSpec, training: Training, steps: Steps, evaluation: float, not
     evaluations = evaluation * (run.task.evaluations + 2)  # one before the first step, and the test split
     if budget.kind == "seconds":
         return Cost(None, budget.amount + evaluations)
-    count = steps.within(budget.amount) if budget.kind == "passes" else int(training.clock.total_steps or 0)
+    passes = training.clock.total_passes
+    count = steps.within(passes) if passes else int(training.clock.total_steps or 0)
     return Cost(float(steps.thirds(count) / 3), count * steps.seconds + evaluations, note)

@@ -15,7 +15,7 @@ from typing import Any
 import lehi_cli
 from lehi_cli.errors import StoreError
 from lehi_cli.records import Outcome, Row
-from lehi_cli.specs import RunSpec
+from lehi_cli.specs import Budget, RunSpec
 from lehi_cli.store import Recorder, Store
 
 from .place import Place
@@ -63,7 +63,11 @@ def _record(run: RunSpec, recorder: Recorder) -> None:
 
 def _steps(run: RunSpec) -> int:
     budget = run.task.budget
-    per_unit = {"epochs": STEPS_PER_EPOCH, "seconds": STEPS_PER_SECOND}.get(budget.kind, 1)
+    per_unit = {
+        "epochs": STEPS_PER_EPOCH,
+        Budget.EPOCH_PASSES: STEPS_PER_EPOCH,
+        "seconds": STEPS_PER_SECOND,
+    }.get(budget.kind, 1)
     return max(1, math.ceil(budget.amount * per_unit))
 
 

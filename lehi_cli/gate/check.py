@@ -13,8 +13,13 @@ So both `lehi < adam` and `lehi <= adam` must show that lehi is the lower; that 
 undefined (a run that diverged counts as worst and makes a difference infinite, two of them at one seed are a tie; or
 all differences are the same) it is the signed-rank test, and the difference shown is the median.
 
-Where seeds were added after a look at the results (`--seeds auto`) such tests would be rash. There the evidence is one
-that stays valid however often one looks, see `lehi_cli.gate.evidence`.
+A run that diverges or fails is no detail. While the side that is said to be the better one loses more runs than the
+other, over the same seeds, nothing about its results is *true*: the check is *inconclusive*, or *false* where the test
+of the failures (`lehi_cli.stats.failures`) shows at level alpha that it does lose more. A plain number loses none.
+`allow_diverged` leaves this out.
+
+Where seeds were added after a look at the results, by `--seeds auto` or by hand, such tests would be rash. There the
+evidence is one that stays valid however often one looks, see `lehi_cli.gate.evidence`.
 
 What is counted, not measured (bytes of state, passes per step, steps, passes) and is the same in every run, is
 compared exactly, with any number of seeds. There alone `<` and `<=` differ. Equal means equal but for rounding.
@@ -32,20 +37,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lehi_cli.analysis.arrivals import Target, task_target
+from lehi_cli.analysis.equal_price import price_of
+from lehi_cli.analysis.looks import Looks
 from lehi_cli.analysis.results import Section
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.stats.paired import Interval, holm, median, seeds_for_ranks, t_is_defined
 from lehi_cli.stats.power import seeds_for_difference
+from lehi_cli.stats.verdict import OTHER_SEEDS
 
-from .binding import bind
-from .evidence import Evidence, gather
+from .binding import Bound, bind, the_series
+from .evidence import Evidence, gather, pair_in
 from .expression import Assertion
+from .quantity import is_quality
 
 Result = Literal["true", "false", "inconclusive"]
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -61,9 +71,14 @@ class Check:
         difference: left minus right; NaN for no seed.
         interval: two-sided, of confidence 1 - 2 alpha (90 % by default), so that for `<` the t test finds *true* when
             all of it is below 0. Where seeds were added after a look: 1 - alpha, valid at every look.
+            Of a ratio, in logarithms.
         p: one-sided, of the direction in which the differences lean; adjusted by Holm's method when that is against
             the assertion. NaN where nothing was tested: compared exactly, or fewer than two seeds.
         reason: a sentence for people.
+        is_ratio: whether `difference` and `interval` are of logarithms.
+        price: of the left side against the right, in words; empty where the assertion is not about results of two.
+        pair: what looks at it are remembered by, see `lehi_cli.analysis.looks`.
+        seeds: at which both sides have a value.
     """
 
     assertion: Assertion
@@ -75,13 +90,19 @@ class Check:
     interval: Interval
     p: float
     reason: str
+    is_ratio: bool = False
+    price: str = ""
+    pair: str = ""
+    seeds: Sequence[int] = ()
 
 
 def check_all(
     assertions: Sequence[Assertion],
     sections: Sequence[Section],
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
     target: Target | None = None,
+    looks: Looks | None = None,
+    allow_diverged: bool = False,
 ) -> list[Check]:
     """Check each assertion on each section that has its optimizers and columns.
 
@@ -90,6 +111,8 @@ def check_all(
         sections: all that are shown; their checks are one family.
         alpha: level of each one-sided test.
         target: of `passes_to_target` and its like; None for what each task says.
+        looks: at which seeds pairs were looked at before.
+        allow_diverged: let an assertion be true although its better side loses more runs.
 
     Raises:
         UsageError: an optimizer that is several of a section, an assertion that fits no section, a column that needs a
@@ -99,16 +122,40 @@ def check_all(
     if not 0 < alpha < 0.5:
         raise UsageError(f"alpha is {alpha}", "a level between 0 and 0.5, such as 0.05")
     found = [
-        (bound.assertion, sections[i].title, gather(bound, sections[i], target or task_target(sections[i]), alpha))
+        (bound, sections[i], gather(bound, sections[i], target or task_target(sections[i]), alpha, looks))
         for bound in (bind(assertion, sections) for assertion in assertions)
         for i in bound.fitting
     ]
     adjusted = iter(holm([evidence.p_false for *_, evidence in found if evidence.is_test]))
     family = sum(evidence.is_test for *_, evidence in found)
-    return [
-        _check(assertion, title, evidence, next(adjusted) if evidence.is_test else math.nan, family, alpha)
-        for assertion, title, evidence in found
-    ]
+    checks = []
+    for bound, section, evidence in found:
+        p_false = next(adjusted) if evidence.is_test else math.nan
+        check = _check(bound.assertion, section.title, evidence, p_false, family, alpha)
+        pair = pair_in(section, [the_series(section, operand.optimizer) for operand in bound.operands])
+        check = check if allow_diverged else _with_failures(check, evidence, alpha)
+        checks.append(replace(check, pair=pair, seeds=evidence.seeds, price=_price(bound, section)))
+    return checks
+
+
+def _price(bound: Bound, section: Section) -> str:
+    """At what price results are asserted about: `lehi at 1.67 times adam's price`."""
+    if len(bound.operands) < 2 or not all(is_quality(operand.column) for operand in bound.operands):
+        return ""
+    left, right = (the_series(section, operand.optimizer) for operand in bound.operands)
+    price = price_of(section, left, right)
+    return price.words if price.is_equal else f"{price.label} {price.words}"
+
+
+def _with_failures(check: Check, evidence: Evidence, alpha: float) -> Check:
+    """A check that is not true while the side that is said to be the better one loses more runs."""
+    failures = evidence.failures
+    if check.outcome != "true" or failures.excess <= 0:
+        return check
+    p = failures.p / 2  # one-sided: in the direction that is seen
+    lost = f"the better side lost {failures.own} of {failures.n} runs, the other {failures.other} (p = {p:.2g})"
+    outcome: Result = "false" if p <= alpha else "inconclusive"
+    return replace(check, outcome=outcome, reason=f"{lost}; --allow-diverged leaves that out; {check.reason}")
 
 
 def exit_code(checks: Sequence[Check]) -> Exit:
@@ -134,6 +181,7 @@ def _check(assertion: Assertion, title: str, evidence: Evidence, p_false: float,
         evidence.interval,
         p,
         "; ".join(_reasons(evidence, outcome, p, family, alpha)),
+        evidence.is_ratio,
     )
 
 
@@ -164,7 +212,8 @@ def _decided(evidence: Evidence, outcome: Result, p: float, family: int) -> str:
         return f"counted, and the same in every run{equal}"
     by = f"{_HOW[evidence.method]}, {_equals(p)}"
     if outcome == "true":
-        return f"shown over {evidence.n} seeds ({by})"
+        skewed = f"; {evidence.p_skewed:.2g} if differences were strongly skewed" if evidence.p_skewed > ALPHA else ""
+        return f"shown over {evidence.n} seeds ({by}, one-sided{skewed})"
     return f"the opposite is shown over {evidence.n} seeds ({by}{_adjusted(family)})"
 
 
@@ -181,6 +230,8 @@ def _adjusted(family: int) -> str:
 
 def _undecided(evidence: Evidence, p: float, family: int, alpha: float) -> str:
     n = evidence.n
+    if evidence.method == "refused":
+        return OTHER_SEEDS
     if not n:
         return "no seed at which there is something to compare"
     if not evidence.has_values:

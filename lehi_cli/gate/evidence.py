@@ -1,10 +1,12 @@
 """What the runs of a section say about an assertion: differences of the two sides, seed by seed, and p-values.
 
-One-sided p-values for both directions come by the first of these ways that fits:
+Values of a metric are compared on the scale of the verdicts (`lehi_cli.stats.scale`): where that is a ratio, the
+difference is one of logarithms. One-sided p-values for both directions come by the first of these ways that fits:
 
 - *exact*: what is counted, not measured, and is the same in every run needs no test;
 - *anytime*: seeds were added after a look at the results. p = min(1, 1 / (s E)) with E the evidence after all seeds and
   s the share of alpha that its kind has (`lehi_cli.stats.sequential`): valid however often one looks;
+- *refused*: it was looked at before with seeds that are not among these, and no rule covers that;
 - *none*: fewer than two seeds say nothing about chance;
 - *t*: Student's paired t;
 - *ranks*: the signed-rank test where a difference is infinite or all are the same.
@@ -14,17 +16,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from lehi_cli.analysis.arrivals import Target
+from lehi_cli.analysis.finals import scale_in
+from lehi_cli.analysis.looks import Looks, pair_id
 from lehi_cli.analysis.results import Section, Series
+from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.anytime import median_sequence, p_at_look
+from lehi_cli.stats.failures import Failures, count_failures
 from lehi_cli.stats.paired import NO_SPREAD, Interval, median_interval, t_interval, t_is_defined, t_test, wilcoxon
-from lehi_cli.stats.sequential import T_SHARE, confidence_sequence, has_spread
+from lehi_cli.stats.sequential import SIGN_SHARE, T_SHARE, confidence_sequence, has_spread
+from lehi_cli.stats.shape import skewed_paired_p
+from lehi_cli.stats.verdict import FIRST_SHARE, UNBOUNDED
+from lehi_cli.stats.verdict import Method as LookedAt
 
 from .binding import Bound, Operand, the_series
-from .quantity import Readings, is_counted, read
+from .quantity import Readings, is_counted, is_quality, read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-Method = Literal["exact", "anytime", "none", "t", "ranks"]
+Method = Literal["exact", "anytime", "refused", "none", "t", "ranks"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Evidence:
     """An assertion's two sides in one section.
 
     Attributes:
-        difference: left minus right `[n]`, worst against worst being 0.
+        difference: left minus right `[n]`, of logarithms where `is_ratio`; worst against worst is 0.
         gain: the same, or its negative: negative where it speaks for the assertion.
         method: how it is judged.
         p_true: one-sided, small where the assertion holds; NaN without a test.
@@ -48,6 +57,10 @@ class Evidence:
         interval: of the mean, or of the median where there is none; two-sided.
         has_values: whether any run ended with a value.
         notes: which runs were left out, and which count as worst.
+        is_ratio: whether `difference` and `interval` are of logarithms.
+        failures: runs of the side that is asserted to be the better one, against those of the other.
+        seeds: at which both sides have a value, in the order in which they were looked at.
+        p_skewed: two-sided, were the differences as skewed as an exponential distribution; NaN where t does not decide.
     """
 
     difference: Numbers
@@ -58,6 +71,10 @@ class Evidence:
     interval: Interval
     has_values: bool
     notes: Sequence[str]
+    is_ratio: bool = False
+    failures: Failures = field(default_factory=lambda: Failures(0, 0, 0, 0, 0))
+    seeds: Sequence[int] = ()
+    p_skewed: float = math.nan
 
     @property
     def n(self) -> int:
@@ -67,17 +84,19 @@ class Evidence:
     @property
     def is_test(self) -> bool:
         """Whether chance can decide it, so that it counts among the tests."""
-        return self.method not in ("exact", "none")
+        return self.method not in ("exact", "none", "refused")
 
 
-def gather(bound: Bound, section: Section, target: Target | None, alpha: float) -> Evidence:
+def gather(bound: Bound, section: Section, target: Target | None, alpha: float, looks: Looks | None = None) -> Evidence:
     """The evidence of a section.
 
     Args:
         bound: an assertion that fits the section.
         section: the runs.
         target: for the columns that need one.
-        alpha: level of the one-sided tests; the interval has confidence 1 - 2 alpha, *anytime* 1 - alpha.
+        alpha: level of the one-sided tests; the interval has confidence 1 - 2 alpha, *anytime* 1 - alpha,
+            each less what is kept for other looks.
+        looks: at which seeds the pair was looked at before.
 
     Raises:
         UsageError: when an optimizer is several of the section's, or a column needs a target and there is none.
@@ -86,21 +105,55 @@ def gather(bound: Bound, section: Section, target: Target | None, alpha: float) 
     readings = {operand: read(own, operand.column, target) for operand, own in series.items()}
     shared = sorted(set.intersection(*(set(own.values) for own in readings.values())))
     seeds = [seed for seed in shared if not _is_unknown(bound, readings, seed)]
+    pair, looks = pair_in(section, list(series.values())), looks or Looks()
+    seeds = [*(seed for seed in looks.order(pair) if seed in seeds), *(s for s in seeds if s not in looks.order(pair))]
     left, right = ([_value(side, readings, seed) for seed in seeds] for side in (bound.left, bound.right))
     is_exact = all(is_counted(operand.column, section) for operand in bound.operands)
     is_exact = is_exact and _is_constant(left) and _is_constant(right)
-    difference = _differences(left, right, is_exact)
+    is_ratio = not is_exact and _is_ratio(bound, section, [*left, *right])
+    difference = _differences(*((_logs(left), _logs(right)) if is_ratio else (left, right)), is_exact)
     gain = difference if bound.assertion.is_below else -difference
-    method = _method(gain, is_exact, any(run.adaptive for run in section.runs))
+    method = _method(gain, is_exact, any(run.adaptive for run in section.runs), looks.rule(pair, seeds).method)
     return Evidence(
         difference,
         gain,
         method,
-        *_p_values(gain, method),
-        _interval(difference, method, alpha),
+        *_p_values(gain, method, looks.rule(pair, seeds).share),
+        _interval(difference, method, alpha, looks.rule(pair, seeds).share),
         any(math.isfinite(own.values[seed]) for own in readings.values() for seed in seeds),
         list(dict.fromkeys([*_chosen(series.values()), *_notes(readings, shared, seeds)])),
+        is_ratio,
+        _failures(bound, left, right),
+        seeds,
+        skewed_paired_p(gain) if method == "t" else math.nan,
     )
+
+
+def pair_in(section: Section, series: Sequence[Series]) -> str:
+    """What looks at an assertion are remembered by: of one optimizer against a number, the optimizer's alone."""
+    return pair_id(section, series[0], series[-1])
+
+
+def _is_ratio(bound: Bound, section: Section, values: Sequence[float]) -> bool:
+    """Whether the verdicts on this metric are on a ratio scale, and so can be both sides."""
+    columns = {operand.column for operand in bound.operands}
+    if len(columns) > 1 or not all(is_quality(column) for column in columns):
+        return False
+    split, _, metric = columns.pop().partition("_")
+    scale = scale_in(section, (split, metric))
+    return scale.kind == "ratio" and scale.floor is None and min(values, default=0.0) > 0
+
+
+def _logs(values: Sequence[float]) -> list[float]:
+    return [math.log(value) if math.isfinite(value) else value for value in values]
+
+
+def _failures(bound: Bound, left: Sequence[float], right: Sequence[float]) -> Failures:
+    """Those of the side that is said to be the better one come first."""
+    column = bound.operands[0].column
+    lower_is_better = column.partition("_")[2] not in HIGHER_IS_BETTER or not is_quality(column)
+    sides = (left, right) if bound.assertion.is_below == lower_is_better else (right, left)
+    return count_failures(*sides)
 
 
 def _value(operand: Operand, readings: Mapping[Operand, Readings], seed: int) -> float:
@@ -162,38 +215,48 @@ def _differences(left: Sequence[float], right: Sequence[float], is_exact: bool) 
     return d
 
 
-def _method(gain: Numbers, is_exact: bool, is_adaptive: bool) -> Method:
+def _method(gain: Numbers, is_exact: bool, was_adaptive: bool, looked: LookedAt) -> Method:
     if is_exact:
         return "exact"
-    if is_adaptive:
+    if looked == "refused":
+        return "refused"
+    if was_adaptive or looked == "anytime":
         return "anytime"
     if len(gain) < 2:
         return "none"
     return "t" if t_is_defined(gain) else "ranks"
 
 
-def _p_values(gain: Numbers, method: Method) -> tuple[float, float]:
-    """For the assertion, and for its opposite."""
+def _p_values(gain: Numbers, method: Method, share: float) -> tuple[float, float]:
+    """For the assertion, and for its opposite: over the share of alpha that a look of this kind has."""
     if method == "t":
-        return t_test(gain, "less"), t_test(gain, "greater")
+        return _of_first_look(t_test(gain, "less")), _of_first_look(t_test(gain, "greater"))
     if method == "ranks":
-        return wilcoxon(gain, "less"), wilcoxon(gain, "greater")
-    return _anytime(gain.tolist()) if method == "anytime" else (math.nan, math.nan)
+        return _of_first_look(wilcoxon(gain, "less")), _of_first_look(wilcoxon(gain, "greater"))
+    return _anytime(gain.tolist(), share) if method == "anytime" else (math.nan, math.nan)
 
 
-def _anytime(gain: Sequence[float]) -> tuple[float, float]:
+def _of_first_look(p: float) -> float:
+    return min(1.0, p / FIRST_SHARE)
+
+
+def _anytime(gain: Sequence[float], share: float) -> tuple[float, float]:
     """The two-sided p-value for the direction in which the differences lean, 1 for the other."""
     lean = math.fsum(gain) if has_spread(gain) else sum(x > 0 for x in gain) - sum(x < 0 for x in gain)
-    p = min(1.0, p_at_look(gain))
+    p = min(1.0, p_at_look(gain) / share)
     return (p if lean < 0 else 1.0), (p if lean > 0 else 1.0)
 
 
-def _interval(d: Numbers, method: Method, alpha: float) -> Interval:
+def _interval(d: Numbers, method: Method, alpha: float, share: float) -> Interval:
+    """At the levels of the tests."""
     if method == "exact":
         return Interval(float(d.min()), float(d.max()))
+    if method == "refused":
+        return UNBOUNDED
     if method == "anytime":
         values = d.tolist()
         if has_spread(values):
-            return confidence_sequence(values, T_SHARE * alpha)
-        return median_sequence(values, (1 - T_SHARE) * alpha)
-    return t_interval(d, 1 - 2 * alpha) if method == "t" else median_interval(d, 1 - 2 * alpha)
+            return confidence_sequence(values, T_SHARE * share * alpha)
+        return median_sequence(values, SIGN_SHARE * share * alpha)
+    confidence = 1 - 2 * FIRST_SHARE * alpha
+    return t_interval(d, confidence) if method == "t" else median_interval(d, confidence)

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lehi_cli.analysis.arrivals import COLUMNS, UNITS, Target
-from lehi_cli.analysis.comparison import UNFINISHED
+from lehi_cli.analysis.finals import UNFINISHED
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UsageError
 from lehi_cli.shards import Metrics
@@ -61,6 +61,11 @@ def columns_with(metrics: Sequence[str]) -> list[str]:
     """What can be asked of a task with these metrics beside the loss."""
     quality = [f"{split}_{name}" for split in ("val", "test") for name in ("loss", *metrics)]
     return [*quality, "train_loss", *TOTALS, *PRICES, *TO_TARGET]
+
+
+def is_quality(column: str) -> bool:
+    """Whether a column is the last value of a metric."""
+    return column not in (*TOTALS, *PRICES, *TO_TARGET)
 
 
 def is_counted(column: str, section: Section) -> bool:

@@ -1,4 +1,4 @@
-"""Optimizers over several tasks: ranks, wins and losses, Friedman's test, and a profile of the times to target."""
+"""Optimizers over several tasks: ranks, wins and losses, who is told apart, and a profile of the times to target."""
 
 from __future__ import annotations
 
@@ -8,24 +8,48 @@ from lehi_cli.analysis.across import Across
 from lehi_cli.stats.targets import Profile
 
 from .content import Block, Column, Figure, Lines, Part, Table, Trace
+from .critical_difference import critical_difference, groups_content, groups_sentence
 from .numbers import compact, finite
+from .standings import standings_content, standings_table
 
 WIDEST = 12  # tasks as columns; more of them become rows
+SPLITS = {"val": "validation"}
 
 
 def across_part(across: Across) -> Part:
     """Everything there is to say across the tasks."""
-    blocks: list[Block] = [_ranks(across), _records(across), Lines([_friedman(across), *across.notes])]
+    blocks: list[Block] = [_ranks(across), _records(across)]
+    if across.standings:
+        blocks.append(standings_table(across.standings, f"final {_name(across)}"))
+    blocks.append(Lines(_sentences(across)))
+    if across.groups:
+        blocks.append(critical_difference(across.groups, across.labels, across.ranks.mean, len(across.ranks.tasks)))
     if across.profile and any(shares[-1] for shares in across.profile.shares.values()):
         blocks.append(_profile(across.profile, across.unit))
-    subtitle = f"{len(across.labels)} optimizers · by mean final validation loss"
+    subtitle = " · ".join(
+        filter(None, (f"{len(across.labels)} optimizers", f"by mean final {_name(across)}", across.price))
+    )
     return Part(f"across {len(across.ranks.tasks)} tasks", subtitle, blocks)
+
+
+def _name(across: Across) -> str:
+    split, metric = across.column
+    return f"{SPLITS.get(split, split)} {metric}"
+
+
+def _sentences(across: Across) -> list[str]:
+    lines = [_friedman(across)]
+    lines += [groups_sentence(across.groups)] if across.groups else []
+    return [*lines, *(across.standings.notes if across.standings else ()), *across.notes]
 
 
 def _ranks(across: Across) -> Table:
     tasks, ranks = across.ranks.tasks, across.ranks.ranks
-    caption = "rank by mean final validation loss, equal ones share their mean rank, an optimizer with a run that "
-    caption += "diverged or failed is worst"
+    level = "equal ones share their rank"
+    if across.tolerance:
+        level = f"those within {compact(100 * across.tolerance)} % of the better one share their rank"
+    caption = f"rank by mean final {_name(across)} on the task's scale, {level}, an optimizer with a run that diverged "
+    caption += "or failed is worst"
     if len(tasks) > WIDEST:
         columns = [Column("task", right=False), *(Column(label, 1) for label in across.labels)]
         rows = [["mean rank", *(f"{across.ranks.mean[label]:.2f}" for label in across.labels)]]
@@ -52,8 +76,10 @@ def _marked(text: str, is_best: bool) -> str:
 def _records(across: Across) -> Table:
     columns = [Column("row against column", right=False), *(Column(label) for label in across.labels)]
     rows = [[one, *(_record(across, one, other) for other in across.labels)] for one in across.labels]
-    level = f", level within {compact(100 * across.tolerance)} % of the larger loss" if across.tolerance else ""
-    return Table(columns, rows, f"wins/ties/losses of row against column on the tasks that both have{level}")
+    caption = (
+        "wins/ties/losses of row against column on the tasks that both have: the verdict there is better, neither, "
+    )
+    return Table(columns, rows, f"{caption}worse")
 
 
 def _record(across: Across, one: str, other: str) -> str:
@@ -91,15 +117,25 @@ def _profile(profile: Profile, unit: str) -> Figure:
 def across_content(across: Across) -> dict[str, Any]:
     """All numbers, for the JSON document.
 
-        {"tasks", "ranks": [{"label", "mean", "ranks"}], "tolerance",
+        {"tasks", "column", "ranks": [{"label", "mean", "ranks"}], "tolerance",
          "records": [{"label", "against", "wins", "ties", "losses"}], "friedman": {"statistic", "p", "note"},
+         "groups": {"method", "groups": [[label, ...]], "alpha", "critical_distance",
+                    "p_adjusted": [{"labels", "p"}]} or null,
+         "standings": {"reference", "tasks", "change_tasks", "rows": [{"label",
+                       "probability": {"value", "interval": [low, high]},
+                       "change_percent": {"value", "interval"} or null}]} or null,
          "profile": {"unit", "ratios", "shares": {label: [...]}, "unsolved"} or null, "notes"}
 
-    "ranks" are in the order of "tasks", the optimizer of the lowest mean rank comes first.
+    "column" is what is ranked, such as "val_loss". "ranks" are in the order of "tasks", the optimizer of the lowest
+    mean rank comes first; those within "tolerance" of the better one share their rank. "groups" are of optimizers that
+    are not told apart, by "method" wilcoxon (then with "p_adjusted") or nemenyi (then with "critical_distance"); null
+    without a difference to be found. "standings" compare runs with those of "reference": "probability" that one ends
+    below one of the reference, over all "tasks"; "change_percent" is the interquartile mean over "change_tasks".
     """
     profile = across.profile
     return {
         "tasks": list(across.ranks.tasks),
+        "column": "_".join(across.column),
         "ranks": [
             {"label": label, "mean": across.ranks.mean[label], "ranks": list(across.ranks.ranks[label])}
             for label in across.labels
@@ -113,6 +149,8 @@ def across_content(across: Across) -> dict[str, Any]:
             "p": finite(across.friedman.p),
             "note": across.friedman.note,
         },
+        "groups": across.groups and groups_content(across.groups),
+        "standings": across.standings and standings_content(across.standings),
         "profile": profile
         and {
             "unit": across.unit,

@@ -90,9 +90,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Sentences, each on a line of its own."""
+    """Sentences, each on a line of its own; `strong` for the answer that all the rest is there for."""
 
     lines: Sequence[str]
+    strong: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,19 @@ MOST_ROWS = 30
 MOST_CURVES = 12  # more of them hide each other
 
 
-def curve_figures(section: Section, x: str) -> list[Figure]:
-    """What is shown first, in training and in validation, of every optimizer against `x`: steps, passes or seconds."""
-    figures = [_curves(section, split, title, x) for split, title in (("train", "training"), ("val", "validation"))]
+def curve_figures(section: Section, x: str, remark: str = "") -> list[Figure]:
+    """What is shown first, in training and in validation, of every optimizer against `x`: steps, passes or seconds.
+
+    Args:
+        section: the runs.
+        x: unit.
+        remark: what every title says beside; empty for nothing.
+    """
+    aside = f" ({remark})" if remark else ""
+    figures = [
+        _curves(section, split, f"{title} {section.leading[1]}{aside}", x)
+        for split, title in (("train", "training"), ("val", "validation"))
+    ]
     return [figure for figure in figures if any(len(trace.xs) for trace in figure.traces)]
 
 
@@ -29,7 +39,7 @@ def _curves(section: Section, split: str, title: str, x: str) -> Figure:
     if (split, metric) == ("val", "loss") and section.floor is not None and ends:
         traces.insert(0, Trace("floor", [0.0, max(ends)], [section.floor] * 2, "auxiliary"))
     said = _about([band.n for band in bands if band.n], len(section.series))
-    return Figure(f"{section.title}: {title} {metric}", x, traces, said)
+    return Figure(f"{section.title}: {title}", x, traces, said)
 
 
 def _trace(label: str, band: Band, i: int) -> Trace:
@@ -48,8 +58,11 @@ def _about(runs: Sequence[int], count: int) -> str:
     return "; ".join(said)
 
 
-def finals_figures(section: Section) -> list[Figure]:
-    """Final values as dots with intervals, best first; none with a single seed, a single optimizer, or too many."""
+def finals_figures(section: Section, remark: str = "") -> list[Figure]:
+    """Final values as dots with intervals, best first; none with a single seed, a single optimizer, or too many.
+
+    `remark` is what the title says beside.
+    """
     ranked, (split, metric) = section.ranked(), section.leading
     if len(section.seeds) < 2 or not 2 <= len(ranked) <= MOST_ROWS:
         return []
@@ -58,7 +71,7 @@ def finals_figures(section: Section) -> list[Figure]:
         return []
     caption = "dot: mean; bar: 95 % t interval of the mean; small dots: the single runs"
     rows = [_row_name(series, split, metric) for series in ranked]
-    title = f"{section.title}: final {split} {metric}"
+    title = f"{section.title}: final {split} {metric}{f' ({remark})' if remark else ''}"
     return [Figure(title, f"{split} {metric}", traces, caption, log_x=None, rows=rows)]
 
 

@@ -2,7 +2,7 @@
 
 Schema 1:
 
-    {"schema": 1, "provenance": {"command", "data", "seeds", ...}, "mixed": [...], "sections": [{
+    {"schema": 1, "comparison", "provenance": {"command", "data", "seeds", ...}, "mixed": [...], "sections": [{
         "task", "title", "fake_data", "budget", "batch_size", "seeds", "floor", "notes": [...], "series": [{
             "label", "optimizer", "options", "chosen_from", "chosen_by",
             "final": {"val_loss": {"mean", "sd", "n"}, ...},
@@ -10,8 +10,9 @@ Schema 1:
             "spent": {"steps", "passes", "seconds"},
             "runs": [{"run_id", "seed", "status", "error", "environment"}]}],
         "verdicts": [{"label", "reference", "metric", "method", "verdict", "n", "center", "difference",
-            "interval": [low, high], "margin", "p_t", "p_wilcoxon", "p_adjusted", "p_equivalent", "family",
-            "effect_size", "detectable", "seeds_needed", "note"}],
+            "interval": [low, high], "scale": {"kind", "floor", "best"}, "price_ratio", "margin", "p_t", "p_wilcoxon",
+            "p_adjusted", "p_skewed", "p_failures", "failures": [label, reference], "p_equivalent", "family",
+            "effect_size", "correlation", "variance_ratio", "detectable", "seeds_needed", "note"}],
         "time_to_target": see below, or null,
         "prices": see below, or null}],
     "across": see below, or null,
@@ -20,9 +21,11 @@ Schema 1:
         "trials": [{"options", "val_loss", "statuses", "passes"}]}], after tuning only}
 
 "title" tells sections of one task apart, "mixed" says in what they differ. "verdicts" compares "label" with "reference"
-on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`. "method" is "fixed", or "anytime" where seeds
-were added after a look. "family" is the number of comparisons that the p-values are adjusted for. The list is empty in
-a sweep, and where there are fewer than two optimizers or more than 12. A number that is not finite is null.
+on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`. Less is better on every "scale": a "ratio" is of
+logarithms, an accuracy is judged by what is missing to its "best". "method" is "fixed", "anytime" where seeds were
+added after a look, or "refused" where earlier looks were at other seeds. "family" is the number of comparisons that the
+p-values are adjusted for. The list is empty in a sweep, and where there are fewer than two optimizers or more than 12.
+A number that is not finite is null.
 
 Later versions of schema 1 may add keys; one that changes or removes a key is schema 2. What stands below is said where
 it is written: in `arrivals.py`, `prices.py`, `across.py` and `gate.py` beside this file.
@@ -53,6 +56,7 @@ def to_json(report: Report) -> str:
     """The document, indented."""
     content: dict[str, Any] = {
         "schema": SCHEMA,
+        "comparison": report.view.comparison or None,
         "provenance": dict(report.provenance),
         "mixed": list(report.mixed),
         "sections": [_section(item) for item in report.sections],
@@ -97,13 +101,24 @@ def _verdicts(comparison: Comparison) -> list[dict[str, Any]]:
             "center": judgement.verdict.center,
             "difference": finite(judgement.verdict.difference) if judgement.has_values else None,
             "interval": [finite(end) if judgement.has_values else None for end in judgement.verdict.interval],
+            "scale": {
+                "kind": judgement.verdict.scale.kind,
+                "floor": judgement.verdict.scale.floor,
+                "best": judgement.verdict.scale.best,
+            },
+            "price_ratio": finite(comparison.prices[judgement.label].ratio),
             "margin": judgement.verdict.margin,
             "p_t": finite(judgement.verdict.p_t),
             "p_wilcoxon": finite(judgement.verdict.p_wilcoxon),
-            "p_adjusted": judgement.verdict.p_adjusted,
+            "p_adjusted": finite(judgement.verdict.p_adjusted),
+            "p_skewed": finite(judgement.verdict.p_skewed),
+            "p_failures": finite(judgement.verdict.p_failures),
+            "failures": [judgement.verdict.failures.own, judgement.verdict.failures.other],
             "p_equivalent": finite(judgement.verdict.p_equivalent),
             "family": comparison.family,
             "effect_size": finite(judgement.verdict.effect_size),
+            "correlation": finite(judgement.verdict.correlation),
+            "variance_ratio": finite(judgement.verdict.variance_ratio),
             "detectable": finite(judgement.verdict.detectable),
             "seeds_needed": judgement.verdict.seeds_needed,
             "note": judgement.verdict.note,

@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lehi_cli.stats.scale import Scale
+
 from .content import Block, Column, Lines, Part, Table
+from .difference import shown_difference
 from .numbers import finite, p_value, with_interval
 
 if TYPE_CHECKING:
@@ -15,8 +18,9 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("true", "false", "inconclusive")
 CAPTION = (
-    "difference: left side minus right, mean over the seeds (median where a run has no value), with its 90 % interval, "
-    "95 % where seeds were added after a look; p: one-sided, of the direction in which the difference lies"
+    "difference: left side minus right, in % where the verdict is on a ratio, mean over the seeds (median where a run "
+    "has no value), with its 90 % interval, 95 % where seeds were added after a look; p: one-sided, of the direction "
+    "in which the difference lies: it asks for less than the two-sided verdict"
 )
 
 
@@ -38,18 +42,30 @@ def gate_part(checks: Sequence[Check]) -> Part:
     ]
     blocks: list[Block] = [Table(columns, rows, CAPTION)]
     reasons = [
-        f"{check.assertion.text} on {check.task} is {check.outcome}: {check.reason}"
+        f"{in_one_line(check)}: {check.reason}"
         for check in checks
-        if check.outcome != "true"
+        if check.outcome != "true" or _is_unequal(check) or "skewed" in check.reason
     ]
     return Part("assertions", subtitle, [*blocks, *([Lines(reasons)] if reasons else [])])
+
+
+def in_one_line(check: Check) -> str:
+    """What was asserted, where, at what price, and what came of it."""
+    price = f", {check.price}," if _is_unequal(check) else ""
+    return f"{check.assertion.text} on {check.task}{price} is {check.outcome}"
+
+
+def _is_unequal(check: Check) -> bool:
+    return bool(check.price) and check.price != "at equal price"
 
 
 def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """The checks for a JSON document; a number that is not finite is null.
 
     [{"assertion", "task", "outcome": "true", "false" or "inconclusive", "n", "center", "difference",
-      "interval": [low, high], "p", "reason"}]
+      "interval": [low, high], "price", "is_ratio", "p", "reason"}]
+
+    Difference and interval are of logarithms where "is_ratio".
 
     """
     return [
@@ -61,6 +77,8 @@ def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
             "center": check.center,
             "difference": finite(check.difference),
             "interval": [finite(end) for end in check.interval],
+            "price": check.price,
+            "is_ratio": check.is_ratio,
             "p": finite(check.p),
             "reason": check.reason,
         }
@@ -73,6 +91,8 @@ def _difference(check: Check) -> str:
     low, high = check.interval
     if math.isnan(check.difference):
         return "-"
+    if check.is_ratio:
+        return shown_difference(Scale("ratio"), check.difference, check.interval)
     if low == high:
         return f"{check.difference:.4g}"
     difference, low_end, high_end = with_interval(check.difference, low, high)

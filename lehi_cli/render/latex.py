@@ -86,7 +86,8 @@ def _block(block: Block, part: Part, numbers: Iterator[int]) -> str:
         return f"% figure left out: {_one_line(block.title)}"
     if isinstance(block, Heading):
         return rf"\paragraph{{{escape(block.text)}}}"
-    return "\n\n".join(rf"\noindent {escape(line)}" for line in block.lines if line.strip())
+    weight = r"\textbf{%s}" if block.strong else "%s"
+    return "\n\n".join(rf"\noindent {weight % escape(line)}" for line in block.lines if line.strip())
 
 
 def _table(table: Table, part: Part, number: int) -> str:

@@ -58,6 +58,8 @@ def _block(block: Block, draw: Draw) -> str:
         return _figure(block, draw(block))
     if isinstance(block, Heading):
         return f"### {escape(block.text)}"
+    if block.strong:
+        return "\n\n".join(f"**{escape(line)}**" for line in block.lines if line.strip())
     return _lines(block)
 
 

@@ -1,17 +1,18 @@
-"""A report as a document: the same parts, in the same order, for every format. What decides comes last."""
+"""A report as a document: the same parts, in the same order, for every format. The answer comes first."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from lehi_cli.analysis.comparison import MOST_SERIES, named
-from lehi_cli.report import Report, SectionReport, View
+from lehi_cli.report import Report, SectionReport, View, prices_apart
 
 from .across import across_part
+from .answer import answer_lines
 from .arrivals import arrival_blocks
 from .content import Block, Document, Figure, Lines, Part
 from .curves import curve_figures, finals_figures
-from .gate import gate_part
+from .gate import gate_part, in_one_line
 from .prices import price_blocks
 from .sensitivity import sensitivity_blocks
 from .summary import subtitle, summary_blocks
@@ -22,9 +23,16 @@ MOST_DRAWN = 20  # tasks: the figures of more take longer to draw than anyone lo
 
 
 def to_document(report: Report) -> Document:
-    """The whole report: what tuning found, task by task, over all tasks, and whether the assertions hold."""
-    parts = _tuning_parts(report)
-    parts += [_section_part(item, report.view) for item in report.sections]
+    """The whole report: task by task with the answer first, what tuning found, over all tasks, and the assertions."""
+    if report.view.detail == "brief":
+        return _brief(report)
+    tuning = _tuning_parts(report)
+    parts = [_section_part(item, report) for item in report.sections] if not report.view.sweep else []
+    if not report.sections:
+        parts.append(Part("no runs to compare", "", [Lines(report.view.notes)]))
+    parts += tuning
+    if report.view.sweep:
+        parts += [_section_part(item, report) for item in report.sections]
     if len(report.sections) > MOST_DRAWN:
         parts = [_without_figures(part) for part in parts]
         count = len(report.sections)
@@ -38,6 +46,13 @@ def to_document(report: Report) -> Document:
     return Document(parts, report.provenance)
 
 
+def _brief(report: Report) -> Document:
+    """The answers alone, and what the assertions came to."""
+    answers = [line for item in report.sections for line in _answers(item, report)]
+    said = [in_one_line(check) for check in report.checks]
+    return Document([Part("", "", [Lines(answers, strong=True), *([Lines(said)] if said else [])])], report.provenance)
+
+
 def _tuning_parts(report: Report) -> list[Part]:
     if not report.tuning:
         return []
@@ -46,32 +61,59 @@ def _tuning_parts(report: Report) -> list[Part]:
     return tuning_parts(report.tuning)
 
 
-def _section_part(item: SectionReport, view: View) -> Part:
-    section = item.section
-    blocks = summary_blocks(section, SWEEP_ROWS if view.sweep else None)
+def _section_part(item: SectionReport, report: Report) -> Part:
+    section, view = item.section, report.view
+    full = view.detail == "full"
+    blocks: list[Block] = [Lines(_answers(item, report), strong=True)]
+    blocks += verdict_blocks(item.comparison, full) if item.comparison else []
+    if view.notes:
+        blocks.append(Lines(view.notes))
+    blocks += summary_blocks(section, SWEEP_ROWS if view.sweep and not full else None, full)
     if not view.sweep:
-        blocks += curve_figures(section, view.x)
-        blocks += finals_figures(section)
+        remark = ", ".join(prices_apart(item))
+        blocks += curve_figures(section, view.x, remark)
+        blocks += finals_figures(section, remark)
     blocks += sensitivity_blocks(section)
     blocks += arrival_blocks(item.arrivals, view.x) if item.arrivals else []
     blocks += price_blocks(item.prices) if item.prices else []
-    blocks += verdict_blocks(item.comparison) if item.comparison else _no_verdict(item, view)
     blocks += [Lines(item.notes)] if item.notes else []
-    return Part(section.title, subtitle(section), blocks)
+    return Part(section.title, subtitle(section), [block for block in blocks if not _is_empty(block)])
+
+
+def _is_empty(block: Block) -> bool:
+    return isinstance(block, Lines) and not any(block.lines)
+
+
+def _answers(item: SectionReport, report: Report) -> list[str]:
+    """Who is better, or why nobody is said to be."""
+    if item.comparison:
+        return answer_lines(item.comparison, item.section.title, _tuned(report))
+    return _no_verdict(item, report.view)
+
+
+def _tuned(report: Report) -> str:
+    if report.tuning is None:
+        return "untuned"
+    counts = {len(result.trials) for result in report.tuning.results}
+    return f"each tuned with {' or '.join(map(str, sorted(counts)))} trials"
 
 
 def _without_figures(part: Part) -> Part:
     return replace(part, blocks=[block for block in part.blocks if not isinstance(block, Figure)])
 
 
-def _no_verdict(item: SectionReport, view: View) -> list[Block]:
+def _no_verdict(item: SectionReport, view: View) -> list[str]:
     """Why there is none, where someone may look for one."""
     section = item.section
+    if view.is_partial:
+        return ["no verdict: runs are missing that were asked for"]
+    if view.sweep or len(section.series) < 2:
+        return []
     if view.reference and not named(section, view.reference):
-        return [Lines([f"no verdict: {view.reference} has no runs here"])]
-    if not view.sweep and len(section.series) > MOST_SERIES:
+        return [f"no verdict: {view.reference} has no runs here"]
+    if any(series.chosen_from > 1 for series in section.series):
+        return ["no verdict: settings were chosen on these very runs; compare the chosen ones on fresh seeds"]
+    if len(section.series) > MOST_SERIES:
         count = len(section.series)
-        return [Lines([f"no verdict: the best of {count} settings wins by chance; name up to {MOST_SERIES}"])]
-    if not view.sweep and len(section.series) > 1:
-        return [Lines(["no verdict: it is on validation and test values, and none is shown"])]
-    return []
+        return [f"no verdict: the best of {count} settings wins by chance; name up to {MOST_SERIES}"]
+    return ["no verdict: it is on validation and test values, and none is shown"]

@@ -13,13 +13,13 @@ from .numbers import compact, mean_as_shown, with_spread
 PRICE = 1  # the columns that stay together after those of quality
 
 
-def summary_blocks(section: Section, shown: int | None = None) -> list[Block]:
-    """Table and notes of one section; of a long table the best `shown` rows."""
+def summary_blocks(section: Section, shown: int | None = None, full: bool = False) -> list[Block]:
+    """Table and notes of one section; of a long table the best `shown` rows; checksums of what is paired if `full`."""
     table = summary_table(section)
     if shown is not None and len(table.rows) > shown:
-        left = f"the best {shown} of {len(table.rows)} settings; lehi report shows all"
+        left = f"the best {shown} of {len(table.rows)} settings; --full shows all"
         table = Table(table.columns, table.rows[:shown], f"{left}. {table.caption}")
-    return [table, Lines(notes(section)[:shown])]
+    return [table, Lines(notes(section, full)[:shown])]
 
 
 def subtitle(section: Section) -> str:
@@ -89,7 +89,7 @@ def _statuses(series: Series) -> str:
     return "ok" if series.is_complete else ", ".join(f"{count} {status}" for status, count in statuses.items())
 
 
-def notes(section: Section) -> list[str]:
+def notes(section: Section, full: bool = True) -> list[str]:
     """What the table does not say: failures with their reasons, whether seeds are paired, the floor of the loss."""
     lines = []
     for series in section.ranked():
@@ -102,7 +102,7 @@ def notes(section: Section) -> list[str]:
                 lines.append(f"{series.label}, seed {run.seed}: {reason} at {count} of {run.outcome['steps']} steps")
     if section.floor is not None:
         lines.append(f"lowest expected validation loss: {compact(section.floor)}")
-    return [*lines, *_pairing(section)]
+    return [*lines, *_pairing(section, full)]
 
 
 def _first_line(error: Mapping[str, str]) -> str:
@@ -110,13 +110,15 @@ def _first_line(error: Mapping[str, str]) -> str:
     return f"{error.get('type', 'error')}: {first}"
 
 
-def _pairing(section: Section) -> Sequence[str]:
+def _pairing(section: Section, full: bool) -> Sequence[str]:
     if len(section.series) < 2:
         return []
     checksums, broken = section.pairing()
     if broken:
         where = ", ".join(map(str, broken))
         return [f"NOT PAIRED at seed {where}: initial weights or data order differ between optimizers"]
+    if not full:
+        return []
     shown = ", ".join(f"{seed}: {init[:6]}/{order[:6]}" for seed, (init, order) in list(checksums.items())[:3])
     more = ", …" if len(checksums) > 3 else ""
     return [f"paired: same initial weights/data order at each seed ({shown}{more})"] if checksums else []

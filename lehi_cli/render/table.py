@@ -80,7 +80,7 @@ def _rich(table: Table, width: int) -> RichTable:
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, width=over)
     for i, column in enumerate(table.columns):
         drawn.add_column(
-            column.heading,
+            Text(column.heading),
             justify="right" if column.right else "left",
             no_wrap=not column.wraps,
             min_width=_cell_width(table, i),

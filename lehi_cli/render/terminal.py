@@ -16,8 +16,9 @@ def print_parts(console: Console, parts: Sequence[Part]) -> None:
     """Every part with its heading, an empty line after every block."""
     for part in parts:
         piped = not console.is_terminal
-        console.print(f"[bold]{escape(part.title)}[/]  {escape(part.subtitle)}", highlight=False, soft_wrap=piped)
-        console.print()
+        if part.title:
+            console.print(f"[bold]{escape(part.title)}[/]  {escape(part.subtitle)}", highlight=False, soft_wrap=piped)
+            console.print()
         for block, following in zip(part.blocks, [*part.blocks[1:], None], strict=True):
             print_block(console, block)
             if not (isinstance(block, Table) and isinstance(following, Lines)):  # what is said of a table stands below
@@ -33,10 +34,10 @@ def print_block(console: Console, block: Block) -> None:
     elif isinstance(block, Heading):
         console.print(block.text, style="bold", markup=False, highlight=False, soft_wrap=not console.is_terminal)
     else:
-        print_lines(console, block.lines)
+        print_lines(console, block.lines, "bold" if block.strong else "")
 
 
-def print_lines(console: Console, lines: Sequence[str]) -> None:
+def print_lines(console: Console, lines: Sequence[str], style: str = "") -> None:
     """Lines as they are, wrapped only where someone sees them."""
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""The verdict on a comparison: a table, what has to be said about it, and one sentence per optimizer."""
+"""The verdicts of a comparison: a table, and what has to be known about it."""
 
 from __future__ import annotations
 
@@ -6,104 +6,119 @@ import math
 from collections.abc import Sequence
 
 from lehi_cli.analysis.comparison import Comparison, Judgement
+from lehi_cli.stats.failures import rate_interval
 from lehi_cli.stats.verdict import Verdict
 
-from .content import Block, Column, Heading, Lines, Table
-from .numbers import compact, p_value, with_interval
+from .answer import p_in_words
+from .content import Block, Column, Lines, Table
+from .difference import shown_difference, what_is_compared
+from .numbers import compact, p_value
 
-PRICE = 1  # the columns that stay together after what was found
-ENOUGH = 6  # seeds with which a signed-rank test can reach 5 %
 FEW = 10  # seeds below which the default of `--seeds auto` goes on far enough
+PRICE = 1  # the columns that stay together after what was found
 
 
-def verdict_blocks(comparison: Comparison) -> list[Block]:
-    """Heading, table, notes and sentences; with a single seed the one line that there is to say."""
-    seeds = [judgement.verdict.n for judgement in comparison.judgements]
-    if max(seeds) < 2:
-        return [Lines([_cannot_tell(max(seeds), comparison)])]
-    shown = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(max(seeds))
-    return [
-        Heading(f"verdict against {comparison.reference}, paired over {shown} seeds"),
-        verdict_table(comparison),
-        Lines([*notes(comparison), *sentences(comparison)]),
-    ]
+def verdict_blocks(comparison: Comparison, full: bool = False) -> list[Block]:
+    """Table and notes; nothing with a single seed, which decides nothing.
+
+    Args:
+        comparison: of one task.
+        full: with effect sizes, what could have been seen, and the tests before adjustment.
+    """
+    if max(judgement.verdict.n for judgement in comparison.judgements) < 2:
+        return [Lines(comparison.notes)]
+    said = [*notes(comparison), *failure_lines(comparison), *going_on(comparison), *pairing_lines(comparison)]
+    if full:
+        said += unadjusted_lines(comparison)
+    return [verdict_table(comparison, full), *([Lines(said)] if said else [])]
 
 
-def _cannot_tell(seeds: int, comparison: Comparison) -> str:
-    if not seeds:
-        return f"no verdict: no other optimizer has a seed in common with {comparison.reference}"
-    more = f"{_more(seeds)} goes on" if comparison.is_anytime else f"{ENOUGH} are a start (--seeds {ENOUGH})"
-    return f"no verdict: one seed cannot tell a difference from chance; {more}"
-
-
-def _more(seeds: int) -> str:
-    """What to type where seeds were added, and these did not settle it."""
-    return f"--seeds auto:{2 * seeds}" if seeds >= FEW else "--seeds auto"
-
-
-def verdict_table(comparison: Comparison) -> Table:
-    """One row per optimizer and metric: what was found, then how sure it is and what it would take."""
+def verdict_table(comparison: Comparison, full: bool = False) -> Table:
+    """One row per optimizer and metric: what was found, and how sure it is."""
     columns = [
         Column("optimizer, metric", right=False),
         Column("verdict", right=False),
-        Column("difference [95 % interval]"),
-        Column("p", PRICE),
-        Column("effect", PRICE),
-        *([] if comparison.is_anytime else [Column("detectable", PRICE)]),
-        Column("seeds", PRICE),
+        Column("difference [interval]"),
+        Column("p"),
+        *([Column("at the price of", right=False)] if _is_unequal(comparison) else []),
+        *([Column("effect", PRICE), Column("detectable", PRICE)] if full else []),
+        Column("seeds", PRICE if full else 0),
     ]
-    return Table(columns, [_row(judgement) for judgement in comparison.judgements], _caption(comparison))
+    rows = [_row(judgement, comparison, full) for judgement in comparison.judgements]
+    return Table(columns, rows, _caption(comparison, full))
 
 
-def _row(judgement: Judgement) -> list[str]:
+def _is_unequal(comparison: Comparison) -> bool:
+    return any(not price.is_equal for price in comparison.prices.values())
+
+
+def _row(judgement: Judgement, comparison: Comparison, full: bool) -> list[str]:
     verdict = judgement.verdict
-    is_anytime = verdict.method == "anytime"
+    ratio = comparison.prices[judgement.label].ratio
+    price = [f"{ratio:.3g} {comparison.reference}" if math.isfinite(ratio) else "?"]
+    more = [_or_dash(verdict.effect_size), _detectable(verdict)] if full else []
     return [
-        _name(judgement),
+        name_of(judgement),
         verdict.word,
-        _difference(judgement),
+        shown_difference(verdict.scale, verdict.difference, verdict.interval) if judgement.has_values else "-",
         p_value(verdict.p_adjusted),
-        f"{verdict.effect_size:.2f}" if math.isfinite(verdict.effect_size) else "-",
-        *([] if is_anytime else [compact(float(f"{verdict.detectable:.2g}"))]),
-        str(verdict.seeds_needed or (f">{verdict.n}" if is_anytime else "?")),
+        *(price if _is_unequal(comparison) else []),
+        *more,
+        str(verdict.n),
     ]
 
 
-def _difference(judgement: Judgement) -> str:
-    verdict = judgement.verdict
-    if not judgement.has_values:
+def _or_dash(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "-"
+
+
+def _detectable(verdict: Verdict) -> str:
+    if not math.isfinite(verdict.detectable):
         return "-"
-    difference, low, high = with_interval(verdict.difference, *verdict.interval)
-    return f"{difference} [{low}, {high}]"
+    if verdict.scale.kind == "ratio":
+        return f"{100 * math.expm1(verdict.detectable):.2g} %"
+    return compact(float(f"{verdict.detectable:.2g}"))
 
 
-def _name(judgement: Judgement) -> str:
-    return f"{judgement.label}, {_column(judgement)}"
+def name_of(judgement: Judgement) -> str:
+    """The optimizer and what is compared."""
+    return f"{judgement.label}, {what_is_compared(judgement.verdict.scale, judgement.split, judgement.metric)}"
 
 
-def _column(judgement: Judgement) -> str:
-    return f"{judgement.split} {judgement.metric}"
-
-
-def _caption(comparison: Comparison) -> str:
-    family, reference = comparison.family, comparison.reference
-    margin = f"equivalent within {_percent(comparison.margin)} of {reference}, " if comparison.margin else ""
+def _caption(comparison: Comparison, full: bool) -> str:
+    """What the columns are, in words a newcomer knows."""
+    said = [f"difference to {comparison.reference}, negative is better than {comparison.reference}"]
+    family = comparison.family
+    together = f", all {family} together" if family > 1 else ""
     if comparison.is_anytime:
-        together = f", for {family} comparisons together (Bonferroni)" if family > 1 else ""
-        return (
-            f"difference to {reference}, {margin}interval and p of a difference hold at every look{together}, "
-            "effect in standard deviations of the difference, seeds that both have, > where they do not settle it"
+        said.append(f"interval 95 %{together}, however often one looks")
+    else:
+        said.append(
+            f"interval 95 %{together}; p: chance of a difference like this where there is none{_adjusted(family)}"
         )
-    adjusted = f" adjusted for {family} comparisons (Holm)" if family > 1 else ""
-    return (
-        f"difference to {reference}, {margin}p of a difference{adjusted}, "
-        "effect in standard deviations of the difference, "
-        "detectable with probability 80 %, seeds in all that would settle it"
-    )
+    if _margins(comparison):
+        said.append(f"equivalent: within {_margins(comparison)} of {comparison.reference}")
+    if full:
+        said.append("effect in standard deviations; detectable: found with probability 80 %")
+    return "; ".join(said)
 
 
-def _percent(share: float) -> str:
-    return f"{compact(100 * share)} %"
+def _adjusted(family: int) -> str:
+    """What p is adjusted for; a part of the level is always kept for looks that may follow."""
+    return f", adjusted for {family} comparisons (Holm) and later looks" if family > 1 else ", adjusted for later looks"
+
+
+def _margins(comparison: Comparison) -> str:
+    """`1 %`, or one for each metric; empty for none."""
+    shares: dict[str, list[str]] = {}
+    for judgement in comparison.judgements:
+        share = comparison.margins.of(judgement.split, judgement.metric)
+        if share and judgement.verdict.scale.has_margin:
+            names = shares.setdefault(f"{compact(100 * share)} %", [])
+            names += [judgement.metric] if judgement.metric not in names else []
+    if len(shares) == 1:
+        return next(iter(shares))
+    return ", ".join(f"{share} ({', '.join(names)})" for share, names in shares.items())
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -112,6 +127,9 @@ def notes(comparison: Comparison) -> list[str]:
     for judgement in comparison.judgements:
         for note in filter(None, judgement.verdict.note.split("; ")):
             about.setdefault(note, []).append(judgement)
+    without = [judgement for judgement in comparison.judgements if not judgement.verdict.scale.has_margin]
+    if without and any(comparison.margins.of(judgement.split, judgement.metric) for judgement in without):
+        about["no margin: a share of values that may be 0 or negative means nothing"] = without
     return [*comparison.notes, *(_about(comparison, rows) + note for note, rows in about.items())]
 
 
@@ -120,71 +138,61 @@ def _about(comparison: Comparison, rows: Sequence[Judgement]) -> str:
     if len(rows) == len(comparison.judgements) and len(comparison.by_label()) > 1:
         return "all: "
     whole = {label for label, own in comparison.by_label().items() if all(row in rows for row in own)}
-    names = [row.label if row.label in whole else _name(row) for row in rows]
+    names = [row.label if row.label in whole else name_of(row) for row in rows]
     return f"{'; '.join(dict.fromkeys(names))}: "
 
 
-def sentences(comparison: Comparison) -> list[str]:
-    """One sentence per optimizer: the first metric with its numbers, the others in a word."""
+def failure_lines(comparison: Comparison) -> list[str]:
+    """How many runs of each failed, with the exact interval of that share, where any did."""
     lines = []
-    for first, *others in comparison.by_label().values():
-        rest = [f"on {_column(judgement)} {judgement.verdict.word}" for judgement in others]
-        lines.append("; ".join([_sentence(first, comparison), *rest]))
+    for label, (first, *_) in comparison.by_label().items():
+        failures = first.verdict.failures
+        if failures.any:
+            own, other = _share(failures.own, failures.n), _share(failures.other, failures.n)
+            tested = f", {p_in_words(first.verdict.p_failures)}" if math.isfinite(first.verdict.p_failures) else ""
+            lines.append(f"{label}: {own} runs failed, {comparison.reference}: {other}{tested}")
     return lines
 
 
-def _sentence(judgement: Judgement, comparison: Comparison) -> str:
-    label, reference, verdict = judgement.label, comparison.reference, judgement.verdict
-    word = verdict.word
-    opening = {
-        "better": f"{label} is better than {reference}",
-        "worse": f"{label} is worse than {reference}",
-        "equivalent": f"{label} and {reference} are equivalent",
-        "inconclusive": f"{label} against {reference} is inconclusive",
-    }[word]
-    said = [_size(judgement)]
-    if word == "equivalent":
-        by_test = "" if math.isnan(verdict.p_equivalent) else f" (p {_equals(verdict.p_equivalent)})"
-        said.append(f"within {_percent(comparison.margin)}{by_test}")
-    elif verdict.n > 1:
-        said.append(f"p {_equals(verdict.p_adjusted)}{_tests(verdict)}")
-    if word == "inconclusive" and judgement.has_values:
-        said.append(_what_would_settle(verdict))
-    return f"{opening} on {_column(judgement)}: {', '.join(said)}"
+def _share(failed: int, n: int) -> str:
+    low, high = rate_interval(failed, n)
+    return f"{failed} of {n} [{100 * low:.0f} to {100 * high:.0f} %]"
 
 
-def _what_would_settle(verdict: Verdict) -> str:
-    if verdict.method == "anytime":
-        return f"{verdict.n} seeds did not settle it, {_more(verdict.n)} goes on from here"
-    needed = verdict.seeds_needed
-    return f"about {needed} seeds would settle it" if needed else "these seeds do not tell how many would"
+def going_on(comparison: Comparison) -> list[str]:
+    """What to type where it is not settled: more seeds are then judged by the rule that allows for having looked."""
+    firsts = [own[0].verdict for own in comparison.by_label().values()]
+    still = [verdict for verdict in firsts if verdict.word == "inconclusive" and verdict.n > 1]
+    needed = [verdict.seeds_needed for verdict in still if verdict.seeds_needed]
+    if not needed or any(verdict.method == "refused" for verdict in still):
+        return []
+    most = max(max(verdict.n for verdict in still) + 1, min(max(needed), 1000))
+    flag = "--seeds auto" if most <= 2 * FEW else f"--seeds auto:{most}"
+    return [f"not decided: {flag} goes on from here, and allows for having looked"]
 
 
-def _equals(p: float) -> str:
-    shown = p_value(p)
-    return f"{shown[0]} {shown[1:]}" if shown.startswith("<") else f"= {shown}"
+def pairing_lines(comparison: Comparison) -> list[str]:
+    """What comparing at the same seeds did to the noise of the first metric."""
+    gains = [
+        (label, own[0].verdict) for label, own in comparison.by_label().items()
+        if math.isfinite(own[0].verdict.correlation)
+    ]  # fmt: skip
+    if not gains:
+        return []
+    shown = ", ".join(
+        f"{label} {verdict.correlation:.2f} (variance x{verdict.variance_ratio:.2g})" for label, verdict in gains
+    )
+    return [f"correlation with {comparison.reference} over the seeds, and what pairing did to the variance: {shown}"]
 
 
-def _tests(verdict: Verdict) -> str:
+def unadjusted_lines(comparison: Comparison) -> list[str]:
     """Both tests before adjustment, where there are both."""
-    if math.isnan(verdict.p_t):
-        return ""
-    return f" (unadjusted: t {p_value(verdict.p_t)}, Wilcoxon {p_value(verdict.p_wilcoxon)})"
-
-
-def _size(judgement: Judgement) -> str:
-    """The difference as a length and a direction, where runs without a value leave it finite."""
-    verdict = judgement.verdict
-    low, high = verdict.interval
-    if not judgement.has_values:
-        return "no value to compare"
-    if not math.isfinite(verdict.difference):
-        return "by signs" if verdict.method == "anytime" else "by ranks"
-    if not verdict.difference:
-        return "no difference"
-    is_lower = verdict.difference < 0
-    ends = (-high, -low) if is_lower else (low, high)
-    size, low_end, high_end = with_interval(abs(verdict.difference), *ends)
-    direction = "lower" if is_lower else "higher"
-    center = " in the median" if verdict.center == "median" else ""
-    return f"{size} {direction}{center} [{low_end}, {high_end}]"
+    lines = []
+    for judgement in comparison.judgements:
+        verdict = judgement.verdict
+        if math.isfinite(verdict.p_t):
+            tests = f"t {p_value(verdict.p_t)}, Wilcoxon {p_value(verdict.p_wilcoxon)}"
+            lines.append(
+                f"{name_of(judgement)}: unadjusted p by {tests}; if strongly skewed {p_value(verdict.p_skewed)}"
+            )
+    return lines

@@ -5,69 +5,109 @@ Pairs are taken in the order of their seeds, and at every number of them it is a
 looks together, so looking on does not take it back. That makes the verdict the same whether seeds came one by one or
 several at a time. Two things change it: a difference that more seeds place within the margin becomes *equivalent*,
 which it is too; and after a run that diverges signs alone count, for t would have to count an infinite difference.
+How often runs fail is judged beside it, by the signs of the seeds at which one side alone fails.
 
 m comparisons shown together have alpha / m each (Bonferroni), m being known before the first look:
 
 - the interval of the mean is what the confidence sequences of all looks have in common, those of all comparisons hold
   together with probability 1 - alpha; that of the median, where t has nothing to say, goes by signs at the last look;
 - the p-value is min(1, m min over looks of 1 / (s E)), with E the evidence at a look and s the share of alpha that its
-  kind, t or signs, has. By Ville's inequality it is below alpha with probability alpha at most where nothing differs,
-  and p <= alpha is the same as *better* or *worse*, or *equivalent* with a difference that is real.
+  kind (t, signs, failures) has. By Ville's inequality it is below alpha with probability alpha at most where nothing
+  differs, and p <= alpha is the same as *better* or *worse*, or *equivalent* with a difference that is real.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from .failures import Failures
 from .paired import Interval, Paired, compare_paired, differences
-from .sequential import T_SHARE, confidence_sequence, has_spread, settled, sign_evidence, t_evidence
-from .verdict import (
-    NO_VALUES,
-    REAL_BUT_WITHIN,
-    BySeed,
-    Key,
-    Verdict,
-    Word,
-    at_common_seeds,
-    check_levels,
-    in_units,
-    is_without_values,
+from .sequential import (
+    FAILURE_SHARE,
+    SIGN_SHARE,
+    T_SHARE,
+    confidence_sequence,
+    has_spread,
+    seeds_to_settle,
+    settled,
+    sign_evidence,
+    t_evidence,
 )
+from .shape import pairing_gain, skewed_paired_p
+from .verdict import CONTRADICTION, NO_VALUES, REAL_BUT_WITHIN, Contest, Key, Verdict, Word, check_levels, consistent
+
+NOT_BORNE_OUT = "the later seeds do not bear out what the first ones settled"
+CONTRADICTED = "the later seeds find the opposite of what the first ones settled"
+SKEW_SHARE = 0.2
+"""Of alpha, for the p-value under skewness: its looks hang together, but not as much as to be one."""
 
 
 def judge_anytime(
-    pairs: Mapping[Key, tuple[BySeed, BySeed]],
+    contests: Mapping[Key, Contest],
     *,
-    minimize: bool = True,
-    margin: float = 0.01,
     alpha: float = 0.05,
     family: int = 0,
+    shares: Mapping[Key, float] | None = None,
 ) -> dict[Key, Verdict]:
-    """The verdict on each (candidate, reference), valid at every number of seeds.
+    """The verdict on each contest, valid at every number of seeds.
 
     Seeds that only one of the two has are not compared: the other was settled before.
 
     Args:
-        pairs: final value by seed of both; NaN or infinite for a run that ended without one, which counts as worst.
-        minimize: whether lower is better.
-        margin: a difference within this share of the reference's mean does not matter; 0 for no margin.
+        contests: what is compared, in the order of its seeds.
         alpha: chance of any false verdict in the family, over all looks.
         family: how many comparisons there are in all, if more than these; the same at every look.
+        shares: of the level, of each contest that has not all of it: `LATER_SHARE` where a fixed look came before.
 
     Returns:
         Verdicts with `method` *anytime*: without `p_t`, `p_wilcoxon`, `p_equivalent` and `detectable` (NaN), which hold
-        for one look; `seeds_needed` is None until it is settled.
+        for one look. `p_skewed` is of the last look.
 
     Raises:
         UsageError: a negative margin, or alpha not between 0 and 1.
     """
-    check_levels(margin, alpha)
-    count = max(1, len(pairs), family)
-    return {
-        key: _verdict(*at_common_seeds(candidate, reference), minimize, margin, alpha, count)
-        for key, (candidate, reference) in pairs.items()
-    }
+    for contest in contests.values():
+        check_levels(contest.margin, alpha)
+    count = max(1, len(contests), family)
+    shares = shares or {}
+    return {key: _verdict(contest, alpha, count / shares.get(key, 1.0)) for key, contest in contests.items()}
+
+
+def after_first_look(first: Verdict, later: Verdict) -> Verdict:
+    """What a fixed first look and all looks after it have settled together.
+
+    Each has its share of the level, so both intervals hold together, and what either found stands: more seeds do not
+    take back a finding. Only a difference that they place within the margin becomes *equivalent*.
+
+    Args:
+        first: on the seeds of the first look, by `judge_pairs`.
+        later: on all seeds, by `judge_anytime` with `LATER_SHARE`.
+    """
+    both = Interval(max(first.interval.low, later.interval.low), min(first.interval.high, later.interval.high))
+    agree = both.low <= both.high
+    interval = both if agree else later.interval
+    if first.word == "inconclusive" or later.word == "equivalent":
+        return replace(later, interval=interval)
+    if first.word == "equivalent" and later.word != "inconclusive" and agree:
+        note = "; ".join(filter(None, (REAL_BUT_WITHIN, later.note)))
+        return replace(later, word="equivalent", interval=interval, note=note)
+    if later.word not in ("inconclusive", first.word):
+        note = "; ".join(filter(None, (CONTRADICTED, later.note)))
+        return replace(later, word="inconclusive", interval=consistent(later.interval, 0), seeds_needed=None, note=note)
+    side = (first.interval.low >= 0) - (first.interval.high <= 0) if first.word != "equivalent" else 0
+    interval = consistent(interval, side) if side else interval
+    is_outside = not interval.low <= later.difference <= interval.high
+    return replace(
+        later,
+        word=first.word,
+        interval=interval,
+        p_adjusted=min((p for p in (first.p_adjusted, later.p_adjusted) if not math.isnan(p)), default=math.nan),
+        p_skewed=first.p_skewed,
+        seeds_needed=later.n,
+        note="; ".join(filter(None, (NOT_BORNE_OUT if is_outside else "", later.note))),
+    )
 
 
 def median_sequence(d: Sequence[float], alpha: float) -> Interval:
@@ -85,44 +125,103 @@ def median_sequence(d: Sequence[float], alpha: float) -> Interval:
     return Interval(ordered[reached[-1] - 1], ordered[n - reached[-1]])
 
 
-def _verdict(
-    own: Sequence[float], other: Sequence[float], minimize: bool, margin: float, alpha: float, family: int
-) -> Verdict:
-    paired = compare_paired(own, other, minimize=minimize)
-    d = differences(own, other, minimize=minimize).tolist()
-    word, p = _settled(own, other, d, minimize, margin, alpha / family)
-    p = min(1.0, family * p)
-    interval = _interval(d, alpha / family)
-    notes = _notes(paired, interval, is_without_values(own, other), word == "equivalent" and p <= alpha)
+def _verdict(contest: Contest, alpha: float, family: float) -> Verdict:
+    """Of a family that has so many members, or as many as leave it the same level."""
+    paired = compare_paired(contest.own, contest.other)
+    array = differences(contest.own, contest.other)
+    d = array.tolist()
+    level = alpha / family
+    values, p, side = _settled(contest, d, level)
+    p_failures, failing = _failing(contest, level)
+    p, p_failures = min(1.0, family * p), min(1.0, family * p_failures)
+    word = _with_failures(values, contest.failures, failing)
+    interval = consistent(_interval(d, level), side)
+    p_skewed = skewed_paired_p(array) * family / SKEW_SHARE  # NaN where ranks decide
+    p_skewed = 1.0 if p_skewed > 1 else p_skewed
+    notes = _notes(contest, paired, interval, side)
+    if word == "equivalent" and side:
+        notes.append(REAL_BUT_WITHIN)
+    if word == "inconclusive" and side and failing:
+        notes.append(CONTRADICTION[side > 0])
+    if word in ("better", "worse") and p_skewed > alpha:
+        notes.append("rests on near-symmetric differences: would not stand if they were strongly skewed")
+    needed = None
+    if word != "inconclusive":
+        needed = paired.n
+    elif has_spread(d):
+        needed = seeds_to_settle(paired.effect_size, contest.within() / paired.sd, paired.n, level)
+    gain = pairing_gain(contest.own, contest.other)
     return Verdict(
         word,
         paired.n,
         paired.center,
         paired.difference,
         interval,
-        in_units(margin, other),
+        contest.within(),
         p_t=math.nan,
         p_wilcoxon=math.nan,
-        p_adjusted=p,
+        p_adjusted=p if contest.is_comparable else math.nan,
         p_equivalent=math.nan,
         effect_size=paired.effect_size,
         detectable=math.nan,
-        seeds_needed=None if word == "inconclusive" else paired.n,
+        seeds_needed=needed,
         note="; ".join(notes),
         method="anytime",
+        scale=contest.scale,
+        p_skewed=p_skewed,
+        failures=contest.failures,
+        p_failures=p_failures if contest.failures.only_own or contest.failures.only_other else math.nan,
+        correlation=gain.correlation,
+        variance_ratio=gain.variance_ratio,
     )
 
 
-def _settled(
-    own: Sequence[float], other: Sequence[float], d: Sequence[float], minimize: bool, margin: float, level: float
-) -> tuple[Word, float]:
-    """What the looks have settled, and the p-value of a difference before it is adjusted."""
-    looks = [n for n in _looks(d) if not is_without_values(own[:n], other[:n])]
-    decisions = [settled(d[:n], in_units(margin, other[:n]), level, minimize=minimize) for n in looks]
-    p = min((p_at_look(d[:n]) for n in looks), default=1.0)
+def _settled(contest: Contest, d: Sequence[float], level: float) -> tuple[Word, float, int]:
+    """What the looks have settled about values, the p-value of a difference before it is adjusted, and its side.
+
+    The side is that of the first look that found one: -1 in favour of the candidate, 0 for none.
+    """
+    looks = [n for n in _looks(d) if any(map(math.isfinite, (*contest.own[:n], *contest.other[:n])))]
+    decisions = [settled(d[:n], contest.within(n), level) for n in looks]
+    p_values = [p_at_look(d[:n]) for n in looks]
+    side = next((_lean(d[:n]) for n, p in zip(looks, p_values, strict=True) if p <= level), 0)
+    p = min(p_values, default=1.0)
     if "equivalent" in decisions:
-        return "equivalent", p
-    return next((decision for decision in decisions if decision), "inconclusive"), p
+        return "equivalent", p, side
+    return next((decision for decision in decisions if decision), "inconclusive"), p, side
+
+
+def _lean(d: Sequence[float]) -> int:
+    """The side on which these differences lie, by their mean, or by their signs where t has nothing to say."""
+    found = math.fsum(d) if has_spread(d) else sum(x > 0 for x in d) - sum(x < 0 for x in d)
+    return (found > 0) - (found < 0)
+
+
+def _failing(contest: Contest, level: float) -> tuple[float, int]:
+    """1 / (s E) with E the evidence that one side fails alone more often, at the look that shows it best, and who does.
+
+    That is 1 for the candidate, -1 for the reference, by the first look that found it, and 0 where none did.
+    """
+    own = other = side = 0
+    least = 1 / FAILURE_SHARE
+    for one, two in zip(contest.own, contest.other, strict=True):
+        own += math.isinf(one) and not math.isinf(two)
+        other += math.isinf(two) and not math.isinf(one)
+        p = 1 / (FAILURE_SHARE * sign_evidence(own, other))
+        least = min(least, p)
+        if p <= level and not side:
+            side = 1 if own > other else -1
+    return least, side
+
+
+def _with_failures(values: Word, failures: Failures, failing: int) -> Word:
+    """The word on values, and on how often runs end."""
+    if failing:
+        word: Word = "worse" if failing > 0 else "better"
+        return "inconclusive" if values in ("better", "worse") and values != word else word
+    if values == "equivalent" and (failures.only_own or failures.only_other):
+        return "inconclusive"
+    return values
 
 
 def _looks(d: Sequence[float]) -> list[int]:
@@ -136,22 +235,23 @@ def p_at_look(d: Sequence[float]) -> float:
     try:
         if has_spread(d):
             return 1 / (T_SHARE * t_evidence(d))
-        return 1 / ((1 - T_SHARE) * sign_evidence(sum(x > 0 for x in d), sum(x < 0 for x in d)))
+        return 1 / (SIGN_SHARE * sign_evidence(sum(x > 0 for x in d), sum(x < 0 for x in d)))
     except OverflowError:  # of the evidence
         return 0.0
 
 
 def _interval(d: Sequence[float], level: float) -> Interval:
     if not has_spread(d):
-        return median_sequence(d, (1 - T_SHARE) * level)
+        return median_sequence(d, SIGN_SHARE * level)
     looks = [confidence_sequence(d[:n], T_SHARE * level) for n in _looks(d)]
     common = Interval(max(look.low for look in looks), min(look.high for look in looks))
     return common if common.low <= common.high else looks[-1]  # which have nothing in common with probability alpha
 
 
-def _notes(paired: Paired, interval: Interval, is_empty: bool, is_real_but_within: bool) -> list[str]:
-    notes = [NO_VALUES] if is_empty and paired.n else []
+def _notes(contest: Contest, paired: Paired, interval: Interval, side: int) -> list[str]:
+    notes = [NO_VALUES] if not contest.has_values and paired.n else []
     notes += [note for note in (paired.censoring, paired.note.replace("by ranks", "by signs")) if note]
-    if not (is_empty or interval.low <= paired.difference <= interval.high):
-        notes.append("the later seeds do not bear out what the first ones settled")
-    return [*notes, REAL_BUT_WITHIN] if is_real_but_within else notes
+    is_borne_out = interval.low <= paired.difference <= interval.high and not side * paired.difference < 0
+    if contest.has_values and not is_borne_out:
+        notes.append(NOT_BORNE_OUT)
+    return notes

@@ -111,7 +111,7 @@ def _conditional_p(together: int) -> Numbers:
     from scipy import special
 
     fewer = np.minimum(np.arange(together + 1), np.arange(together, -1, -1))
-    return np.minimum(1.0, 2 * special.bdtr(fewer, together, 0.5))
+    return np.asarray(np.minimum(1.0, 2 * special.bdtr(fewer, together, 0.5)))
 
 
 def _chance_of_as_extreme(together: int, p: float) -> float:

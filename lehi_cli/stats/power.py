@@ -35,23 +35,6 @@ def t_power(effect: float, n: int, alpha: float = 0.05) -> float:
     return _tail(abs(effect), n, critical) + _tail(-abs(effect), n, critical)
 
 
-def tost_power(effect: float, margin: float, n: int, alpha: float = 0.05) -> float:
-    """Power of two one-sided t tests to show that the mean lies within ± margin; a lower bound, tight where it matters.
-
-        max(0, P(T₁ > t*) + P(T₂ < -t*) - 1),  T₁, T₂ noncentral with (margin ± d) √n
-
-    Args:
-        effect: true mean over standard deviation of the differences.
-        margin: in the same unit.
-        n: number of pairs.
-        alpha: level of each one-sided test, and so of the whole.
-    """
-    if n < 2 or margin <= abs(effect):
-        return 0.0
-    critical = t_quantile(n - 1, 1 - alpha)
-    return max(0.0, _tail(margin + effect, n, critical) + _tail(margin - effect, n, critical) - 1)
-
-
 @lru_cache(maxsize=1024)  # every comparison of a report asks for the same few
 def detectable_effect(n: int, alpha: float = 0.05, power: float = POWER) -> float:
     """The smallest d = mean / standard deviation that the paired t test finds with probability `power`; inf for n < 2.
@@ -78,18 +61,6 @@ def seeds_for_difference(effect: float, alpha: float = 0.05, power: float = POWE
     z = -_z(alpha / 2)
     root = (z + _z(power)) / effect
     return _fewest(lambda n: t_power(effect, n, alpha), power, guess=root * root + z * z / 2)
-
-
-def seeds_for_equivalence(effect: float, margin: float, alpha: float = 0.05, power: float = POWER) -> int | None:
-    """The fewest pairs with which two one-sided tests place `effect` within ± margin; None above `MOST_SEEDS`.
-
-    `effect` and `margin` are in units of the standard deviation of the differences.
-    """
-    _check_level(alpha)
-    if margin <= abs(effect):
-        return None
-    root = (_z((1 + power) / 2) - _z(alpha)) / (margin - abs(effect))
-    return _fewest(lambda n: tost_power(effect, margin, n, alpha), power, guess=root * root)
 
 
 @lru_cache(maxsize=1024)

@@ -1,17 +1,25 @@
-"""Several methods on several tasks, by rank: values of different tasks cannot be averaged, ranks can."""
+"""Several methods on several tasks, by rank: values of different tasks cannot be averaged, ranks can.
+
+Scores that lie within a margin of each other are level, for a difference that does not matter must not make a first and
+a second. A method's rank on a task is
+
+    1 + (methods that are better) + ½ (others that are level with it)
+
+which is the usual mean rank where only equal scores are level. The ranks of k methods always add up to k (k + 1) / 2,
+though *level* does not carry over: one may be level with two that are not level with each other, and lies between them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .paired import doubled_ranks
-
 LEAST_METHODS, LEAST_TASKS = 3, 5
 
-Scores = Mapping[str, Mapping[str, float]]  # per method, the score on each task
+Scores = Mapping[str, Mapping[str, float]]  # per method, the score on each task; less is better
+Duels = Mapping[tuple[str, str], str]  # the word for the first of two against the second, on one task
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class RankTable:
 
     Attributes:
         tasks: the tasks, by name.
-        ranks: per method, its rank on each task: 1 is best, ties share their mean rank.
+        ranks: per method, its rank on each task: 1 is best; see the module for those that are level.
         mean: per method, its mean rank; NaN without tasks.
         left_out: tasks that some method lacks.
     """
@@ -32,7 +40,7 @@ class RankTable:
 
 
 class Record(NamedTuple):
-    """Tasks on which a method beat another, was level with it, was beaten by it."""
+    """Tasks on which a method was found better than another, was not told apart from it, was found worse."""
 
     wins: int
     ties: int
@@ -54,58 +62,93 @@ class Friedman:
     note: str = ""
 
 
-def rank_table(scores: Scores, *, minimize: bool = True) -> RankTable:
+def side(own: float, other: float, margin: float = 0.0) -> int:
+    """-1 where `own` is better, 1 where `other` is, 0 where they are level.
+
+    Args:
+        own: a score; one that is not finite is the worst there is, and level with another such.
+        other: what it is compared with.
+        margin: differences up to this are none.
+    """
+    own, other = (score if math.isfinite(score) else math.inf for score in (own, other))
+    if own == other or abs(own - other) <= margin:
+        return 0
+    return -1 if own < other else 1
+
+
+def rank_table(scores: Scores, margins: Scores | None = None) -> RankTable:
     """Rank of each method on each task that all methods have; scores that are not finite share the last ranks.
 
     Tasks stay in the order in which they come.
-    """
-    tasks = list(dict.fromkeys(task for by_task in scores.values() for task in by_task))
-    common = [task for task in tasks if all(task in by_task for by_task in scores.values())]
-    ranks: dict[str, list[float]] = {method: [] for method in scores}
-    for task in common:
-        values = [_loss(by_task[task], minimize) for by_task in scores.values()]
-        for method, doubled in zip(scores, doubled_ranks(values), strict=True):
-            ranks[method].append(doubled / 2)
-    return RankTable(
-        tuple(common),
-        {method: tuple(own) for method, own in ranks.items()},
-        {method: math.fsum(own) / len(own) if own else math.nan for method, own in ranks.items()},
-        tuple(task for task in tasks if task not in common),
-    )
-
-
-def records(scores: Scores, *, minimize: bool = True, tolerance: float = 0.0) -> dict[tuple[str, str], Record]:
-    """Wins, ties and losses of each method against each other, over the tasks that both have.
 
     Args:
         scores: per method and task.
-        minimize: whether lower is better.
-        tolerance: scores that differ by no more than this share of the larger magnitude are level.
+        margins: how far behind a method another may be and still be level with it, per method and task; 0 by default.
+    """
+    tasks = list(dict.fromkeys(task for by_task in scores.values() for task in by_task))
+    common = [task for task in tasks if all(task in by_task for by_task in scores.values())]
+    ranks = {method: tuple(_rank(scores, margins, method, task) for task in common) for method in scores}
+    mean = {method: math.fsum(own) / len(own) if own else math.nan for method, own in ranks.items()}
+    return RankTable(tuple(common), ranks, mean, tuple(task for task in tasks if task not in common))
+
+
+def _rank(scores: Scores, margins: Scores | None, method: str, task: str) -> float:
+    sides = [_side_on(scores, margins, method, other, task) for other in scores if other != method]
+    return 1 + sides.count(1) + sides.count(0) / 2
+
+
+def _side_on(scores: Scores, margins: Scores | None, one: str, other: str, task: str) -> int:
+    """By the margin of whichever is the better."""
+    found = side(scores[one][task], scores[other][task])
+    if not found or margins is None:
+        return found
+    return side(scores[one][task], scores[other][task], margins[one if found < 0 else other][task])
+
+
+def score_differences(
+    scores: Scores, margins: Scores | None, tasks: Sequence[str]
+) -> dict[tuple[str, str], list[float]]:
+    """Score of one minus that of another on each task, for each two methods; 0 where they are level."""
+    methods = list(scores)
+    return {
+        (one, other): [
+            _loss(scores[one][task]) - _loss(scores[other][task])
+            if _side_on(scores, margins, one, other, task)
+            else 0.0
+            for task in tasks
+        ]
+        for i, one in enumerate(methods)
+        for other in methods[i + 1 :]
+    }
+
+
+def records(duels: Sequence[Duels], methods: Sequence[str]) -> dict[tuple[str, str], Record]:
+    """Wins, ties and losses of each method against each other, over the tasks on which there is a word for the two.
+
+    *better* is a win and *worse* a loss. Every other word is a tie: the two were not told apart.
     """
     table = {}
-    for one in scores:
-        for other in scores:
+    for one in methods:
+        for other in methods:
             if one != other:
-                signs = [
-                    _sign(_loss(scores[one][task], minimize), _loss(scores[other][task], minimize), tolerance)
-                    for task in scores[one].keys() & scores[other].keys()
-                ]
-                table[one, other] = Record(signs.count(-1), signs.count(0), signs.count(1))
+                words = [on_task[one, other] for on_task in duels if (one, other) in on_task]
+                wins, losses = words.count("better"), words.count("worse")
+                table[one, other] = Record(wins, len(words) - wins - losses, losses)
     return table
 
 
-def friedman(scores: Scores, *, minimize: bool = True) -> Friedman:
-    """Friedman's test that all methods have the same mean rank, on the tasks that all have.
+def friedman(table: RankTable) -> Friedman:
+    """Friedman's test that all methods have the same mean rank.
 
         Q = (k - 1) (Σⱼ Rⱼ² - n C) / (Σᵢⱼ rᵢⱼ² - C),  C = n k (k + 1)² / 4
 
     over n tasks and k methods, Rⱼ the sum of a method's ranks: the form that holds with ties (Conover, Practical
-    Nonparametric Statistics, 1999, section 5.8). Q is compared with chi-square of k - 1 degrees of freedom.
+    Nonparametric Statistics, 1999, section 5.8), and for any numbers in place of ranks that have the same sum on every
+    task. Q is compared with chi-square of k - 1 degrees of freedom.
 
     The chi-square approximation needs at least 3 methods and 5 tasks; with fewer the note says so.
     """
-    table = rank_table(scores, minimize=minimize)
-    methods, tasks = len(scores), len(table.tasks)
+    methods, tasks = len(table.ranks), len(table.tasks)
     if methods < LEAST_METHODS or tasks < LEAST_TASKS:
         needs = f"Friedman's test needs {LEAST_METHODS} methods and {LEAST_TASKS} tasks that all of them have"
         return Friedman(math.nan, math.nan, f"{needs}: here are {methods} and {tasks}")
@@ -120,15 +163,5 @@ def friedman(scores: Scores, *, minimize: bool = True) -> Friedman:
     return Friedman(statistic, float(special.chdtrc(methods - 1, statistic)))
 
 
-def _loss(score: float, minimize: bool) -> float:
-    if not math.isfinite(score):
-        return math.inf
-    return score if minimize else -score
-
-
-def _sign(own: float, other: float, tolerance: float) -> int:
-    if own == other or (
-        math.isfinite(own) and math.isfinite(other) and abs(own - other) <= tolerance * max(abs(own), abs(other))
-    ):
-        return 0
-    return -1 if own < other else 1
+def _loss(score: float) -> float:
+    return score if math.isfinite(score) else math.inf

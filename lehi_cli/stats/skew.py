@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-DRAWS = 2**18  # numbers, whatever n: 50,000 samples of 5, 13,000 of 20
+DRAWS = 2**16  # numbers, whatever n: 13,000 samples of 5, 3,300 of 20
 MOST_PAIRS = 2000  # beyond that t is right whatever the shape
 
 

@@ -1,27 +1,52 @@
 """One word on a candidate against a reference, and what it stands on.
 
-- *equivalent*: two one-sided tests place the difference within the margin. It comes first: a difference that is real
-  but smaller than what matters is equivalent, and the note says that it is real.
-- *better*, *worse*: the paired test finds a difference.
-- *inconclusive*: neither; more seeds may settle it, and the verdict says how many.
+Values are compared on a scale on which less is better (`lehi_cli.stats.scale`). Two things are asked of every contest:
+where its runs end, by the paired differences of the final values, and how many of them end at all, by an exact test of
+the failures (`lehi_cli.stats.failures`). The words:
+
+- *equivalent*: two one-sided tests place the difference within the margin, the interval shown lies within it, and both
+  sides fail at the same seeds, if at any. It comes first: a difference that is real but smaller than what matters is
+  equivalent, and the note says that it is real. The tests take differences to be as skewed as an exponential
+  distribution (`lehi_cli.stats.skew`), because a few runs that agree prove nothing about rare ones that would not.
+- *better*, *worse*: the paired test finds a difference, or one side fails more often, and the other does not speak
+  against it. A finding that would not stand if the differences were that skewed says so.
+- *inconclusive*: none of these.
 
 Several comparisons are one family: p-values are adjusted by Holm's method, so that the chance of any false *better* or
-*worse* among them is alpha at most. The adjustment of equivalence is a family of its own.
+*worse* among them is alpha at most. Intervals have the level alpha / m each (Bonferroni), so that all m hold together;
+where Holm's method finds what such an interval alone would not, it ends at 0. The adjustment of equivalence is a family
+of its own. A contest in which nothing can be found, because no run of one side has a value, is no part of the family.
 
-All of this takes the number of seeds as chosen beforehand; where it was not, `lehi_cli.stats.anytime` judges.
+All of this takes the number of seeds as chosen beforehand; where it was not, `lehi_cli.stats.anytime` judges. A part of
+alpha is kept for that: p-values here are those of the tests over `FIRST_SHARE`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from lehi_cli.errors import UsageError
 
-from .paired import Interval, Paired, compare_paired, differences, holm, mean_of, seeds_for_ranks, tost, wilcoxon
-from .power import detectable_effect, seeds_for_difference, seeds_for_equivalence
+from .failures import Failures, count_failures
+from .paired import (
+    Interval,
+    Paired,
+    compare_paired,
+    differences,
+    holm,
+    median_interval,
+    t_interval,
+    tost,
+    wilcoxon,
+)
+from .power import detectable_effect
+from .scale import Scale
+from .sequential import seeds_to_settle
+from .shape import outlier, pairing_gain, skewed_paired_p
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +55,94 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 Word = Literal["better", "worse", "equivalent", "inconclusive"]
+Method = Literal["fixed", "anytime", "refused"]
 BySeed = Mapping[int, float]
 Key = TypeVar("Key", bound=Hashable)
 
+MARGIN = 0.01
+FIRST_SHARE, LATER_SHARE = 0.92, 0.2
+"""Of alpha, for a look at a fixed number of seeds, and for all looks that follow one.
+
+A first look that spends all of alpha leaves nothing for the seeds that are added because it did not settle it. With
+these shares both together are wrong in at most 5 % of all cases (`benchmarks/bench_verdicts.py`): the rule for later
+looks rarely uses up what it is given, and hardly where the first look found nothing.
+"""
+UNBOUNDED = Interval(-math.inf, math.inf)
 NO_VALUES = "no run of either ended with a value"
 REAL_BUT_WITHIN = "the difference is significant, but within the margin"
+CONTRADICTION = "better where runs end, but it fails more often", "worse where runs end, but it fails less often"
+SKEWED = "rests on near-symmetric differences"
+OTHER_SEEDS = "this comparison was looked at before with other seeds, so these alone decide nothing"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A candidate against a reference, on one metric.
+
+    Attributes:
+        candidate: final value by seed; NaN or infinite for a run that ended without one.
+        reference: the same of the reference.
+        scale: on which they are compared.
+        margin: share of the reference within which a difference does not matter; 0 for none.
+        runs: what the failures of several contests are the same for: they are tested once. None for one of its own.
+        first: seeds that were looked at before the others, in the order in which they were.
+    """
+
+    candidate: BySeed
+    reference: BySeed
+    scale: Scale = field(default_factory=Scale)
+    margin: float = MARGIN
+    runs: Hashable = None
+    first: Sequence[int] = ()
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """The seeds that both have: those looked at before, then the others, ascending."""
+        place = {seed: i for i, seed in enumerate(self.first)}
+        shared = self.candidate.keys() & self.reference.keys()
+        return sorted(shared, key=lambda seed: (place.get(seed, len(place)), seed))
+
+    @cached_property
+    def own(self) -> list[float]:
+        """Values of the candidate on the scale, seed by seed."""
+        return [self.scale.of(self.candidate[seed]) for seed in self.seeds]
+
+    @cached_property
+    def other(self) -> list[float]:
+        """Values of the reference on the scale."""
+        return [self.scale.of(self.reference[seed]) for seed in self.seeds]
+
+    @cached_property
+    def failures(self) -> Failures:
+        """Runs without a value."""
+        return count_failures(self.own, self.other)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether any run of either ended with a value."""
+        return any(map(math.isfinite, (*self.own, *self.other)))
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether runs of both ended with a value, so that values can be compared."""
+        return any(map(math.isfinite, self.own)) and any(map(math.isfinite, self.other))
+
+    @property
+    def left_out(self) -> list[int]:
+        """Seeds that only one of the two has."""
+        return sorted(self.candidate.keys() ^ self.reference.keys())
+
+    def at(self, seeds: Sequence[int]) -> Contest:
+        """The same at some of the seeds."""
+        return replace(
+            self,
+            candidate={seed: value for seed, value in self.candidate.items() if seed in seeds},
+            reference={seed: value for seed, value in self.reference.items() if seed in seeds},
+        )
+
+    def within(self, n: int | None = None) -> float:
+        """The margin in units of the scale, by the first n seeds."""
+        return self.scale.margin(self.margin, [self.reference[seed] for seed in self.seeds[:n]])
 
 
 @dataclass(frozen=True)
@@ -45,20 +153,28 @@ class Verdict:
         word: *better*, *worse*, *equivalent* or *inconclusive*.
         n: seeds that both have.
         center: what `difference` and `interval` are of: `mean`, or `median` where a run has no value.
-        difference: candidate minus reference.
-        interval: of the difference, at confidence 1 - alpha, not adjusted for several comparisons.
-        margin: within which a difference does not matter, in units of the values.
+        difference: candidate minus reference on the scale, negative in favour of the candidate.
+        interval: of the difference; all of a family hold together with probability 1 - alpha. It excludes 0 exactly
+            where the values decide *better* or *worse*.
+        margin: within which a difference does not matter, in units of the scale; 0 where there is none.
         p_t: paired t test; NaN where it is undefined.
         p_wilcoxon: signed-rank test.
-        p_adjusted: the one gone by (t where it is defined), adjusted by Holm's method.
+        p_adjusted: the one gone by (t where it is defined), adjusted by Holm's method; NaN where no values compare.
         p_equivalent: two one-sided tests, adjusted by Holm's method.
         effect_size: Cohen's d_z; NaN without spread.
         detectable: the smallest difference that n seeds find with probability 80 %; NaN without spread.
-        seeds_needed: seeds in all (not more than there are) to settle it with probability 80 %, should they go on like
-            these; n once it is settled; None when these do not tell, or more than 10,000.
+        seeds_needed: seeds in all at which it would be settled, were they to go on like these and to be judged by the
+            rule that allows for having looked; n once it is settled; None when these do not tell.
         note: what a reader must know; may be empty.
         method: `fixed` for a number of seeds chosen beforehand; `anytime` where seeds were added after looking, see
-            `lehi_cli.stats.anytime` for what the interval and `p_adjusted` then are.
+            `lehi_cli.stats.anytime` for what the interval and `p_adjusted` then are; `refused` where earlier looks were
+            at other seeds, so that no rule covers these.
+        scale: on which values were compared.
+        p_skewed: `p_adjusted`, were the differences as skewed as an exponential distribution; NaN where ranks decide.
+        failures: runs without a value.
+        p_failures: that both sides fail equally often, adjusted in the same family; NaN where neither fails alone.
+        correlation: of the two sides over the seeds; NaN where it is undefined.
+        variance_ratio: variance of a difference within a seed over that of unpaired runs: below 1 where pairing gained.
     """
 
     word: Word
@@ -75,164 +191,266 @@ class Verdict:
     detectable: float
     seeds_needed: int | None
     note: str
-    method: Literal["fixed", "anytime"] = "fixed"
+    method: Method = "fixed"
+    scale: Scale = field(default_factory=Scale)
+    p_skewed: float = math.nan
+    failures: Failures = field(default_factory=lambda: Failures(0, 0, 0, 0, 0))
+    p_failures: float = math.nan
+    correlation: float = math.nan
+    variance_ratio: float = math.nan
+
+    def stands_if_skewed(self, alpha: float = 0.05) -> bool:
+        """Whether a finding does not rest on differences being next to symmetric."""
+        return not self.p_skewed > alpha
 
 
-def judge_pairs(
-    pairs: Mapping[Key, tuple[BySeed, BySeed]],
-    *,
-    minimize: bool = True,
-    margin: float = 0.01,
-    alpha: float = 0.05,
-    family: int = 0,
-) -> dict[Key, Verdict]:
-    """The verdict on each (candidate, reference), all of them one family.
+def judge_pairs(contests: Mapping[Key, Contest], *, alpha: float = 0.05, family: int = 0) -> dict[Key, Verdict]:
+    """The verdict on each contest, all of them one family.
 
     Args:
-        pairs: final value by seed of both; NaN or infinite for a run that ended without one, which counts as worst.
-        minimize: whether lower is better.
-        margin: a difference within this share of the reference's mean does not matter; 0 for no margin.
+        contests: what is compared.
         alpha: chance of any false verdict of a kind in the family.
-        family: how many comparisons there are in all, if more than these; the others are taken to find nothing.
+        family: how many tests there are in all, if more than these; the others are taken to find nothing.
 
     Raises:
         UsageError: a negative margin, or alpha not between 0 and 1.
     """
-    check_levels(margin, alpha)
-    others = [1.0] * (family - len(pairs))
-    matches = [_match(candidate, reference, minimize, margin, alpha) for candidate, reference in pairs.values()]
-    p_values = holm([*(match.paired.p for match in matches), *others])[: len(matches)]
-    p_equivalents = holm([*(match.p_equivalent for match in matches), *others])[: len(matches)]
-    level = alpha / max(1, len(matches) + len(others))
+    for contest in contests.values():
+        check_levels(contest.margin, alpha)
+    matches = {key: _match(contest, alpha) for key, contest in contests.items()}
+    size = max(family_size(contests.values()), family)
+    failing = _failing(contests)
+    values = [key for key, match in matches.items() if match.is_test]
+    adjusted = _holm([*(matches[key].paired.p for key in values), *failing.values()], size)
+    p_values = dict(zip(values, adjusted, strict=False))
+    p_failures = dict(zip(failing, adjusted[len(values) :], strict=True))
+    p_skewed = dict(zip(values, _holm([matches[key].p_skewed for key in values], size), strict=True))
+    p_equivalent = dict(zip(values, _holm([matches[key].p_equivalent for key in values], size), strict=True))
+    level = FIRST_SHARE * alpha / max(1, size)
     return {
-        key: _verdict(match, p, p_equivalent, alpha, level)
-        for key, match, p, p_equivalent in zip(pairs, matches, p_values, p_equivalents, strict=True)
+        key: _verdict(
+            match,
+            _Adjusted(
+                p_values.get(key, math.nan),
+                p_skewed.get(key, math.nan),
+                p_equivalent.get(key, 1.0),
+                p_failures.get(_runs_of(key, contests[key]), math.nan),
+            ),
+            alpha,
+            level,
+        )
+        for key, match in matches.items()
     }
 
 
+def family_size(contests: Iterable[Contest]) -> int:
+    """Tests that some contests make: of values where both sides have some, of failures where one side fails alone."""
+    found = list(contests)
+    failing = {
+        id(contest) if contest.runs is None else contest.runs
+        for contest in found
+        if contest.failures.only_own or contest.failures.only_other
+    }
+    return sum(_is_test(contest) for contest in found) + len(failing)
+
+
+def without_word(verdict: Verdict, why: str) -> Verdict:
+    """What is left of a verdict that no rule covers: how large the difference is, and why nothing follows from it."""
+    of_tests = (REAL_BUT_WITHIN, *CONTRADICTION, SKEWED, "by ranks ")
+    said = [note for note in verdict.note.split("; ") if note and not note.startswith(of_tests)]
+    return replace(
+        verdict,
+        word="inconclusive",
+        interval=UNBOUNDED,
+        p_t=math.nan,
+        p_wilcoxon=math.nan,
+        p_adjusted=math.nan,
+        p_equivalent=math.nan,
+        p_skewed=math.nan,
+        p_failures=math.nan,
+        seeds_needed=None,
+        note="; ".join([why, *said]),
+        method="refused",
+    )
+
+
 def check_levels(margin: float, alpha: float) -> None:
-    """See that both can be what they are meant for.
+    """Check that both can be what they are meant for.
 
     Raises:
         UsageError: a negative or infinite margin, or alpha not between 0 and 1.
     """
     if not 0 <= margin < math.inf:
-        raise UsageError(f"margin is {margin}", "a share of the reference's mean, such as 0.01; 0 for none")
+        raise UsageError(f"margin is {margin}", "a share of the reference, such as 0.01; 0 for none")
     if not 0 < alpha < 1:
         raise UsageError(f"alpha is {alpha}", "a level between 0 and 1, such as 0.05")
 
 
-def at_common_seeds(candidate: BySeed, reference: BySeed) -> tuple[list[float], list[float]]:
-    """Values of both at the seeds that both have, in the order of the seeds."""
-    seeds = sorted(candidate.keys() & reference.keys())
-    return [candidate[seed] for seed in seeds], [reference[seed] for seed in seeds]
+def _is_test(contest: Contest) -> bool:
+    """A single seed cannot find anything, so it is no test and not counted as one."""
+    return len(contest.seeds) > 1 and contest.is_comparable
 
 
-def in_units(margin: float, reference: Sequence[float]) -> float:
-    """A share of the mean of the reference's finite values, in units of the values; 0 where there are none."""
-    finite = [value for value in reference if math.isfinite(value)]
-    return margin * abs(mean_of(finite)) if finite else 0.0
+def _runs_of(key: Hashable, contest: Contest) -> Hashable:
+    return key if contest.runs is None else contest.runs
 
 
-def is_without_values(candidate: Sequence[float], reference: Sequence[float]) -> bool:
-    """Whether no run of either ended with a value."""
-    return not any(math.isfinite(value) for value in (*candidate, *reference))
+def _failing(contests: Mapping[Key, Contest]) -> dict[Hashable, float]:
+    """p-values of the failures, once for all contests of the same runs, where one side fails alone."""
+    return {
+        _runs_of(key, contest): contest.failures.p
+        for key, contest in contests.items()
+        if contest.failures.only_own or contest.failures.only_other
+    }
+
+
+def _holm(p_values: Sequence[float], size: int) -> list[float]:
+    """Holm's adjustment in a family that has more members, which find nothing, at the share of a first look."""
+    return holm([*(p / FIRST_SHARE for p in p_values), *[1.0] * (size - len(p_values))])[: len(p_values)]
 
 
 @dataclass(frozen=True)
 class _Match:
-    """A pair before adjustment; `gain` is negative where the candidate is better."""
+    """A contest before adjustment; `d` is negative where the candidate is better."""
 
+    contest: Contest
     paired: Paired
-    gain: Numbers
+    d: Numbers
     margin: float
     p_equivalent: float
-    is_empty: bool
-    left_out: tuple[int, ...]
+    p_skewed: float
+
+    @property
+    def is_test(self) -> bool:
+        return _is_test(self.contest)
+
+    @property
+    def by_t(self) -> bool:
+        return not math.isnan(self.paired.p_t)
 
 
-def _match(candidate: BySeed, reference: BySeed, minimize: bool, margin: float, alpha: float) -> _Match:
-    own, other = at_common_seeds(candidate, reference)
-    within = in_units(margin, other)
-    d = differences(own, other, minimize=minimize)
-    is_empty = is_without_values(own, other)
-    return _Match(
-        compare_paired(own, other, minimize=minimize, confidence=1 - alpha),
-        d if minimize else -d,
-        within,
-        1.0 if is_empty else tost(d, within),
-        is_empty,
-        tuple(sorted(candidate.keys() ^ reference.keys())),
-    )
+@dataclass(frozen=True)
+class _Adjusted:
+    """p-values of a contest, adjusted for the family; NaN where there is no such test."""
+
+    values: float
+    skewed: float
+    equivalent: float
+    failures: float
 
 
-def _verdict(match: _Match, p: float, p_equivalent: float, alpha: float, level: float) -> Verdict:
-    paired = match.paired
-    word = _word(match, p, p_equivalent, alpha)
-    detectable = math.nan
-    if not math.isnan(paired.p_t):
-        detectable = paired.sd * detectable_effect(paired.n, level)
+def _match(contest: Contest, alpha: float) -> _Match:
+    d = differences(contest.own, contest.other)
+    within = contest.within()
+    paired = compare_paired(contest.own, contest.other, confidence=1 - alpha)
+    p_equivalent = tost(d, within) if contest.has_values else 1.0
+    return _Match(contest, paired, d, within, p_equivalent, skewed_paired_p(d))
+
+
+def _verdict(match: _Match, p: _Adjusted, alpha: float, level: float) -> Verdict:
+    paired, contest = match.paired, match.contest
+    side = _side(match, p, alpha)
+    interval = _interval(match, level, side)
+    word = _word(match, p, side, interval, alpha)
+    gain = pairing_gain(contest.own, contest.other)
     return Verdict(
         word,
         paired.n,
         paired.center,
         paired.difference,
-        paired.interval,
+        interval,
         match.margin,
         paired.p_t,
         paired.p_wilcoxon,
-        p,
-        p_equivalent,
+        p.values,
+        p.equivalent,
         paired.effect_size,
-        detectable,
+        paired.sd * detectable_effect(paired.n, level) if match.by_t else math.nan,
         _seeds_needed(match, level) if word == "inconclusive" else paired.n,
-        "; ".join(_notes(match, word, p <= alpha, level)),
+        "; ".join(_notes(match, word, side, p, level, alpha)),
+        scale=contest.scale,
+        p_skewed=p.skewed,
+        failures=contest.failures,
+        p_failures=p.failures,
+        correlation=gain.correlation,
+        variance_ratio=gain.variance_ratio,
     )
 
 
-def _word(match: _Match, p: float, p_equivalent: float, alpha: float) -> Word:
-    if match.is_empty:
+def _side(match: _Match, p: _Adjusted, alpha: float) -> int:
+    """Which way the values were found to differ: -1 in favour of the candidate, 1 against it, 0 for not at all.
+
+    Ranks that lean one way while the median lies on the other have found how many runs fail, not where runs end.
+    """
+    if not p.values <= alpha:
+        return 0
+    if match.by_t:
+        return -1 if float(match.d.mean()) < 0 else 1
+    side = -1 if wilcoxon(match.d, "less") < wilcoxon(match.d, "greater") else 1
+    return side if side * match.paired.difference > 0 else 0
+
+
+def _word(match: _Match, p: _Adjusted, side: int, interval: Interval, alpha: float) -> Word:
+    failures = match.contest.failures
+    if not match.contest.has_values:
         return "inconclusive"
-    if p_equivalent <= alpha:
+    failing = math.copysign(1, failures.excess) if p.failures <= alpha else 0
+    if failing and side == -failing:
+        return "inconclusive"
+    is_inside = -match.margin < interval.low and interval.high < match.margin
+    ends_alike = not (failures.only_own or failures.only_other)
+    if p.equivalent <= alpha and ends_alike and (is_inside or not match.d.any()):
         return "equivalent"
-    if p > alpha:
-        return "inconclusive"
-    if math.isnan(match.paired.p_t):
-        return "better" if wilcoxon(match.gain, "less") < wilcoxon(match.gain, "greater") else "worse"
-    return "better" if float(match.gain.mean()) < 0 else "worse"
+    decided = side or failing
+    return "inconclusive" if not decided else "better" if decided < 0 else "worse"
+
+
+def _interval(match: _Match, level: float, side: int) -> Interval:
+    """At the level of the family, and in keeping with what was found: without 0 only where there is a finding."""
+    if not match.contest.is_comparable or match.paired.n < 2:
+        return UNBOUNDED
+    interval = t_interval(match.d, 1 - level) if match.by_t else median_interval(match.d, 1 - level)
+    return consistent(interval, side)
+
+
+def consistent(interval: Interval, side: int) -> Interval:
+    """An interval that ends at 0 where it says otherwise than the test, which found this side, or none: 0."""
+    low, high = interval
+    if side and low < 0 < high:
+        return Interval(low, -0.0) if side < 0 else Interval(0.0, high)
+    if not side:
+        return Interval(min(low, 0.0), max(high, 0.0))
+    return interval
 
 
 def _seeds_needed(match: _Match, level: float) -> int | None:
-    paired, gain = match.paired, match.gain
-    if match.is_empty or (paired.n < 2 and not paired.censoring):
-        return None
-    if not gain.any():
-        needed: list[int | None] = [math.ceil(-math.log2(level))]
-    elif math.isnan(paired.p_t):
-        needed = [seeds_for_ranks(gain, level)]
-    else:
-        needed = [seeds_for_difference(paired.effect_size, level)]
-        needed.append(seeds_for_equivalence(paired.effect_size, match.margin / paired.sd, level))
-    found = [seeds for seeds in needed if seeds is not None]
-    return max(paired.n + 1, min(found)) if found else None
-
-
-def _notes(match: _Match, word: Word, is_significant: bool, level: float) -> list[str]:
+    """Seeds in all, by the rule that allows for having looked: which is how more of them would be judged."""
     paired = match.paired
+    if not match.contest.is_comparable or not match.by_t:
+        return None
+    return seeds_to_settle(paired.effect_size, match.margin / paired.sd, paired.n, level)
+
+
+def _notes(match: _Match, word: Word, side: int, p: _Adjusted, level: float, alpha: float) -> list[str]:
+    paired, contest = match.paired, match.contest
     notes = []
-    if match.left_out:
-        seeds = ", ".join(map(str, match.left_out))
-        several = len(match.left_out) > 1
+    if contest.left_out:
+        seeds = ", ".join(map(str, contest.left_out))
+        several = len(contest.left_out) > 1
         notes.append(f"seed{'s' if several else ''} {seeds} {'are' if several else 'is'} not in both and left out")
-    if match.is_empty and paired.n:
+    if not contest.has_values and paired.n:
         notes.append(NO_VALUES)
     notes += [note for note in (paired.censoring, paired.note) if note]
-    if word == "equivalent" and is_significant:
+    if word == "equivalent" and p.values <= alpha:
         notes.append(REAL_BUT_WITHIN)
-    if paired.n and paired.smallest_p > level:
-        able = math.ceil(1 - math.log2(level))
-        seeds = f"{paired.n} seed{'s' if paired.n > 1 else ''}"
-        limit = f"by ranks {seeds} cannot go below p = {paired.smallest_p:.2g}, {able} can reach {level:.2g}"
-        by_t = word != "inconclusive" and not math.isnan(paired.p_t)
-        notes.append(f"rests on the t test, which takes differences as normal; {limit}" if by_t else limit)
+    if word == "inconclusive" and side and p.failures <= alpha:
+        notes.append(CONTRADICTION[side > 0])
+    if word in ("better", "worse") and p.skewed > alpha:
+        notes.append(f"{SKEWED}: p = {p.skewed:.2g} if they were strongly skewed")
+    far = outlier(match.d)
+    if far is not None:
+        notes.append(f"seed {contest.seeds[far]} lies far from the others, so the t test may mislead")
+    able = math.ceil((1 if match.d.any() else 0) - math.log2(level))  # where all are 0, they may show as much
+    if word == "inconclusive" and not match.by_t and match.is_test and paired.n < able:
+        notes.append(f"by ranks {paired.n} seeds cannot decide this, {able} can")
     return notes

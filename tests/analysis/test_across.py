@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 from stored import Curve, sections
@@ -51,20 +52,105 @@ LOST = Curve([1.0, math.nan], "diverged")
 
 def test_ranks_and_records_by_hand(tmp_path: Path) -> None:
     tasks = {
-        "z": {"adam": [0.2, 0.4], "sgd": [0.25, 0.25], "lion": 0.9},  # means 0.3, 0.25, 0.9
+        "z": {"adam": [0.2, 0.4], "sgd": [0.25, 0.25], "lion": 0.9},  # geometric means 0.28, 0.25, 0.9
         "b": {"adam": 0.1, "sgd": 0.1005, "lion": [0.01, LOST]},  # within 1 %; the third is worst whatever else it did
         "c": {"adam": LOST, "sgd": 0.5, "lion": LOST},
     }
     found = certain(seen(tmp_path, tasks))
     assert found.ranks.tasks == ("z", "b", "c")
-    assert found.ranks.ranks == {"adam": (2, 1, 2.5), "sgd": (1, 2, 1), "lion": (3, 3, 2.5)}
+    assert found.ranks.ranks == {"adam": (2, 1.5, 2.5), "sgd": (1, 1.5, 1), "lion": (3, 3, 2.5)}
     assert found.labels == ("sgd", "adam", "lion")
-    assert found.ranks.mean["adam"] == pytest.approx(5.5 / 3)
-    assert found.records["sgd", "adam"] == Record(wins=2, ties=1, losses=0)
-    assert found.records["adam", "lion"] == Record(wins=2, ties=1, losses=0)
+    assert found.ranks.mean["adam"] == pytest.approx(6 / 3)
+    assert found.records["sgd", "adam"] == Record(wins=0, ties=3, losses=0)  # two seeds prove nothing
+    assert found.records["adam", "lion"] == Record(wins=0, ties=3, losses=0)
     assert found.friedman.note == "Friedman's test needs 3 methods and 5 tasks that all of them have: here are 3 and 3"
     assert found.profile is None
     assert found.notes == ()
+
+
+def test_ranks_go_by_the_scale_of_the_task(tmp_path: Path) -> None:
+    # by ratio a run that ends at 0.01 outweighs one at 0.5; the plain means would say the opposite
+    own = {"adam": [0.01, 0.5], "sgd": [0.2, 0.2]}
+    found = certain(seen(tmp_path / "1", {"a": own, "b": own}))
+    assert found.ranks.ranks == {"adam": (1, 1), "sgd": (2, 2)}
+    negative = {"adam": [-0.19, 0.3], "sgd": [0.1, 0.1]}  # no ratio: by difference, which has no margin
+    found = certain(seen(tmp_path / "2", {"a": negative, "b": negative}, tolerance=0.5))
+    assert found.ranks.ranks == {"adam": (1, 1), "sgd": (2, 2)}
+
+
+def test_the_margin_decides_who_shares_a_rank(tmp_path: Path) -> None:
+    own = {"adam": 0.1, "sgd": 0.1009, "lion": 0.1018}  # neighbours are within 1 %, the outer ones are not
+    found = certain(seen(tmp_path, {"a": own, "b": own}))
+    assert found.ranks.ranks == {"adam": (1.5, 1.5), "sgd": (2, 2), "lion": (2.5, 2.5)}
+    strict = made_up(tmp_path, {})
+    assert certain(across(strict, [None, None], "passes", 0.0)).ranks.ranks["sgd"] == (2, 2)
+    assert certain(across(strict, [None, None], "passes", 0.0)).ranks.ranks["adam"] == (1, 1)
+
+
+STEADY = {"adam": [0.1, 0.11, 0.1, 0.11, 0.1], "sgd": [0.2, 0.21, 0.22, 0.21, 0.2]}
+
+
+def test_wins_are_verdicts(tmp_path: Path) -> None:
+    sections = made_up(tmp_path, {"a": STEADY, "b": STEADY, "c": PAIR})
+    found = certain(across(sections, [None] * 3, "passes", 0.01))
+    assert found.records["adam", "sgd"] == Record(wins=2, ties=1, losses=0)
+    assert found.records["sgd", "adam"] == Record(wins=0, ties=1, losses=2)
+    words = [{("sgd", "adam"): "inconclusive"}, {("adam", "sgd"): "worse"}, {}]
+    found = certain(across(sections, [None] * 3, "passes", 0.01, words=words))
+    assert found.records["adam", "sgd"] == Record(wins=0, ties=2, losses=1)
+
+
+def test_another_column_can_be_looked_at(tmp_path: Path) -> None:
+    sections = made_up(tmp_path, {"a": STEADY, "b": STEADY})
+    found = certain(across(sections, [None] * 2, "passes", 0.01, column=("val", "accuracy")))
+    assert (found.column, found.labels) == (("val", "accuracy"), ("adam", "sgd"))
+    assert found.records["adam", "sgd"] == Record(wins=2, ties=0, losses=0)
+    assert found.standings is not None
+    assert found.standings.rows[0].change is None
+    assert across(sections, [None] * 2, "passes", 0.01, column=("test", "loss")) is None
+
+
+def test_standings_are_against_the_reference(tmp_path: Path) -> None:
+    sections = made_up(tmp_path, {"a": STEADY, "b": STEADY, "c": PAIR})
+    found = certain(across(sections, [None] * 3, "passes", 0.01)).standings
+    assert found is not None
+    assert (found.reference, [row.label for row in found.rows]) == ("adam", ["sgd"])
+    found = certain(across(sections, [None] * 3, "passes", 0.01, reference="sgd")).standings
+    assert found is not None
+    assert (found.reference, [row.label for row in found.rows]) == ("sgd", ["adam"])
+    assert found.rows[0].improvement.value == 1.0
+    assert certain(across(sections, [None] * 3, "passes", 0.01, reference="lion")).standings is None
+
+
+def finals_of(means: Mapping[str, float], tasks: int, spread: float) -> dict[str, dict[str, Final]]:
+    draw = np.random.default_rng(0)
+    return {
+        f"t{i}": {name: float(mean * np.exp(spread * draw.normal())) for name, mean in means.items()}
+        for i in range(tasks)
+    }
+
+
+def test_groups_come_from_signed_ranks_where_the_tasks_suffice(tmp_path: Path) -> None:
+    found = certain(seen(tmp_path, finals_of({"adam": 0.5, "sgd": 1.0, "lion": 1.02}, 8, 0.1)))
+    assert found.friedman.p < 0.05
+    assert found.groups is not None
+    assert (found.groups.method, found.groups.groups) == ("wilcoxon", (("sgd", "lion"),))
+
+
+def test_groups_come_from_ranks_where_ratios_or_tasks_are_missing(tmp_path: Path) -> None:
+    few = certain(seen(tmp_path / "1", finals_of({"adam": 0.2, "sgd": 1.0, "lion": 1.5}, 5, 0.01)))
+    assert few.groups is not None
+    assert (few.groups.method, few.groups.groups) == ("nemenyi", (("adam", "sgd"), ("sgd", "lion")))
+    tasks = finals_of({"adam": 0.2, "sgd": 1.0, "lion": 1.5}, 8, 0.01)
+    mixed = certain(seen(tmp_path / "2", {**tasks, "t3": {"adam": -0.1, "sgd": 0.1, "lion": 0.2}}))
+    assert mixed.groups is not None
+    assert mixed.groups.method == "nemenyi"
+
+
+def test_without_a_finding_there_are_no_groups(tmp_path: Path) -> None:
+    found = certain(seen(tmp_path, finals_of({"adam": 1.0, "sgd": 1.0, "lion": 1.0}, 6, 0.1)))
+    assert found.friedman.p > 0.05
+    assert found.groups is None
 
 
 def test_friedman_over_tasks_is_that_of_scipy(tmp_path: Path) -> None:

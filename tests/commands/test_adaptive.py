@@ -16,6 +16,7 @@ from lehi_cli.specs import RunSpec
 
 Lehi = Callable[..., Result]
 CLEAR = "sgd,adam:lr=0.01"
+TWINS = "adam,adam:betas=0.5/0.999:label=near"
 LOOK = re.compile(r"^(\w+): (\d+) seeds, (.*)$", re.MULTILINE)
 
 
@@ -36,8 +37,10 @@ def seeds_of(root: Path, label: str, task: str = "digits") -> list[int]:
     return sorted(spec["seed"] for spec in found if spec["task"]["name"] == task)
 
 
-def verdict_of(out: str) -> str:
-    return out[out.index("verdict against") :]
+def pages(root: Path) -> list[dict[str, Any]]:
+    """The comparisons that were kept, oldest first."""
+    found = [json.loads(path.read_text()) for path in root.glob(".comparisons/*.json")]
+    return sorted(found, key=lambda page: page["created"])
 
 
 def test_seeds_are_added_until_the_difference_is_clear(lehi: Lehi, tmp_path: Path) -> None:
@@ -51,34 +54,75 @@ def test_seeds_are_added_until_the_difference_is_clear(lehi: Lehi, tmp_path: Pat
     assert 4 <= len(used) < 12
     assert seeds_of(tmp_path / "runs", "sgd") == seeds_of(tmp_path / "runs", "adam") == used
     assert f"{2 * len(used)} runs in runs ({2 * len(used)} new, 0 reused)" in result.err
-    assert f"verdict against sgd, paired over {len(used)} seeds" in result.out
-    assert "| adam, val loss      | better" in result.out
+    assert "adam is better than sgd on digits: val loss " in result.out
+    assert f", {len(used)} seeds, at equal price" in result.out
     assert "valid however often one looks (anytime-valid t, arXiv 2310.03722)" in result.out
-    assert "hold at every look, for 2 comparisons together (Bonferroni)" in result.out
+    assert "interval 95 %, all 2 together, however often one looks" in result.out
     for absent in ("Holm", "Wilcoxon", "detectable", "left out"):
-        assert absent not in verdict_of(result.out)
+        assert absent not in result.out
 
 
-def test_the_runs_remember_and_the_report_says_the_same(lehi: Lehi, tmp_path: Path) -> None:
+def test_the_comparison_remembers_and_runs_do_not_change(lehi: Lehi, tmp_path: Path) -> None:
     result = compare(lehi, CLEAR, "auto", "--quiet")
     assert result.err == ""
-    assert {state.get("seeds") for state in states(tmp_path / "runs")} == {"auto"}
-    assert lehi("report", "--optims", "sgd,adam").out == result.out
+    assert {state.get("seeds") for state in states(tmp_path / "runs")} == {None}
+    (page,) = pages(tmp_path / "runs")
+    assert page["adaptive"]
+    assert lehi("report").out == lehi("report", "--optims", "sgd,adam").out == result.out
     assert looks(compare(lehi, CLEAR, "auto"))[-1][2] == "adam settled (better)"
     later = compare(lehi, CLEAR, "12", "--quiet")
     assert "anytime-valid" in later.out
-    assert "paired over 12 seeds" in later.out
+    assert ", 12 seeds, " in later.out
 
 
-def test_stored_runs_are_marked_once_they_are_looked_at(lehi: Lehi, tmp_path: Path) -> None:
+def test_other_comparisons_with_the_same_runs_are_judged_as_fixed(lehi: Lehi, tmp_path: Path) -> None:
+    compare(lehi, CLEAR, "auto", "--quiet")
+    before = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*/run.json")}
+    other = compare(lehi, "sgd,lion", "4", "--quiet")
+    assert "anytime-valid" not in other.out
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_seeds_that_were_added_by_hand_are_judged_as_such(lehi: Lehi, tmp_path: Path) -> None:
+    first = compare(lehi, TWINS, "3")
+    assert "anytime-valid" not in first.out
+    second = compare(lehi, TWINS, "6")
+    assert "anytime-valid" in second.out
+    turned = compare(lehi, ",".join(reversed(TWINS.split(","))), "7")  # whichever is the reference
+    assert "anytime-valid" in turned.out
+    first_again, second_again = (page["id"] for page in pages(tmp_path / "runs")[:2])
+    assert lehi("report", "--comparison", first_again).out == first.out
+    assert lehi("report", "--comparison", second_again).out == second.out
+    # A person who waits for reports adds seeds as well as one who compares.
+    assert "anytime-valid" in lehi("report", "--optims", "adam").out
+
+
+def test_some_of_the_seeds_that_were_looked_at_decide_nothing(lehi: Lehi) -> None:
+    compare(lehi, CLEAR, "6")
+    some = compare(lehi, CLEAR, "1,3,5,7")
+    assert "not decided between adam and sgd" in some.out
+    assert "looked at before with other seeds" in some.out
+    gate = lehi("report", "--seeds", "1,2,4", "--assert", "adam < sgd")
+    assert gate.code == 4
+    assert "this comparison was looked at before with other seeds" in gate.out
+
+
+def test_a_report_is_a_look(lehi: Lehi, tmp_path: Path) -> None:
+    for seeds in ("3", "6"):
+        for optim in ("sgd", "adam:lr=0.01"):
+            lehi("train", "--task", "digits", "--optim", optim, "--steps", "6", "--seeds", seeds, "--quiet")
+        shown = lehi("report", "--task", "digits")
+        assert ("anytime-valid" in shown.out) == (seeds == "6")
+    assert [page["kind"] for page in pages(tmp_path / "runs")].count("report") == 2
+    assert lehi("report", "--task", "digits").out == shown.out
+
+
+def test_stored_runs_that_were_looked_at_count_as_looked_at(lehi: Lehi) -> None:
     fixed = compare(lehi, CLEAR, "4", "--quiet")
-    assert "Wilcoxon" in fixed.out
-    assert {state.get("seeds") for state in states(tmp_path / "runs")} == {None}
+    assert "p: chance of a difference" in fixed.out
     result = compare(lehi, CLEAR, "auto:4")
     assert "0 new, 8 reused" in result.err
-    assert "Wilcoxon" not in result.out
-    assert {state.get("seeds") for state in states(tmp_path / "runs")} == {"auto"}
-    assert "Wilcoxon" not in lehi("report").out
+    assert "anytime-valid" in result.out
 
 
 def test_what_is_settled_gets_no_more_runs(lehi: Lehi, tmp_path: Path) -> None:
@@ -89,7 +133,7 @@ def test_what_is_settled_gets_no_more_runs(lehi: Lehi, tmp_path: Path) -> None:
     assert len(seeds_of(root, "adam")) < len(seeds_of(root, "near"))
     settled = int(next(row[1] for row in looks(result) if row[0] == "digits" and "adam settled (better)" in row[2]))
     assert seeds_of(root, "adam") == list(range(settled))
-    assert "for 8 comparisons together" in result.out
+    assert "all 8 together" in result.out
     assert "not in both" not in result.out
 
 
@@ -99,10 +143,10 @@ def test_at_the_most_seeds_it_stops_and_says_how_to_go_on(lehi: Lehi, tmp_path: 
     assert result.code == 0
     assert looks(result)[-1] == ("digits", "10", "lehi open")
     assert seeds_of(tmp_path / "runs", "lehi") == list(range(10))
-    assert "10 seeds did not settle it, --seeds auto:20 goes on from here" in result.out
+    assert "goes on from here, and allows for having looked" in result.out
     row = next(line for line in result.out.splitlines() if line.startswith("| lehi, val loss"))
     assert "inconclusive" in row
-    assert row.endswith(">10 |")
+    assert row.endswith(" 10 |")
     more = compare(lehi, "adam,lehi", "auto:11", "--executor", "mock", "--margin", "0")
     assert "22 runs in runs (2 new, 20 reused)" in more.err
 
@@ -118,21 +162,23 @@ def test_jobs_take_several_seeds_at_a_time_and_find_the_same(lehi: Lehi, tmp_pat
     assert len(seeds_of(tmp_path / "four", "twin")) % 2 == 1  # three, then two at a time
 
 
-def test_diverging_runs_are_settled_by_signs(lehi: Lehi) -> None:
+def test_diverging_runs_settle_it_as_failures(lehi: Lehi) -> None:
     result = compare(lehi, "adam,sgd:lr=1e30:label=wild", "auto")
-    assert looks(result)[-1] == ("digits", "11", "wild settled (worse)")
-    assert "wild is worse than adam on val loss: by signs, p = 0.029; on val accuracy worse" in result.out
-    assert "wild: by signs, not means" in result.out
+    word, seeds, state = looks(result)[-1]
+    assert (word, state) == ("digits", "wild settled (worse)")
+    assert 8 < int(seeds) < 16
+    assert f"{seeds} of {seeds} runs of wild failed (adam: 0)" in result.out
 
 
-def test_failed_runs_count_as_worst(lehi: Lehi, tmp_path: Path) -> None:
-    compare(lehi, CLEAR, "auto:11", "--margin", "0")
-    compare(lehi, CLEAR, "11")
+def test_failed_runs_count_as_failures(lehi: Lehi, tmp_path: Path) -> None:
+    compare(lehi, CLEAR, "14")
     for path in (tmp_path / "runs").glob("*/run.json"):
         state = json.loads(path.read_text())
         if state["label"] == "adam":
             path.write_text(json.dumps({**state, "status": "oom"}))
-    assert "adam is worse than sgd on val loss: by signs" in lehi("report", "--optims", "sgd,adam").out
+    shown = lehi("report", "--optims", "sgd,adam").out
+    assert "adam is worse than sgd on digits: " in shown
+    assert "14 of 14 runs of adam failed (sgd: 0)" in shown
 
 
 def test_a_tuned_comparison_adds_seeds_too(lehi: Lehi, tmp_path: Path) -> None:
@@ -140,10 +186,11 @@ def test_a_tuned_comparison_adds_seeds_too(lehi: Lehi, tmp_path: Path) -> None:
     assert result.code == 0
     assert looks(result)[0][1] == "3"
     assert "sgd" in looks(result)[0][2]
-    assert "verdict against adam, paired over" in result.out
-    flags = {state["spec"]["seed"]: state.get("seeds") for state in states(tmp_path / "runs")}
-    assert flags[100_000] is None
-    assert flags[0] == "auto"
+    assert "adam on digits: test loss" in result.out
+    (page,) = pages(tmp_path / "runs")
+    roles = {run["run_id"]: run["role"] for run in page["runs"]}
+    found = {(state["spec"]["seed"] == 100_000, roles[state["run_id"]]) for state in states(tmp_path / "runs")}
+    assert found == {(True, "trial"), (False, "final")}
 
 
 def test_an_interrupt_shows_what_there_is(lehi: Lehi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +206,9 @@ def test_an_interrupt_shows_what_there_is(lehi: Lehi, monkeypatch: pytest.Monkey
     result = compare(lehi, CLEAR, "auto")
     assert result.code == 130
     assert batches == [6, 2, 2]
-    assert "verdict against sgd, paired over 4 seeds" in result.out
-    assert "4 seeds did not settle it, --seeds auto goes on from here" in result.out
+    assert "no verdict: runs are missing that were asked for" in result.out
+    assert "difference" not in result.out
+    assert not list(Path("runs").glob(".comparisons/*"))
     assert "to go on with what is missing: lehi compare --task digits" in result.err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from commanded import Lehi, document, rows
 from conftest import Result
 from stored import write, write_all
 
+from lehi_cli.stats.verdict import FIRST_SHARE
 from lehi_cli.store import Store
 
 LOW, HIGH = (1.0, 1.1001, 1.1999, 1.3, 1.3999), (2.0, 2.1, 2.2, 2.3, 2.4)
@@ -75,7 +77,8 @@ def test_the_report_ends_with_what_the_assertions_came_to(
 def test_the_document_has_the_numbers_of_a_check(lehi: Lehi) -> None:
     (check,) = document(lehi("report", "--assert", "adam < sgd", "--json"))["assertions"]
     assert (check["n"], check["center"], check["task"]) == (5, "mean", "digits")
-    assert check["difference"] == pytest.approx(sum(LOW) / 5 - sum(HIGH) / 5)
+    assert check["is_ratio"]
+    assert check["difference"] == pytest.approx(sum(math.log(a / b) for a, b in zip(LOW, HIGH, strict=True)) / 5)
     assert check["interval"][0] < check["difference"] < check["interval"][1] < 0
     assert 0 < check["p"] < 1e-4
 
@@ -239,10 +242,9 @@ def test_two_false_alarms_are_adjusted_for(lehi: Lehi, tmp_path: Path) -> None:
     """One check with p = 0.03 against it is false, the same one twice, at 0.06 each, is not."""
     from scipy.stats import ttest_1samp
 
-    differences = [0.1, 0.15, 0.02, 0.16, 0.012]
-    assert 0.01 < ttest_1samp(differences, 0, alternative="greater").pvalue < 0.025
-    differences[4] = -0.02
-    p = float(ttest_1samp(differences, 0, alternative="greater").pvalue)
+    differences = [0.1, 0.15, 0.02, 0.16, -0.02]
+    logs = [math.log(1 + difference) for difference in differences]
+    p = float(ttest_1samp(logs, 0, alternative="greater").pvalue) / FIRST_SHARE
     assert 0.025 < p < 0.05
     store = Store(tmp_path / "runs")
     for run in runs_of("sgd,adam", seeds=5):
@@ -267,10 +269,10 @@ def test_seeds_are_added_until_an_optimizer_that_never_ends_well_is_worse(
     assert result.code == (1 if lost == "boom.py" else 0)
     (section,), (check,) = document(result)["sections"], document(result)["assertions"]
     verdict = section["verdicts"][0]
-    # By signs: a fifth of 2^n B(n + 1/2, 1/2) / pi, 180 for 10 seeds and 344 for 11, has to reach 2 comparisons / 0.05.
-    assert (verdict["method"], verdict["verdict"], verdict["n"]) == ("anytime", "worse", 11)
-    assert (check["outcome"], check["n"], check["difference"]) == ("true", 11, None)
-    assert section["seeds"] == list(range(11))
+    # A tenth of 2^n B(n + 1/2, 1/2) / pi, 34 for 11 seeds and 66 for 12, has to reach 2 comparisons / 0.05.
+    assert (verdict["method"], verdict["verdict"], verdict["n"]) == ("anytime", "worse", 12)
+    assert (check["outcome"], check["n"], check["difference"]) == ("true", 12, None)
+    assert section["seeds"] == list(range(12))
 
 
 def test_added_seeds_are_looked_at_as_such(lehi: Lehi) -> None:

@@ -60,8 +60,8 @@ def test_the_reference_turns_the_ratio_round(lehi: Lehi, measured: Path) -> None
 
 
 def test_nothing_is_shown_that_was_not_asked_for(lehi: Lehi, measured: Path) -> None:
-    assert "price of a step" not in lehi("report", "--runs", str(measured)).out
-    assert document(lehi("report", "--runs", str(measured), "--json"))["sections"][0]["prices"] is None
+    assert "price of a step" not in lehi("report", "--task", "*", "--runs", str(measured)).out
+    assert document(lehi("report", "--task", "*", "--runs", str(measured), "--json"))["sections"][0]["prices"] is None
 
 
 def test_a_report_of_prices_imports_no_torch(python: Python, measured: Path) -> None:

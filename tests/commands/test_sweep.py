@@ -18,6 +18,7 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.analysis.sensitivity import Line, Point, sensitivity
 from lehi_cli.commands import flow
+from lehi_cli.comparisons import TUNING_SEED as SEED
 from lehi_cli.plan import Request
 from lehi_cli.render.content import Figure, Lines, Table
 from lehi_cli.render.sensitivity import edge_notes
@@ -26,7 +27,7 @@ from lehi_cli.render.tuning_curve import comparisons, curves_of, tuning_curve_bl
 from lehi_cli.space import parse_space
 from lehi_cli.specs import Budget, OptimSpec
 from lehi_cli.store import Store
-from lehi_cli.tuning import SEED, Trial, Tuned, space_of, tune
+from lehi_cli.tuning import Trial, Tuned, space_of, tune
 
 SHORT = ("--task", "digits", "--steps", "10", "--quiet")
 
@@ -170,7 +171,7 @@ def test_a_plan_without_its_data_has_no_estimate(lehi: Callable) -> None:
 def test_smoke(lehi: Callable) -> None:
     smoke = ("--task", "cifar10", "--data-dir", "nowhere", "--smoke", "--quiet", "--set", "batch_size=4")
     for rest in (("sweep", "--over", "lr=1e-3,1e-2"), ("sweep", "--trials", "2"), ("compare", "--tune", "2")):
-        result = lehi(rest[0], *smoke, "--optims", "adam,sgd", *rest[1:])
+        result = lehi(rest[0], *smoke, "--optims", "adam,sgd", *rest[1:], "--runs", "-".join(rest[:2]))
         assert result.code == 0, result.err
         assert "FAKE DATA" in result.out
 

@@ -71,7 +71,8 @@ def test_steps_repeat_after_the_first() -> None:
 
 
 def test_a_dry_run_counts_what_comes_every_few_steps(lehi: Lehi) -> None:
-    result = lehi("compare", "--task", "digits", "--optims", "lehi:curvature_every=4,adam", "--seeds", "1", "--dry-run")
+    typed = ("compare", "--task", "digits", "--optims", "lehi:curvature_every=4,adam", "--seeds", "1", "--dry-run")
+    result = lehi(*typed, "--epochs", "30")
     assert result.code == 0, result.err
     rows = {
         line.split("|")[2].strip(): line.split("|")[5].strip() for line in result.out.splitlines() if "digits" in line

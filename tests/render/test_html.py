@@ -281,7 +281,7 @@ def test_the_page_fits(tmp_path: Path, width: int, flags: list[str], ground: str
     found = json.loads(unescape(laid_out.split("RESULT")[1].split("END")[0]))
     assert found["inside"] in range(width - 20, width + 1)
     assert found["page"] == found["inside"]
-    assert found["table"] > found["box"]
+    assert (found["table"] > found["box"]) == (columns > 1)  # on a phone rows are set one cell below the other
     assert found["figure"][0] <= width
     assert found["figure"][0] / found["figure"][1] == pytest.approx(5.2 / 3.4, rel=0.01)
     assert found["ground"] == ground

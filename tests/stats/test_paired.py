@@ -26,6 +26,7 @@ from lehi_cli.stats.paired import (
     tost,
     wilcoxon,
 )
+from lehi_cli.stats.skew import skewed_one_sided
 
 INF, NAN = math.inf, math.nan
 ALTERNATIVES = ("two-sided", "less", "greater")
@@ -82,9 +83,26 @@ def test_the_smallest_p_is_reached_when_all_agree() -> None:
 
 
 @pytest.mark.parametrize("margin", [0.2, 0.8, 3.0])
-def test_equivalence_is_that_of_statsmodels(margin: float) -> None:
+def test_equivalence_is_that_of_statsmodels_or_more_cautious(margin: float) -> None:
     a, b = draw(1, 12), draw(2, 12)
-    assert tost(a - b, margin) == pytest.approx(ttost_paired(a, b, -margin, margin)[0], rel=1e-9)
+    d = a - b
+    theirs = ttost_paired(a, b, -margin, margin)[0]
+    t = [(sign * d.mean() - margin) * math.sqrt(12) / d.std(ddof=1) for sign in (1, -1)]
+    assert tost(d, margin) == pytest.approx(max(theirs, *(skewed_one_sided(one, 12) for one in t)), rel=1e-9)
+    assert tost(d, margin) >= theirs * (1 - 1e-9)
+
+
+def test_equivalence_over_thousands_of_pairs_is_that_of_statsmodels() -> None:
+    a, b = draw(1, 3000), draw(2, 3000)
+    assert tost(a - b, 0.05) == pytest.approx(ttost_paired(a, b, -0.05, 0.05)[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("n", [3, 6, 15])
+def test_equivalence_holds_its_level_where_differences_are_strongly_skewed(side: int, n: int) -> None:
+    # The mean lies at the margin; what most differences show lies within it.
+    d = side * np.random.default_rng(n).exponential(size=(2000, n))
+    assert np.mean([tost(row, 1.0) <= 0.05 for row in d]) <= 0.05 + 2 * 0.0049
 
 
 def test_equivalence_by_ranks_where_there_is_no_t() -> None:

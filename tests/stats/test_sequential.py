@@ -10,7 +10,7 @@ from scipy import integrate, special
 
 from lehi_cli.errors import UsageError
 from lehi_cli.stats.paired import t_interval
-from lehi_cli.stats.sequential import T_SHARE, confidence_sequence, settled, sign_evidence, t_evidence
+from lehi_cli.stats.sequential import SIGN_SHARE, T_SHARE, confidence_sequence, settled, sign_evidence, t_evidence
 
 INF = math.inf
 
@@ -81,13 +81,13 @@ def test_evidence_of_signs_is_the_mixture_over_their_chance() -> None:
         ([0.1, -0.1, 0.05, -0.05, 0.02, -0.02], 1.0, True, "equivalent"),
         ([1.0, 1.1, 0.9, 1.05, 0.95, 1.02], 5.0, True, "equivalent"),
         ([1.0, -1.0, 0.5, -0.5], 0.1, True, None),
-        ([INF] * 9, 0.0, True, None),
-        ([INF] * 10, 0.0, True, "worse"),
-        ([-INF] * 10, 0.0, False, "worse"),
-        ([0.5] * 10, 0.0, True, "worse"),
-        ([0.5] * 10, 1.0, True, "equivalent"),
-        ([0.0] * 9, 0.1, True, None),
-        ([0.0] * 10, 0.0, True, "equivalent"),
+        ([INF] * 10, 0.0, True, None),
+        ([INF] * 11, 0.0, True, "worse"),
+        ([-INF] * 11, 0.0, False, "worse"),
+        ([0.5] * 11, 0.0, True, "worse"),
+        ([0.5] * 11, 1.0, True, "equivalent"),
+        ([0.0] * 10, 0.1, True, None),
+        ([0.0] * 11, 0.0, True, "equivalent"),
     ],
 )
 def test_settled(d: list[float], margin: float, minimize: bool, expected: str | None) -> None:
@@ -158,5 +158,10 @@ def test_differences_are_found_and_large_ones_sooner() -> None:
     assert used[2.0] < 8 < used[1.0] < 17
 
 
+def test_signs_settle_it_when_their_share_of_alpha_does() -> None:
+    assert sign_evidence(10, 0) < 1 / (SIGN_SHARE * 0.05) <= sign_evidence(11, 0)
+
+
 def test_most_of_alpha_goes_to_t() -> None:
     assert 0.5 < T_SHARE < 1
+    assert T_SHARE + SIGN_SHARE < 1

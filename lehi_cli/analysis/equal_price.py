@@ -1,0 +1,102 @@
+"""At what price a comparison was made: what the runs of an optimizer spent, against those of the reference.
+
+Everything is charged in passes (gradients). A budget in passes gives all the same; one in epochs, steps or seconds does
+not, and then nothing is said about an optimizer without saying at how many times the reference's price.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .results import Section, Series
+
+SAME = 0.01  # runs end with a whole step, so equal prices differ by a fraction of one
+FEW_STEPS = 20
+DEAR = 2.0  # passes a step
+
+
+@dataclass(frozen=True)
+class PriceOf:
+    """What an optimizer spent.
+
+    Attributes:
+        label: of the optimizer.
+        passes: mean over its runs that ended their budget.
+        steps: likewise.
+        ratio: of its passes to the reference's; NaN where either is unknown.
+        reference: label of the reference.
+        kind: of the budget: `passes`, `epochs`, `steps`, `seconds`.
+        reference_steps: those of the reference.
+    """
+
+    label: str
+    passes: float
+    steps: float
+    ratio: float
+    reference: str
+    kind: str
+    reference_steps: float
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether both spent the same, within a hundredth or one step of either."""
+        if not math.isfinite(self.ratio):
+            return False
+        slack = SAME
+        if self.kind == "passes" and self.steps and self.reference_steps:
+            slack = max(SAME, self.ratio / self.steps, 1 / self.reference_steps)
+        return abs(self.ratio - 1) <= slack
+
+    @property
+    def words(self) -> str:
+        """`at equal price`, `at 1.67 times adam's price`, `in equal time, ...`, `at an unknown price`."""
+        if not math.isfinite(self.ratio):
+            return "at an unknown price"
+        if self.is_equal:
+            return "at equal price"
+        if self.kind == "seconds":
+            return f"in equal time, for {self.ratio:.3g} times {self.reference}'s passes"
+        return f"at {self.ratio:.3g} times {self.reference}'s price"
+
+
+def price_of(section: Section, series: Series, reference: Series) -> PriceOf:
+    """What one optimizer spent in a section, against the reference."""
+    own, other = _passes(series), _passes(reference)
+    steps = _mean(series, "steps")
+    ratio = own / other if other > 0 and math.isfinite(own) else math.nan
+    (kind,) = section.spec["task"]["budget"]  # type: ignore[index]
+    return PriceOf(series.label, own, steps, ratio, reference.label, _unit(kind), _mean(reference, "steps"))
+
+
+def unequal(section: Section, reference: Series | None = None) -> list[str]:
+    """Whose price is not that of the reference, in words: `lehi at 1.67 times adam's price`."""
+    base = reference or section.series[0]
+    prices = [price_of(section, series, base) for series in section.ranked()]
+    return [f"{price.label} {price.words}" for price in prices if math.isfinite(price.ratio) and not price.is_equal]
+
+
+def few_steps(section: Section) -> list[str]:
+    """Who is so dear that it got next to no steps for the price that all pay."""
+    (kind,) = section.spec["task"]["budget"]  # type: ignore[index]
+    if _unit(kind) != "passes":
+        return []
+    return [
+        f"{series.label} got {steps:.0f} step{'s' if steps >= 1.5 else ''} for this price"
+        for series in section.series
+        if 0 < (steps := _mean(series, "steps")) < FEW_STEPS and _passes(series) > DEAR * steps
+    ]
+
+
+def _unit(kind: str) -> str:
+    return "passes" if kind == "epoch_passes" else kind
+
+
+def _passes(series: Series) -> float:
+    return _mean(series, "passes")
+
+
+def _mean(series: Series, what: str) -> float:
+    """Over the runs that ended their budget: one that diverged spent less than it was given, which is no saving."""
+    values = [float(run.outcome[what]) for run in series.runs if run.status == "ok" and what in run.outcome]
+    return math.fsum(values) / len(values) if values else math.nan

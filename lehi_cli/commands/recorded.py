@@ -1,0 +1,176 @@
+"""From a plan or a stored comparison to its page: the same record, and so the same page, whenever it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lehi_cli import gate
+from lehi_cli.analysis.arrivals import parse_target
+from lehi_cli.analysis.looks import Looks
+from lehi_cli.analysis.margins import parse_margins
+from lehi_cli.comparisons import ComparisonRecord, Comparisons, Kind, Member, Role, now
+from lehi_cli.errors import Notice, StoreError, UsageError
+from lehi_cli.report import Report, View, make_report
+from lehi_cli.specs import RunSpec
+from lehi_cli.store import Store, StoredRun
+from lehi_cli.tuning import Tuning, stored_tuning, tuning_data
+
+
+def described(
+    comparisons: Comparisons,
+    stored: Sequence[StoredRun],
+    runs: Sequence[RunSpec],
+    view: View,
+    tuning: Tuning | None = None,
+    adaptive: bool = False,
+) -> tuple[ComparisonRecord, View]:
+    """What a command asks for, as a comparison; the one that is stored when it was asked for before.
+
+    Final runs by which settings may have been chosen in an earlier comparison are left out, and named.
+
+    Args:
+        comparisons: of the store.
+        stored: the runs there are.
+        runs: the plan; gives the labels.
+        view: what is asked of them.
+        tuning: the trials that came before.
+        adaptive: whether seeds were added until it was settled.
+    """
+    labels = {run.run_id: run.label for run in runs}
+    chosen = {} if view.sweep else comparisons.chosen_by(labels)
+    role: Role = "trial" if view.sweep else "final"
+    members = [Member(run, of.label, "trial") for of, run in _trials(tuning) if run not in labels]
+    members += [Member(run.run_id, labels[run.run_id], role) for run in stored if run.run_id not in chosen]
+    view = replace(view, decides="test" if tuning and not view.sweep else "val")
+    record = ComparisonRecord(
+        kind=_kind(view, runs),
+        runs=members,
+        view=view_data(view),
+        adaptive=adaptive,
+        left_out=_left_out([run for run in stored if run.run_id in chosen], chosen, labels),
+        tuning=tuning_data(tuning) if tuning else None,
+        looked=comparisons.looked(),
+        command=list(view.command),
+        created=now(),
+    )
+    record = comparisons.known(record) or record
+    return record, seen_by(record, view)
+
+
+def seen_by(record: ComparisonRecord, view: View) -> View:
+    """The view of a comparison: with what had been looked at before it, and what it leaves out."""
+    return replace(
+        view,
+        command=record.command,
+        looks=Looks(record.looked, record.adaptive),
+        notes=record.left_out,
+        comparison=record.id,
+    )
+
+
+def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning | None = None) -> Report:
+    """The page of a comparison.
+
+    Raises:
+        UsageError: when none of its runs is there any more.
+    """
+    shown = record.of_role("trial" if view.sweep else "final")
+    found = [run for run in (store.find(member.run_id) for member in shown) if run is not None]
+    gone = len(shown) - len(found)
+    if shown and not found:
+        raise UsageError(
+            f"the runs of comparison {record.id} are gone from {store.root}", "train them again: lehi compare ..."
+        )
+    if gone:
+        words = f"{gone} of its {len(shown)} runs {'is' if gone == 1 else 'are'} gone from {store.root}"
+        view = replace(view, notes=[*view.notes, words], is_partial=True)
+    labels = {member.run_id: member.label for member in record.runs}
+    if tuning is None and record.tuning is not None:
+        tuning = stored_tuning(record.tuning, store, found, labels)
+    return make_report(store, found, view, labels, tuning)
+
+
+def keep(comparisons: Comparisons, record: ComparisonRecord, report: Report) -> ComparisonRecord:
+    """Keep a comparison with what its page showed of which pairs; a note on the page's store when that cannot be."""
+    families = [item.comparison.family for item in report.sections if item.comparison]
+    record = replace(record, pairs=pairs_shown(report), family=max(families, default=0))
+    try:
+        comparisons.save(record)
+    except StoreError as error:
+        comparisons.notice(Notice(f"this look is not remembered: {error.message}", error.hint))
+    return record
+
+
+def pairs_shown(report: Report) -> dict[str, list[int]]:
+    """The seeds at which each pair was judged."""
+    shown: dict[str, list[int]] = {}
+    for item in report.sections:
+        if item.comparison is not None:
+            for label, pair in item.comparison.pairs.items():
+                seeds = item.comparison.seeds[label]
+                if len(seeds) > 1:
+                    shown[pair] = sorted(seeds)
+    for check in report.checks:
+        if check.pair and check.n > 1 and check.seeds:
+            shown.setdefault(check.pair, sorted(check.seeds))
+    return shown
+
+
+def view_data(view: View) -> dict[str, Any]:
+    """What was asked of the runs, as plain data."""
+    return {
+        "x": view.x,
+        "sweep": view.sweep,
+        "order": list(view.order),
+        "margins": str(view.margins),
+        "target": f"{view.target.column}={view.target.value!r}" if view.target else None,
+        "cost": view.cost,
+        "assertions": [assertion.text for assertion in view.assertions],
+        "allow_diverged": view.allow_diverged,
+        "decides": view.decides,
+    }
+
+
+def stored_view(data: Mapping[str, Any]) -> View:
+    """The view that a comparison was shown in.
+
+    Raises:
+        KeyError, TypeError, UsageError: when it is not as `view_data` has it.
+    """
+    return View(
+        x=data["x"],
+        sweep=data["sweep"],
+        order=data["order"],
+        margins=parse_margins(data["margins"]),
+        target=parse_target(data["target"]) if data["target"] else None,
+        cost=data["cost"],
+        assertions=[gate.parse(text) for text in data["assertions"]],
+        allow_diverged=data["allow_diverged"],
+        decides=data["decides"],
+    )
+
+
+def _trials(tuning: Tuning | None) -> list[tuple[Any, str]]:
+    if tuning is None:
+        return []
+    return [(result, run) for result in tuning.results for trial in result.trials for run in trial.runs]
+
+
+def _kind(view: View, runs: Sequence[RunSpec]) -> Kind:
+    if view.sweep:
+        return "sweep"
+    return "compare" if len({run.label for run in runs}) > 1 else "train"
+
+
+def _left_out(runs: Sequence[StoredRun], chosen: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:
+    """Which finals are left out, seed by seed, and what to do about it."""
+    by_label: dict[tuple[str, str], list[int]] = {}
+    for run in runs:
+        by_label.setdefault((labels[run.run_id], chosen[run.run_id]), []).append(run.seed)
+    return [
+        f"{label}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}: left out, because its "
+        f"setting may have been chosen by these very runs (comparison {comparison}); name other seeds"
+        for (label, comparison), seeds in by_label.items()
+    ]

@@ -1,0 +1,30 @@
+"""The comparisons of a store, in a table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from lehi_cli.comparisons import ComparisonRecord
+
+from .content import Column, Part, Table
+
+MOST = 10
+
+
+def comparisons_part(records: Sequence[ComparisonRecord]) -> Part:
+    """One row for each, the last of them last; of many the last ten."""
+    columns = [Column("comparison", right=False), Column("made (UTC)", right=False), Column("runs")]
+    columns.append(Column("command", right=False, wraps=True))
+    rows = [
+        [
+            record.id,
+            record.created.partition(".")[0].replace("T", " "),
+            str(len(record.runs)),
+            shlex.join(["lehi", *record.command]),
+        ]
+        for record in records[-MOST:]
+    ]
+    first = f"the last {MOST} of {len(records)}; " if len(records) > MOST else ""
+    caption = f"{first}lehi report --comparison ID shows one of them again; this is the last:"
+    return Part("comparisons", "", [Table(columns, rows, caption)])

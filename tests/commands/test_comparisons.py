@@ -1,0 +1,221 @@
+"""Stored comparisons: the same page again, trials that never decide, and stores that lack something."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cases import runs_of
+from conftest import Result
+from stored import write
+
+from lehi_cli.comparisons import TUNING_SEED, Comparisons
+from lehi_cli.store import Store
+
+Lehi = Callable[..., Result]
+STEPS = ("--task", "digits", "--steps", "6", "--quiet")
+
+
+def records(root: Path = Path("runs")) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in root.glob(".comparisons/*.json")]
+    return sorted(found, key=lambda record: record["created"])
+
+
+def again(lehi: Lehi, result: Result, *more: str) -> Result:
+    """What the printed command shows."""
+    (line,) = [line for line in result.err.splitlines() if line.startswith("show again: lehi ")]
+    return lehi(*line.removeprefix("show again: lehi ").split(), *more)
+
+
+PAGES = {
+    "compare": ("compare", "--optims", "sgd,adam", "--seeds", "3"),
+    "several tasks, asked a lot": (
+        "compare", "--task", "digits,diabetes", "--optims", "sgd,adam,lehi", "--seeds", "3", "--reference", "adam",
+        "--margin", "0.05,accuracy=0.1", "--target", "val_loss=2", "--x", "seconds", "--cost", "--assert", "adam < sgd",
+    ),
+    "auto": ("compare", "--optims", "sgd,adam:lr=0.01", "--seeds", "auto:6"),
+    "tuned": ("compare", "--optims", "sgd,adam", "--tune", "3", "--seeds", "3"),
+    "grid": ("sweep", "--optims", "sgd,adam", "--over", "lr=0.01,0.1", "--seeds", "2"),
+    "trials": ("sweep", "--optims", "sgd,adam", "--trials", "3"),
+    "train": ("train", "--optim", "adam", "--seeds", "2"),
+    "labels": ("compare", "--optims", "adam:label=one,adam:lr=0.01:label=two", "--seeds", "2"),
+    "brief": ("compare", "--optims", "sgd,adam", "--seeds", "2", "--brief"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_is_the_same_again(lehi: Lehi, page: str) -> None:
+    verb, *typed = PAGES[page]
+    task = [] if "--task" in typed else ["--task", "digits"]
+    result = lehi(verb, *task, *typed, "--steps", "6")
+    assert result.code in (0, 3, 4), result.err
+    shown = again(lehi, result)
+    assert shown.out == result.out
+    assert shown.code == result.code
+    more = ["--brief"] if page == "brief" else []
+    assert lehi("report", *more).out == result.out  # the only one, and so the last
+    lehi("compare", "--optims", "lion,adam", "--seeds", "2", *STEPS)
+    assert again(lehi, result).out == result.out
+
+
+def test_every_format_shows_a_stored_comparison(lehi: Lehi) -> None:
+    result = lehi("compare", "--task", "digits", "--steps", "6", "--optims", "sgd,adam", "--tune", "2", "--seeds", "2")
+    for kind in ("markdown", "csv", "json", "latex", "html"):
+        assert again(lehi, result, "--format", kind).code == 0
+    document = json.loads(again(lehi, result, "--json").out)
+    assert document["comparison"] == records()[0]["id"]
+    assert document["provenance"]["command"].startswith("lehi compare --task digits")
+
+
+def test_several_comparisons_are_listed_and_the_last_is_shown(lehi: Lehi) -> None:
+    first = lehi("compare", "--optims", "sgd,adam", "--seeds", "2", *STEPS)
+    lehi("compare", "--optims", "lion,adam", "--seeds", "2", *STEPS)
+    listed = lehi("report")
+    for record in records():
+        assert f"| {record['id']}" in listed.out
+    assert "lehi compare --optims lion,adam --seeds 2" in listed.out
+    assert "between adam and lion on digits" in listed.out or "adam is " in listed.out
+    assert lehi("report", "--comparison", records()[0]["id"][:4]).out == first.out
+    assert len(records()) == 2  # showing them made none
+
+
+def test_tuning_trials_never_meet_the_finals(lehi: Lehi) -> None:
+    tuned = lehi("compare", "--optims", "sgd,adam", "--tune", "3", "--seeds", "4", "--json", *STEPS)
+    finals = {run["seed"] for run in runs_in(tuned)}
+    assert finals == {0, 1, 2, 3}
+    assert {run["role"] for run in records()[0]["runs"]} == {"final", "trial"}
+    free = lehi("report", "--task", "digits", "--json")
+    assert {run["seed"] for run in runs_in(free)} == finals
+    assert "6 trials are left out" in lehi("report", "--task", "digits").out
+    best = lehi("report", "--best-by", "val_loss", "--json")
+    assert TUNING_SEED not in {run["seed"] for run in runs_in(best)}
+    everything = lehi("report", "--role", "all", "--json")
+    assert TUNING_SEED in {run["seed"] for run in runs_in(everything)}
+    assert verdicts(everything) == []
+    assert len(runs_in(lehi("report", "--role", "trial", "--json"))) == 6
+
+
+def test_what_a_setting_was_chosen_by_does_not_judge_it(lehi: Lehi) -> None:
+    lehi("sweep", "--optims", "sgd,adam", "--over", "lr=0.01,0.1", "--seeds", "2", *STEPS)
+    sweep = records()[0]["id"]
+    result = lehi("compare", "--optims", "sgd:lr=0.1,adam:lr=0.01", "--seeds", "4", *STEPS)
+    assert ", 2 seeds, " in result.out.split("\n\n")[1]
+    why = (
+        f"left out, because its setting may have been chosen by these very runs (comparison {sweep}); name other seeds"
+    )
+    assert f"adam, seeds 0, 1: {why}" in result.out
+    nothing = lehi("compare", "--optims", "sgd:lr=0.1,adam:lr=0.01", "--seeds", "2", *STEPS)
+    assert nothing.code == 0
+    assert "no runs to compare" in nothing.out
+    fresh = lehi("compare", "--optims", "sgd:lr=0.1,adam:lr=0.01", "--seeds", "10,11,12", *STEPS)
+    assert "left out" not in fresh.out
+
+
+def test_comparisons_that_came_before_are_not_touched_by_a_sweep(lehi: Lehi) -> None:
+    before = lehi("compare", "--task", "digits", "--steps", "6", "--optims", "sgd:lr=0.1,adam:lr=0.01", "--seeds", "2")
+    lehi("sweep", "--optims", "sgd,adam", "--over", "lr=0.01,0.1", "--seeds", "2", *STEPS)
+    assert again(lehi, before).out == before.out
+
+
+def test_one_out_of_many_is_judged_as_one_of_many(lehi: Lehi) -> None:
+    many = lehi("compare", "--optims", "sgd,adam,lion,lehi", "--seeds", "3", "--json", *STEPS)
+    few = lehi("compare", "--optims", "sgd,adam", "--seeds", "3", "--json", *STEPS)
+    assert {verdict["family"] for verdict in (*verdicts(many), *verdicts(few))} == {6}
+
+
+def test_an_id_that_is_not_there_or_is_several(lehi: Lehi) -> None:
+    lehi("compare", "--optims", "sgd,adam", "--seeds", "2", *STEPS)
+    missing = lehi("report", "--comparison", "zzz")
+    assert missing.code == 2
+    assert "comparison 'zzz' is not there" in missing.err
+    assert records()[0]["id"] in missing.err
+    assert lehi("report", "--comparison", "").code == 2
+    both = lehi("report", "--comparison", records()[0]["id"], "--task", "digits")
+    assert both.code == 2
+    assert "--comparison shows what was asked then, --task asks for something else" in both.err
+
+
+def test_runs_that_are_gone_are_named_and_nothing_is_decided(lehi: Lehi) -> None:
+    lehi("compare", "--optims", "sgd,adam:lr=0.01", "--seeds", "4", *STEPS)
+    (record,) = records()
+    shutil.rmtree(Path("runs") / record["runs"][0]["run_id"])
+    shown = lehi("report", "--comparison", record["id"])
+    assert shown.code == 0
+    assert "1 of its 8 runs is gone from runs" in shown.out
+    assert "no verdict: runs are missing that were asked for" in shown.out
+    for run in record["runs"][1:]:
+        shutil.rmtree(Path("runs") / run["run_id"])
+    gone = lehi("report", "--comparison", record["id"])
+    assert gone.code == 2
+    assert f"the runs of comparison {record['id']} are gone from runs" in gone.err
+
+
+DAMAGE = {
+    "no JSON": lambda text: text[: len(text) // 2],
+    "another version": lambda text: text.replace('"schema": 1', '"schema": 99'),
+    "another kind": lambda text: text.replace('"kind": "compare"', '"kind": "dream"'),
+    "another run": lambda text: text.replace('"role": "final"', '"role": "trial"', 1),
+    "a seed that is text": lambda text: text.replace("[\n   0,", '[\n   "0",', 1),
+    "a list": lambda text: "[]",
+    "no date": lambda text: text.replace('"created": "2', '"created": "x2'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_record_is_named_and_the_runs_are_read(lehi: Lehi, damage: str) -> None:
+    lehi("compare", "--optims", "sgd,adam", "--seeds", "2", *STEPS)
+    (path,) = Path("runs").glob(".comparisons/*.json")
+    before = path.read_text()
+    path.write_text(DAMAGE[damage](before))
+    assert path.read_text() != before
+    shown = lehi("report")
+    assert shown.code == 0
+    assert f"skipped {path}: damaged" in shown.err
+    assert "| adam" in shown.out
+
+
+def test_a_store_of_an_earlier_version_reads_as_before(lehi: Lehi) -> None:
+    store = Store(Path("runs"))
+    for seed in (0, 1, TUNING_SEED):
+        for run in runs_of("sgd,adam", seeds=1):
+            write(store, replace(run, seed=seed), [2.0, 1.0 + 0.1 * (run.optimizer.name == "sgd") + 0.01 * (seed % 7)])
+    shown = lehi("report", "--json")
+    assert {run["seed"] for run in runs_in(shown)} == {0, 1}
+    assert "2 trials are left out" in lehi("report").out
+    assert list(Comparisons(store).roles(store.runs()).values()).count("trial") == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_look_that_cannot_be_kept_is_named(lehi: Lehi) -> None:
+    lehi("train", "--optim", "sgd", "--seeds", "2", *STEPS)
+    lehi("train", "--optim", "adam", "--seeds", "2", *STEPS)
+    shutil.rmtree("runs/.comparisons")
+    Path("runs").chmod(0o500)
+    shown = lehi("report", "--task", "digits")
+    assert shown.code == 0
+    assert "this look is not remembered" in shown.err
+
+
+def test_a_look_that_finds_a_file_in_its_place_is_named(lehi: Lehi) -> None:
+    lehi("train", "--optim", "sgd", "--seeds", "2", *STEPS)
+    lehi("train", "--optim", "adam", "--seeds", "2", *STEPS)
+    shutil.rmtree("runs/.comparisons")
+    Path("runs/.comparisons").write_text("")
+    shown = lehi("report", "--task", "digits")
+    assert shown.code == 0
+    assert "this look is not remembered" in shown.err
+
+
+def runs_in(result: Result) -> list[dict[str, Any]]:
+    sections = json.loads(result.out)["sections"]
+    return [run for section in sections for series in section["series"] for run in series["runs"]]
+
+
+def verdicts(result: Result) -> list[dict[str, Any]]:
+    return [verdict for section in json.loads(result.out)["sections"] for verdict in section["verdicts"]]
