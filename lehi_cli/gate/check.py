@@ -14,9 +14,9 @@ undefined (a run that diverged counts as worst and makes a difference infinite, 
 all differences are the same) it is the signed-rank test, and the difference shown is the median.
 
 A run that diverges or fails is no detail. While the side that is said to be the better one loses more runs than the
-other, over the same seeds, nothing about its results is *true*: the check is *inconclusive*, or *false* where the test
-of the failures (`lehi_cli.stats.failures`) shows at level alpha that it does lose more. A plain number loses none.
-`allow_diverged` leaves this out.
+other, over the same seeds, nothing about its results is *true*: the check is *inconclusive*, and says how likely such a
+difference is where both lose as many (`lehi_cli.stats.failures`). A plain number loses none. `allow_diverged` leaves
+this out.
 
 Where seeds were added after a look at the results, by `--seeds auto` or by hand, such tests would be rash. There the
 evidence is one that stays valid however often one looks, see `lehi_cli.gate.evidence`.
@@ -45,9 +45,9 @@ from lehi_cli.analysis.equal_price import price_of
 from lehi_cli.analysis.looks import Looks
 from lehi_cli.analysis.results import Section
 from lehi_cli.errors import Exit, UsageError
-from lehi_cli.stats.paired import Interval, holm, median, seeds_for_ranks, t_is_defined
-from lehi_cli.stats.power import seeds_for_difference
-from lehi_cli.stats.verdict import OTHER_SEEDS
+from lehi_cli.stats.paired import Interval, holm, median, t_is_defined
+from lehi_cli.stats.sequential import seeds_to_settle
+from lehi_cli.stats.verdict import LATER_SHARE, OTHER_SEEDS
 
 from .binding import Bound, bind, the_series
 from .evidence import Evidence, gather, pair_in
@@ -133,7 +133,7 @@ def check_all(
         p_false = next(adjusted) if evidence.is_test else math.nan
         check = _check(bound.assertion, section.title, evidence, p_false, family, alpha)
         pair = pair_in(section, [the_series(section, operand.optimizer) for operand in bound.operands])
-        check = check if allow_diverged else _with_failures(check, evidence, alpha)
+        check = check if allow_diverged else _with_failures(check, evidence)
         checks.append(replace(check, pair=pair, seeds=evidence.seeds, price=_price(bound, section)))
     return checks
 
@@ -147,15 +147,14 @@ def _price(bound: Bound, section: Section) -> str:
     return price.words if price.is_equal else f"{price.label} {price.words}"
 
 
-def _with_failures(check: Check, evidence: Evidence, alpha: float) -> Check:
+def _with_failures(check: Check, evidence: Evidence) -> Check:
     """A check that is not true while the side that is said to be the better one loses more runs."""
     failures = evidence.failures
     if check.outcome != "true" or failures.excess <= 0:
         return check
     p = failures.p / 2  # one-sided: in the direction that is seen
     lost = f"the better side lost {failures.own} of {failures.n} runs, the other {failures.other} (p = {p:.2g})"
-    outcome: Result = "false" if p <= alpha else "inconclusive"
-    return replace(check, outcome=outcome, reason=f"{lost}; --allow-diverged leaves that out; {check.reason}")
+    return replace(check, outcome="inconclusive", reason=f"{lost}; --allow-diverged leaves that out; {check.reason}")
 
 
 def exit_code(checks: Sequence[Check]) -> Exit:
@@ -246,12 +245,9 @@ def _undecided(evidence: Evidence, p: float, family: int, alpha: float) -> str:
 
 
 def _seeds_needed(evidence: Evidence, alpha: float) -> str:
-    """How many seeds would settle it with probability 80 %, were they to go on like these."""
+    """How many seeds would settle it, were they to go on like these: by the rule that allows for having looked."""
     gain = evidence.gain
-    if evidence.method == "anytime":
-        return "more seeds may"
-    if evidence.method == "t":
-        needed = seeds_for_difference(float(gain.mean() / gain.std(ddof=1)), 2 * alpha)  # one-sided
-    else:
-        needed = seeds_for_ranks(gain, 2 * alpha)
-    return f"about {max(needed, evidence.n + 1)} in all may" if needed else "they do not tell how many would"
+    needed = None
+    if t_is_defined(gain):
+        needed = seeds_to_settle(float(gain.mean() / gain.std(ddof=1)), 0.0, evidence.n, LATER_SHARE * alpha)
+    return f"about {needed} in all may" if needed else "these do not tell how many would"

@@ -149,9 +149,11 @@ def _logs(values: Sequence[float]) -> list[float]:
 
 
 def _failures(bound: Bound, left: Sequence[float], right: Sequence[float]) -> Failures:
-    """Those of the side that is said to be the better one come first."""
+    """Those of the side that is said to be the better one come first; of results alone, not of costs and times."""
     column = bound.operands[0].column
-    lower_is_better = column.partition("_")[2] not in HIGHER_IS_BETTER or not is_quality(column)
+    if not is_quality(column):
+        return Failures(0, 0, len(left), 0, 0)
+    lower_is_better = column.partition("_")[2] not in HIGHER_IS_BETTER
     sides = (left, right) if bound.assertion.is_below == lower_is_better else (right, left)
     return count_failures(*sides)
 

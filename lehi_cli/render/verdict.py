@@ -91,7 +91,7 @@ def _caption(comparison: Comparison, full: bool) -> str:
     family = comparison.family
     together = f", all {family} together" if family > 1 else ""
     if comparison.is_anytime:
-        said.append(f"interval 95 %{together}, however often one looks")
+        said.append(f"interval 95 %{together}, and p, however often one looks")
     else:
         said.append(
             f"interval 95 %{together}; p: chance of a difference like this where there is none{_adjusted(family)}"

@@ -250,7 +250,7 @@ def _interval(d: Sequence[float], level: float) -> Interval:
 
 def _notes(contest: Contest, paired: Paired, interval: Interval, side: int) -> list[str]:
     notes = [NO_VALUES] if not contest.has_values and paired.n else []
-    notes += [note for note in (paired.censoring, paired.note.replace("by ranks", "by signs")) if note]
+    notes += [paired.note.replace("by ranks", "by signs")] if paired.note else []
     is_borne_out = interval.low <= paired.difference <= interval.high and not side * paired.difference < 0
     if contest.has_values and not is_borne_out:
         notes.append(NOT_BORNE_OUT)

@@ -20,7 +20,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lehi_cli.errors import UsageError
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
+BY_RANKS = "by ranks, as runs without a value count as worst"
 NO_SPREAD = 1e-9  # standard deviation relative to the largest difference: below this it is rounding
 MOST_EXACT = 200  # pairs up to which the signed-rank distribution is enumerated
 
@@ -60,7 +60,6 @@ class Paired:
         p_t: paired t test, two-sided; NaN where it is undefined.
         p_wilcoxon: signed-rank test, two-sided, always defined.
         smallest_p: the smallest p-value that the signed-rank test can reach with n pairs.
-        censoring: how runs without a final value were counted; empty when there were none.
         note: what else a reader must know; may be empty.
     """
 
@@ -73,7 +72,6 @@ class Paired:
     p_t: float
     p_wilcoxon: float
     smallest_p: float
-    censoring: str = ""
     note: str = ""
 
     @property
@@ -117,21 +115,18 @@ def compare_paired(
     """
     d = differences(candidate, reference, minimize=minimize)
     n = len(d)
-    failed = [sum(not math.isfinite(value) for value in values) for values in (candidate, reference)]
-    censoring = ""
-    if any(failed):
-        censoring = f"{failed[0]} of {n} candidate and {failed[1]} of {n} reference runs ended without a value: worst"
+    failed = any(not math.isfinite(value) for value in (*candidate, *reference))
     p_wilcoxon, smallest = wilcoxon(d), smallest_wilcoxon_p(n)
     if t_is_defined(d):
         mean, sd = float(d.mean()), deviation(d.tolist())
         interval = t_interval(d, confidence)
-        return Paired(n, "mean", mean, interval, sd, mean / sd, t_test(d), p_wilcoxon, smallest, censoring)
-    is_finite = bool(_isfinite(d)) and not any(failed)
+        return Paired(n, "mean", mean, interval, sd, mean / sd, t_test(d), p_wilcoxon, smallest)
+    is_finite = bool(_isfinite(d)) and not failed
     center: Literal["mean", "median"] = "mean" if n == 1 and is_finite else "median"
     sd = deviation(d.tolist()) if n > 1 and is_finite else math.nan
-    note = _why_not_t(d, is_finite and not math.isinf(sd))
+    note = BY_RANKS if failed else _why_not_t(d, is_finite and not math.isinf(sd))
     interval = median_interval(d, confidence)
-    return Paired(n, center, median(d), interval, sd, math.nan, math.nan, p_wilcoxon, smallest, censoring, note)
+    return Paired(n, center, median(d), interval, sd, math.nan, math.nan, p_wilcoxon, smallest, note)
 
 
 def _why_not_t(d: Numbers, is_finite: bool) -> str:
@@ -314,30 +309,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - position) * p_values[i]))
         adjusted[i] = largest
     return adjusted
-
-
-def seeds_for_ranks(d: Numbers, alpha: float = 0.05, power: float = 0.8) -> int | None:
-    """Pairs the signed-rank test would need, were the differences to go on like this; None when they show no direction.
-
-        n = (z₁₋α⸝₂ + z_power)² / (3 (p' - ½)²)        (Noether 1987)
-
-    with p' the share of pairs of differences whose sum is positive; where all have one sign, as many as can reach
-    `alpha` at all.
-    """
-    values = [value for value in d.tolist() if value]
-    n = len(values)
-    if not n:
-        return None
-    ranks = doubled_ranks([abs(value) for value in values])
-    rank_sum = sum(rank for rank, value in zip(ranks, values, strict=True) if value > 0) / 2
-    lean = abs(rank_sum / (n * (n + 1) / 2) - 0.5)
-    if lean < 1e-3:
-        return None
-    reachable = math.ceil(1 - math.log2(alpha))
-    if lean == 0.5:
-        return reachable
-    z = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
-    return max(math.ceil(z * z / (3 * lean * lean)), reachable)
 
 
 def _check_confidence(confidence: float) -> None:

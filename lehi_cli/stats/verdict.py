@@ -14,7 +14,8 @@ the failures (`lehi_cli.stats.failures`). The words:
 
 Several comparisons are one family: p-values are adjusted by Holm's method, so that the chance of any false *better* or
 *worse* among them is alpha at most. Intervals have the level alpha / m each (Bonferroni), so that all m hold together;
-where Holm's method finds what such an interval alone would not, it ends at 0. The adjustment of equivalence is a family
+where Holm's method finds what such an interval alone would not, it ends at 0. (Where that happens beside large effects,
+some interval misses in up to 5.6 % of simulated families.) The adjustment of equivalence is a family
 of its own. A contest in which nothing can be found, because no run of one side has a value, is no part of the family.
 
 All of this takes the number of seeds as chosen beforehand; where it was not, `lehi_cli.stats.anytime` judges. A part of
@@ -366,7 +367,7 @@ def _verdict(match: _Match, p: _Adjusted, alpha: float, level: float) -> Verdict
         p.equivalent,
         paired.effect_size,
         paired.sd * detectable_effect(paired.n, level) if match.by_t else math.nan,
-        _seeds_needed(match, level) if word == "inconclusive" else paired.n,
+        _seeds_needed(match, level * LATER_SHARE / FIRST_SHARE) if word == "inconclusive" else paired.n,
         "; ".join(_notes(match, word, side, p, level, alpha)),
         scale=contest.scale,
         p_skewed=p.skewed,
@@ -440,7 +441,7 @@ def _notes(match: _Match, word: Word, side: int, p: _Adjusted, level: float, alp
         notes.append(f"seed{'s' if several else ''} {seeds} {'are' if several else 'is'} not in both and left out")
     if not contest.has_values and paired.n:
         notes.append(NO_VALUES)
-    notes += [note for note in (paired.censoring, paired.note) if note]
+    notes += [paired.note] if paired.note else []
     if word == "equivalent" and p.values <= alpha:
         notes.append(REAL_BUT_WITHIN)
     if word == "inconclusive" and side and p.failures <= alpha:

@@ -57,7 +57,7 @@ def test_seeds_are_added_until_the_difference_is_clear(lehi: Lehi, tmp_path: Pat
     assert "adam is better than sgd on digits: val loss " in result.out
     assert f", {len(used)} seeds, at equal price" in result.out
     assert "valid however often one looks (anytime-valid t, arXiv 2310.03722)" in result.out
-    assert "interval 95 %, all 2 together, however often one looks" in result.out
+    assert "interval 95 %, all 2 together, and p, however often one looks" in result.out
     for absent in ("Holm", "Wilcoxon", "detectable", "left out"):
         assert absent not in result.out
 

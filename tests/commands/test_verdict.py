@@ -176,7 +176,7 @@ def test_failed_runs_count_as_worst(lehi: Lehi, tmp_path: Path) -> None:
             path.write_text(json.dumps({**state, "status": "oom"}))
     loss, _ = verdicts(lehi("report", "--optims", "sgd,adam", "--json"))
     assert loss["n"] == 3
-    assert "3 of 3 candidate and 0 of 3 reference runs ended without a value: worst" in loss["note"]
+    assert "runs without a value count as worst" in loss["note"]
 
 
 def test_tuned_finals_get_a_verdict_on_the_test_split_and_sweeps_do_not(lehi: Lehi) -> None:

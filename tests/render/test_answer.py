@@ -47,7 +47,7 @@ ANSWERS = {
     "not decided": (
         {"lehi": LEHI, "near": NEAR}, {},
         "not decided between near and lehi on digits: val loss 0.18 % lower [-0.58, 0.93], 6 seeds, at equal price, "
-        "untuned; about 12 seeds would settle it",
+        "untuned; about 16 seeds would settle it",
     ),
     "at another price": (
         {"lehi": LEHI, "adam": ADAM}, {"prices": {"adam": 5 / 3}},

@@ -64,8 +64,7 @@ difference to lehi, negative is better than lehi; interval 95 %, all 3 together;
 p: chance of a difference like this where there is none, adjusted for 3
 comparisons (Holm) and later looks; equivalent: within 1 % of lehi
 wild, seed 7: pruned; left out of the pairs
-wild: 6 of 6 candidate and 0 of 6 reference runs ended without a value: worst
-wild: by ranks, not means
+wild: by ranks, as runs without a value count as worst
 wild: 6 of 6 [54 to 100 %] runs failed, lehi: 0 of 6 [0 to 46 %], p = 0.0016
 correlation with lehi over the seeds, and what pairing did to the variance: adam
 0.79 (variance x0.23), twin 1.00 (variance x0.00079)
@@ -85,8 +84,7 @@ wild, val loss      worse                            -        -        -        
 difference to lehi, negative is better than lehi; interval 95 %, all 3 together; p: chance of a difference like this
 where there is none, adjusted for 3 comparisons (Holm) and later looks; equivalent: within 1 % of lehi; effect in
 standard deviations; detectable: found with probability 80 %
-wild: 6 of 6 candidate and 0 of 6 reference runs ended without a value: worst
-wild: by ranks, not means
+wild: by ranks, as runs without a value count as worst
 wild: 6 of 6 [54 to 100 %] runs failed, lehi: 0 of 6 [0 to 46 %], p = 0.0016
 correlation with lehi over the seeds, and what pairing did to the variance: adam 0.79 (variance x0.23), twin 1.00
 (variance x0.00079)
@@ -106,11 +104,10 @@ optimizer, metric   verdict        difference [interval]       p   seeds
 adam, val loss      inconclusive     -5.2 % [-10.4, 0.2]   0.056       6
 twin, val loss      equivalent      0.01 % [-0.27, 0.29]       1       6
 wild, val loss      inconclusive                       -       -       6
-difference to lehi, negative is better than lehi; interval 95 %, all 3 together, however often one looks; equivalent:
-within 1 % of lehi
+difference to lehi, negative is better than lehi; interval 95 %, all 3 together, and p, however often one looks;
+equivalent: within 1 % of lehi
 seeds were added
-wild: 6 of 6 candidate and 0 of 6 reference runs ended without a value: worst
-wild: by signs, not means
+wild: by signs, as runs without a value count as worst
 wild: 6 of 6 [54 to 100 %] runs failed, lehi: 0 of 6 [0 to 46 %], p = 1
 not decided: --seeds auto goes on from here, and allows for having looked
 correlation with lehi over the seeds, and what pairing did to the variance: adam 0.79 (variance x0.23), twin 1.00
