@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .results import Section, Series
 
 SAME = 0.01  # runs end with a whole step, so equal prices differ by a fraction of one
+MUCH = 0.05  # more than that is said, though it is but the last step of a dear optimizer
 FEW_STEPS = 20
 DEAR = 2.0  # passes a step
 
@@ -40,12 +41,12 @@ class PriceOf:
 
     @property
     def is_equal(self) -> bool:
-        """Whether both spent the same, within a hundredth or one step of either."""
+        """Whether both spent the same: within a hundredth, or one step of either where that is not much."""
         if not math.isfinite(self.ratio):
             return False
         slack = SAME
         if self.kind == "passes" and self.steps and self.reference_steps:
-            slack = max(SAME, self.ratio / self.steps, 1 / self.reference_steps)
+            slack = max(SAME, min(MUCH, max(self.ratio / self.steps, 1 / self.reference_steps)))
         return abs(self.ratio - 1) <= slack
 
     @property

@@ -12,6 +12,7 @@ from lehi_cli.stats.verdict import Verdict
 from .numbers import with_interval
 
 FACTOR = 2.0  # from here on a ratio is told as a factor: 16 times, not 1500 % higher
+FAR = 5.0  # and so is one whose interval reaches this far
 
 
 def shown_difference(scale: Scale, difference: float, interval: Interval) -> str:
@@ -21,7 +22,7 @@ def shown_difference(scale: Scale, difference: float, interval: Interval) -> str
     """
     if not math.isfinite(difference):
         return "-"
-    convert, mark, unit = _units(scale, difference)
+    convert, mark, unit = _units(scale, difference, interval)
     value, low, high = _numbers(convert, difference, interval)
     return f"{mark}{value}{unit}{f' [{low}, {high}]' if low else ''}"
 
@@ -33,7 +34,7 @@ def size_in_words(verdict: Verdict) -> str:
         return ""
     if not difference:
         return "no different"
-    if _is_factor(scale, difference):
+    if _is_factor(scale, difference, interval):
         value, low, high = _numbers(math.exp, difference, interval)
         return f"{value} times as high{f' [{low}, {high}]' if low else ''}"
     is_lower = difference < 0
@@ -56,20 +57,23 @@ def what_is_compared(scale: Scale, split: str, metric: str) -> str:
     return f"{split} {metric}" + (" above its floor" if scale.floor is not None else "")
 
 
-def _units(scale: Scale, difference: float) -> tuple[Callable[[float], float], str, str]:
-    if _is_factor(scale, difference):
+def _units(scale: Scale, difference: float, interval: Interval) -> tuple[Callable[[float], float], str, str]:
+    if _is_factor(scale, difference, interval):
         return math.exp, "x", ""
     return (_percent, "", " %") if scale.kind == "ratio" else (_same, "", "")
 
 
-def _is_factor(scale: Scale, difference: float) -> bool:
-    return scale.kind == "ratio" and difference >= math.log(FACTOR)
+def _is_factor(scale: Scale, difference: float, interval: Interval) -> bool:
+    is_far = math.log(FAR) <= interval.high < math.inf
+    return scale.kind == "ratio" and (difference >= math.log(FACTOR) or is_far)
 
 
 def _numbers(convert: Callable[[float], float], difference: float, interval: Interval) -> tuple[str, str, str]:
-    """The number and the ends; without ends where one is infinite."""
+    """The number and the ends, factors to three digits each; without ends where one is infinite."""
     if not all(map(math.isfinite, interval)):
         return f"{convert(difference):.3g}", "", ""
+    if convert is math.exp:
+        return f"{math.exp(difference):.3g}", f"{math.exp(interval.low):.3g}", f"{math.exp(interval.high):.3g}"
     return with_interval(convert(difference), convert(interval.low), convert(interval.high))
 
 

@@ -47,7 +47,7 @@ def document_to_html(document: Document) -> str:
     """The whole report as a page that reads well on a screen, on a phone and on paper, in light and in dark."""
     names = (f"figure{i}" for i in itertools.count(1))
     chapters = [_chapter(i, part, names) for i, part in enumerate(document.parts, start=1)]
-    titles = list(dict.fromkeys(part.title for part in document.parts))
+    titles = list(dict.fromkeys(part.title for part in document.parts if part.title))
     page = _template().render(chapters=chapters, titles=titles, provenance=document.provenance)
     return page.strip() + "\n"
 

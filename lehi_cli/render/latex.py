@@ -75,8 +75,8 @@ def _one_line(text: str) -> str:
 
 
 def _part(part: Part, numbers: Iterator[int]) -> list[str]:
-    opening = rf"\paragraph{{{escape(part.title)}}} {escape(part.subtitle)}".rstrip()
-    return [opening, *filter(None, (_block(block, part, numbers) for block in part.blocks))]
+    opening = rf"\paragraph{{{escape(part.title)}}} {escape(part.subtitle)}".rstrip() if part.title else ""
+    return [*filter(None, [opening]), *filter(None, (_block(block, part, numbers) for block in part.blocks))]
 
 
 def _block(block: Block, part: Part, numbers: Iterator[int]) -> str:

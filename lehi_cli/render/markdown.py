@@ -47,7 +47,8 @@ def _paragraph(text: str) -> str:
 
 
 def _part(part: Part, draw: Draw) -> list[str]:
-    said = [f"## {escape(part.title)}", _paragraph(part.subtitle), *(_block(block, draw) for block in part.blocks)]
+    heading = f"## {escape(part.title)}" if part.title else ""
+    said = [heading, _paragraph(part.subtitle), *(_block(block, draw) for block in part.blocks)]
     return [text for text in said if text]
 
 

@@ -49,6 +49,7 @@ def to_document(report: Report) -> Document:
 def _brief(report: Report) -> Document:
     """The answers alone, and what the assertions came to."""
     answers = [line for item in report.sections for line in _answers(item, report)]
+    answers = answers or list(report.view.notes) or ["no verdict: nothing is compared here"]
     said = [in_one_line(check) for check in report.checks]
     return Document([Part("", "", [Lines(answers, strong=True), *([Lines(said)] if said else [])])], report.provenance)
 

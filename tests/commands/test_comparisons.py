@@ -219,3 +219,19 @@ def runs_in(result: Result) -> list[dict[str, Any]]:
 
 def verdicts(result: Result) -> list[dict[str, Any]]:
     return [verdict for section in json.loads(result.out)["sections"] for verdict in section["verdicts"]]
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown", "latex", "html"])
+def test_the_answer_alone_has_no_empty_heading(lehi: Lehi, kind: str) -> None:
+    lehi("compare", "--optims", "sgd,adam", "--seeds", "2", *STEPS)
+    shown = lehi("report", "--brief", "--format", kind).out
+    assert "between adam and sgd on digits" in shown or "adam is " in shown
+    assert "| verdict" not in shown
+    for empty in ("##  ", "## \n", "<h2></h2>", r"\paragraph{}"):
+        assert empty not in shown
+
+
+def test_a_sweep_in_brief_says_that_it_decides_nothing(lehi: Lehi) -> None:
+    lehi("sweep", "--optims", "adam", "--over", "lr=0.01,0.1", *STEPS)
+    assert lehi("report", "--brief").out.strip() == "no verdict: nothing is compared here"
+    assert "these are trials, by which settings are chosen" in lehi("report", "--role", "trial", "--brief").out

@@ -101,3 +101,10 @@ def test_the_sign_is_that_of_the_word(metric: str, center: float, floor: float |
             numbers = [set(re.findall(r"\d+(?:\.\d+)?", text)) for text in (cell, sentence)]
             assert numbers[0] == numbers[1]
     assert {"better", "worse"} <= words
+
+
+def test_an_interval_that_reaches_far_is_told_in_factors() -> None:
+    wide = Interval(math.log(0.01), math.log(488))
+    assert shown_difference(Scale("ratio"), math.log(1.19), wide) == "x1.19 [0.01, 488]"
+    narrow = Interval(math.log(0.9), math.log(1.6))
+    assert shown_difference(Scale("ratio"), math.log(1.19), narrow) == "19 % [-10, 60]"
