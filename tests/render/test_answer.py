@@ -92,7 +92,7 @@ ANSWERS = {
     ),
     "many at several prices": (
         {"lehi": LEHI, "adam": ADAM, "big": [10 * value for value in NEAR]}, {"prices": {"big": 2.0}},
-        "against lehi on digits: better adam (-5.2 %); worse big (x9.982); "
+        "against lehi on digits: better adam (-5.2 %); worse big (x9.98); "
         "val loss, 6 seeds, big at 2 times lehi's price, untuned",
     ),
     "one seed": (

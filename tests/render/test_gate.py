@@ -94,7 +94,7 @@ def test_a_ratio_is_shown_in_percent_with_its_price_and_what_it_rests_on() -> No
 
 def test_a_factor_is_shown_as_one() -> None:
     (table,) = gate_part([replace(RATIO, difference=1.5, interval=Interval(1.25, 1.75), price="", reason="")]).blocks
-    assert table.rows[0][3] == "x4.5 [3.5, 5.8]"
+    assert table.rows[0][3] == "x4.48 [3.49, 5.75]"
 
 
 def test_the_caption_says_that_one_side_is_tested_where_the_verdict_asks_for_both() -> None:
