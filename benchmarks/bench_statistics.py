@@ -15,12 +15,13 @@ from measure import save
 from simulated import ALPHA, in_a_hurry
 
 from lehi_cli.adaptive import FIRST
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.paired import median_interval, t_interval
 from lehi_cli.stats.power import seeds_for_difference, t_power
 from lehi_cli.stats.scale import Scale
 from lehi_cli.stats.sequential import settled
 from lehi_cli.stats.tuning_curve import METHODS, cdf_band, tuning_curve
-from lehi_cli.stats.verdict import FIRST_SHARE, Contest, judge_pairs
+from lehi_cli.stats.verdict import FIRST_SHARE, judge_pairs
 
 REPEATS = 4000
 LEVEL = FIRST_SHARE * ALPHA  # of a verdict at a fixed number of seeds

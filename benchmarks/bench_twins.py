@@ -25,8 +25,9 @@ from lehi_cli.plan import Request, plan
 from lehi_cli.render.live import watcher
 from lehi_cli.specs import Budget, parse_optimizers
 from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.contest import MARGIN, Contest
 from lehi_cli.stats.scale import Scale, scale_of
-from lehi_cli.stats.verdict import LATER_SHARE, MARGIN, Contest, judge_pairs
+from lehi_cli.stats.verdict import LATER_SHARE, judge_pairs
 from lehi_cli.store import Store
 
 COMPARISONS = 200

@@ -18,9 +18,10 @@ from numpy.polynomial.laguerre import laggauss
 from scipy import special
 
 from lehi_cli.stats import anytime, skew, verdict
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.scale import scale_of
 from lehi_cli.stats.sequential import PRIOR_VARIANCE, T_SHARE
-from lehi_cli.stats.verdict import FIRST_SHARE, Contest, Verdict
+from lehi_cli.stats.verdict import FIRST_SHARE, Verdict
 
 ALPHA = 0.05
 SPREAD = 0.05  # standard deviation of a run, of the logarithm of its loss

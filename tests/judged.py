@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from lehi_cli.analysis.comparison import Comparison, Judgement
 from lehi_cli.analysis.equal_price import PriceOf
 from lehi_cli.analysis.margins import Margins
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.scale import scale_of
-from lehi_cli.stats.verdict import Contest, Verdict, family_size, judge_pairs
+from lehi_cli.stats.verdict import Verdict, family_size, judge_pairs
 
 
 def by_seed(values: Sequence[float]) -> dict[int, float]:

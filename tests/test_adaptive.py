@@ -11,7 +11,7 @@ from cases import runs_of
 from lehi_cli.adaptive import FIRST, Rival, contests, next_runs
 from lehi_cli.specs import RunSpec
 from lehi_cli.stats.anytime import judge_anytime
-from lehi_cli.stats.verdict import Contest
+from lehi_cli.stats.contest import Contest
 
 ALL = runs_of("adam,lehi,sgd", "digits,diabetes", seeds=6)
 LEHI, SGD = ("digits", "lehi"), ("diabetes", "sgd")

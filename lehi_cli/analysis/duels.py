@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.ranks import Duels
-from lehi_cli.stats.verdict import Contest, family_size, judge_pairs
+from lehi_cli.stats.verdict import family_size, judge_pairs
 
 from .task_scores import TaskScores
 

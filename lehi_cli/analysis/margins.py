@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.stats.contest import MARGIN
 
-MARGIN = 0.01
 HOW = "a share of the reference, such as 0.01; 0 for none; accuracy=0.05,loss=0.01 for one metric each"
 
 

@@ -22,6 +22,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from .contest import Contest
 from .failures import Failures
 from .paired import Interval, Paired, compare_paired, differences
 from .sequential import (
@@ -36,7 +37,7 @@ from .sequential import (
     t_evidence,
 )
 from .shape import pairing_gain, skewed_paired_p
-from .verdict import CONTRADICTION, NO_VALUES, REAL_BUT_WITHIN, Contest, Key, Verdict, Word, check_levels, consistent
+from .verdict import CONTRADICTION, NO_VALUES, REAL_BUT_WITHIN, Key, Verdict, Word, check_levels, consistent
 
 NOT_BORNE_OUT = "the later seeds do not bear out what the first ones settled"
 CONTRADICTED = "the later seeds find the opposite of what the first ones settled"

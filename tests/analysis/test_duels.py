@@ -9,8 +9,9 @@ import numpy as np
 from lehi_cli.analysis.duels import duels
 from lehi_cli.analysis.task_scores import TaskScores
 from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.scale import Scale
-from lehi_cli.stats.verdict import Contest, judge_pairs
+from lehi_cli.stats.verdict import judge_pairs
 
 LABELS = ("adam", "sgd", "lion")
 

@@ -9,8 +9,9 @@ import pytest
 from judged import compared
 
 from lehi_cli.render.answer import answer_lines, failures_in_words, p_in_words
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.failures import Failures
-from lehi_cli.stats.verdict import OTHER_SEEDS, Contest, Verdict, judge_pairs, without_word
+from lehi_cli.stats.verdict import OTHER_SEEDS, Verdict, judge_pairs, without_word
 
 INF = math.inf
 LEHI = [0.1420, 0.1446, 0.1402, 0.1371, 0.1467, 0.1415]

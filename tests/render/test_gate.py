@@ -16,9 +16,10 @@ from lehi_cli.gate import Check, parse
 from lehi_cli.render.gate import gate_data, gate_part, in_one_line
 from lehi_cli.render.step_summary import append_step_summary
 from lehi_cli.render.terminal import print_parts
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.scale import Scale
-from lehi_cli.stats.verdict import Contest, judge_pairs
+from lehi_cli.stats.verdict import judge_pairs
 
 INFINITE = Interval(-math.inf, math.inf)
 SHOWN = Check(

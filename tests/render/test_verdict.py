@@ -18,7 +18,8 @@ from lehi_cli.render.content import Lines, Part, Table
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.render.verdict import failure_lines, going_on, notes, verdict_blocks, verdict_table
 from lehi_cli.stats.anytime import judge_anytime
-from lehi_cli.stats.verdict import OTHER_SEEDS, Contest, Verdict, judge_pairs, without_word
+from lehi_cli.stats.contest import Contest
+from lehi_cli.stats.verdict import OTHER_SEEDS, Verdict, judge_pairs, without_word
 
 INF = math.inf
 LOSSES = {

@@ -12,6 +12,7 @@ from scipy import special, stats
 
 from lehi_cli.errors import UsageError
 from lehi_cli.stats.anytime import CONTRADICTED, SKEW_SHARE, after_first_look, judge_anytime, median_sequence
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.scale import Scale
 from lehi_cli.stats.sequential import (
     FAILURE_SHARE,
@@ -23,7 +24,7 @@ from lehi_cli.stats.sequential import (
     sign_evidence,
 )
 from lehi_cli.stats.shape import skewed_paired_p
-from lehi_cli.stats.verdict import CONTRADICTION, LATER_SHARE, REAL_BUT_WITHIN, Contest, Verdict, judge_pairs
+from lehi_cli.stats.verdict import CONTRADICTION, LATER_SHARE, REAL_BUT_WITHIN, Verdict, judge_pairs
 
 INF, NAN = math.inf, math.nan
 PLAIN = Scale(floor=0.0)  # values as they are; a margin is a share of the reference's mean

@@ -16,9 +16,10 @@ from scipy import special
 
 from lehi_cli.stats import anytime, skew, verdict
 from lehi_cli.stats.anytime import judge_anytime
+from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.scale import scale_of
 from lehi_cli.stats.sequential import PRIOR_VARIANCE, T_SHARE
-from lehi_cli.stats.verdict import FIRST_SHARE, LATER_SHARE, Contest, Verdict, judge_pairs
+from lehi_cli.stats.verdict import FIRST_SHARE, LATER_SHARE, Verdict, judge_pairs
 
 ALPHA, SLACK, LOST = 0.05, 0.005, 0.03
 SD, REFERENCE = 0.05, {"exponential": 0.005}

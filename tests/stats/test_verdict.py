@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lehi_cli.errors import UsageError
+from lehi_cli.stats.contest import BySeed, Contest
 from lehi_cli.stats.failures import failure_p
 from lehi_cli.stats.paired import holm, t_interval, t_test
 from lehi_cli.stats.power import t_power
@@ -21,8 +22,6 @@ from lehi_cli.stats.verdict import (
     OTHER_SEEDS,
     REAL_BUT_WITHIN,
     UNBOUNDED,
-    BySeed,
-    Contest,
     Verdict,
     family_size,
     judge_pairs,
