@@ -53,7 +53,7 @@ class View:
         decides: split on which verdicts are: `test` where the validation split has chosen settings.
         looks: at which seeds pairs of optimizers were looked at before.
         together: whether all sections were asked for together, so that their verdicts are one family.
-        is_partial: whether runs are missing that were asked for, so that nothing is decided yet.
+        undecided: why nothing is decided by these runs, such as that some of them are missing; empty where it may be.
         notes: what else is to be said of the runs, such as which were left out.
         comparison: id of the stored comparison; empty for none.
     """
@@ -75,7 +75,7 @@ class View:
     decides: Literal["val", "test"] = "val"
     looks: Looks = field(default_factory=Looks)
     together: bool = True
-    is_partial: bool = False
+    undecided: str = ""
     notes: Sequence[str] = ()
     comparison: str = ""
 
@@ -172,7 +172,7 @@ def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | N
 
     What was asked to be shown is judged, but for the training loss: it is a mean over steps, of other weights each.
     """
-    if view.sweep or view.is_partial:
+    if view.sweep or view.undecided:
         return [None] * len(sections)
     asked = dict.fromkeys(column for section in sections for column in section.columns if column[0] != "train")
     return compare_sections(
@@ -197,7 +197,7 @@ def _prices(store: Store, section: Section, comparison: Comparison | None, view:
 
 def _across(reports: Sequence[SectionReport], view: View) -> Across | None:
     """The view across tasks; of a task that has several sections the one of most runs, so that none counts twice."""
-    if view.sweep or view.is_partial or len({item.section.task for item in reports}) < 2:
+    if view.sweep or view.undecided or len({item.section.task for item in reports}) < 2:
         return None
     from .analysis.across import across
 
@@ -244,10 +244,12 @@ def prices_apart(item: SectionReport) -> list[str]:
 
 
 def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
-    if not view.assertions or view.is_partial:
+    if not view.assertions:
         return ()
-    from .gate import check_all
+    from .gate import check_all, undecided
 
+    if view.undecided:
+        return [undecided(assertion, view.undecided) for assertion in view.assertions]
     return check_all(
         view.assertions, sections, target=view.target, looks=view.looks, allow_diverged=view.allow_diverged
     )

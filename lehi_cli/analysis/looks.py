@@ -75,7 +75,7 @@ class Looks:
     def rule(self, pair: str, seeds: Sequence[int]) -> Rule:
         """How the verdict on a pair at these seeds is to be judged."""
         is_anytime, first, family = self.adaptive, tuple[int, ...](), 0
-        for look in self.earlier.get(pair, ()):
+        for i, look in enumerate(self.earlier.get(pair, ())):
             family = max(family, look.family)
             if look.adaptive and set(look.seeds[: len(seeds)]) == set(seeds):
                 is_anytime = True  # one of the looks it was made of
@@ -84,8 +84,8 @@ class Looks:
                 break  # shown again as it was the first time
             if not set(look.seeds) <= set(seeds):
                 return Rule("refused")
-            if not is_anytime or (self.adaptive and not first):
-                first = () if look.adaptive else tuple(look.seeds)
+            if not i and not look.adaptive:
+                first = tuple(look.seeds)
             is_anytime = True
         if not is_anytime:
             return Rule("fixed", family=family)

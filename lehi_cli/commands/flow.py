@@ -32,7 +32,7 @@ from lehi_cli.store import FAILED, Store, StoredRun
 
 from .options import DEFAULT_RUNS, TYPED
 from .output import say, show
-from .recorded import described, keep, report_on
+from .recorded import MISSING, described, keep, report_on
 from .run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def finish(
     """
     if session.view.cost and not interrupted:
         _measure_prices(session, runs)
-    asked = replace(session.view, order=[run.label for run in runs[:1]], is_partial=interrupted)
+    asked = replace(session.view, order=[run.label for run in runs[:1]], undecided=MISSING if interrupted else "")
     record, view = described(session.comparisons, session.found(runs), runs, asked, tuning, adaptive)
     report = report_on(session.store, record, view, tuning)
     if not interrupted:

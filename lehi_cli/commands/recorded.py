@@ -17,6 +17,8 @@ from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store, StoredRun
 from lehi_cli.tuning import Tuning, stored_tuning, tuning_data
 
+MISSING = "runs are missing that were asked for"
+
 
 def described(
     comparisons: Comparisons,
@@ -85,7 +87,7 @@ def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning
         )
     if gone:
         words = f"{gone} of its {len(shown)} runs {'is' if gone == 1 else 'are'} gone from {store.root}"
-        view = replace(view, notes=[*view.notes, words], is_partial=True)
+        view = replace(view, notes=[*view.notes, words], undecided=MISSING)
     labels = {member.run_id: member.label for member in record.runs}
     if tuning is None and record.tuning is not None:
         tuning = stored_tuning(record.tuning, store, found, labels)

@@ -45,6 +45,7 @@ from .output import FORMATS, chosen_format, show
 from .recorded import keep, pairs_shown, report_on, seen_by, stored_view, view_data
 
 ROLES = ("final", "trial", "all")
+TRIALS = "these are trials, by which settings are chosen; compare the chosen ones on fresh seeds"
 Axis = Annotated[
     str | None, typer.Option("--x", help="What curves are drawn against: passes (the default), steps or seconds.")
 ]
@@ -164,26 +165,25 @@ def _chosen(store: Store, comparisons: Comparisons, view: View, chosen: Filter, 
     roles = comparisons.roles(runs)
     is_choosing = view.by is not None or view.best_by is not None
     trials = {run_id for run_id, own in roles.items() if own == "trial"}
-    if role is None and is_choosing:
-        trials -= {run.run_id for run in runs if run.seed != TUNING_SEED}  # a sweep is there to be chosen from
-    role = role or ("final" if len(trials) < len(runs) else "trial")
-    kept = [run for run in runs if role == "all" or (run.run_id in trials) == (role == "trial")]
+    hidden = trials
+    if role is None and is_choosing:  # a sweep is there to be chosen from, the trials of a tuning are not
+        hidden = {run.run_id for run in runs if run.run_id in trials and run.seed == TUNING_SEED}
+    role = role or ("final" if len(hidden) < len(runs) else "trial")
+    kept = [run for run in runs if role == "all" or (run.run_id in hidden) == (role == "trial")]
     if not kept:
         raise UsageError(f"no {role} run in {store.root} matches", "--role all shows all of them")
-    notes = [
-        f"{len(trials)} trials are left out: settings were chosen by them (--role all shows them)"
-        if role == "final"
-        else "no verdict: these are trials, by which settings are chosen; compare the chosen ones on fresh seeds"
-    ]
+    has_trials = any(run.run_id in trials for run in kept)
+    left_out = f"{len(hidden)} trials are left out: settings were chosen by them (--role all shows them)"
     view = replace(
         view,
         order=chosen.order(kept),
-        sweep=role != "final",
+        sweep=has_trials and not is_choosing,
+        undecided=TRIALS if has_trials else "",
         looks=Looks(comparisons.looked()),
-        notes=notes if trials else [],
+        notes=[left_out] if role == "final" and hidden else [],
     )
     report = make_report(store, kept, view)
-    members = [Member(run.run_id, run.label) for run in kept]
+    members = [Member(run.run_id, run.label, roles[run.run_id]) for run in kept]
     record = ComparisonRecord("report", members, view_data(view), command=list(view.command), created=now())
     seen = comparisons.looked()
     if any(seeds not in [look.seeds for look in seen.get(pair, [])] for pair, seeds in pairs_shown(report).items()):

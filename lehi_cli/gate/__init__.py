@@ -9,7 +9,7 @@ when it holds in `lehi_cli.gate.check`.
 """
 
 from .binding import check_names
-from .check import Check, check_all, exit_code
+from .check import Check, check_all, exit_code, undecided
 from .expression import Assertion, parse
 
-__all__ = ["Assertion", "Check", "check_all", "check_names", "exit_code", "parse"]
+__all__ = ["Assertion", "Check", "check_all", "check_names", "exit_code", "parse", "undecided"]

@@ -157,6 +157,13 @@ def _with_failures(check: Check, evidence: Evidence) -> Check:
     return replace(check, outcome="inconclusive", reason=f"{lost}; --allow-diverged leaves that out; {check.reason}")
 
 
+def undecided(assertion: Assertion, why: str) -> Check:
+    """A check on runs that decide nothing: an assertion that is not checked must not pass."""
+    return Check(
+        assertion, "no task", "inconclusive", 0, "mean", math.nan, Interval(-math.inf, math.inf), math.nan, why
+    )
+
+
 def exit_code(checks: Sequence[Check]) -> Exit:
     """The worst of the outcomes: false, then inconclusive, then true."""
     outcomes = {check.outcome for check in checks}

@@ -106,8 +106,8 @@ def _without_figures(part: Part) -> Part:
 def _no_verdict(item: SectionReport, view: View) -> list[str]:
     """Why there is none, where someone may look for one."""
     section = item.section
-    if view.is_partial:
-        return ["no verdict: runs are missing that were asked for"]
+    if view.undecided:
+        return [f"no verdict: {view.undecided}"]
     if view.sweep or len(section.series) < 2:
         return []
     if view.reference and not named(section, view.reference):

@@ -106,3 +106,11 @@ def test_another_task_precision_or_made_up_results_are_another_pair(section: Sec
     others = [changed(section, task=task), changed(section, precision="bf16"), changed(section, recipe=99), made_up]
     pairs = [pair_id(section, adam, sgd), *(pair_id(other, adam, sgd) for other in others)]
     assert len(set(pairs)) == len(pairs)
+
+
+def test_a_look_that_was_judged_as_one_of_many_is_no_first_look() -> None:
+    """Seeds added one by one, then by hand, then one by one again: nothing of it was ever fixed."""
+    looks = Looks({"pair": [Look([0, 1, 2]), Look([0, 1, 2, 3])]}, adaptive=True)
+    assert looks.rule("pair", range(6)).first == (0, 1, 2)
+    looks = Looks({"pair": [Look([0, 1, 2], adaptive=True), Look([0, 1, 2, 3])]}, adaptive=True)
+    assert looks.rule("pair", range(6)) == Rule("anytime", 1.0)

@@ -149,6 +149,10 @@ def test_runs_that_are_gone_are_named_and_nothing_is_decided(lehi: Lehi) -> None
     assert shown.code == 0
     assert "1 of its 8 runs is gone from runs" in shown.out
     assert "no verdict: runs are missing that were asked for" in shown.out
+    gated = lehi("compare", "--optims", "sgd,adam:lr=0.01", "--seeds", "4", "--assert", "adam < sgd", *STEPS)
+    assert gated.code == 0
+    shutil.rmtree(Path("runs") / record["runs"][0]["run_id"])
+    assert lehi("report").code == 4
     for run in record["runs"][1:]:
         shutil.rmtree(Path("runs") / run["run_id"])
     gone = lehi("report", "--comparison", record["id"])
@@ -235,3 +239,16 @@ def test_a_sweep_in_brief_says_that_it_decides_nothing(lehi: Lehi) -> None:
     lehi("sweep", "--optims", "adam", "--over", "lr=0.01,0.1", *STEPS)
     assert lehi("report", "--brief").out.strip() == "no verdict: nothing is compared here"
     assert "these are trials, by which settings are chosen" in lehi("report", "--role", "trial", "--brief").out
+
+
+def test_showing_trials_makes_no_finals_of_them(lehi: Lehi) -> None:
+    lehi("sweep", "--optims", "lehi", "--over", "factor=rademacher,sampled", "--seeds", "2", *STEPS)
+    for view in (("--by", "factor"), ("--best-by", "val_loss"), ("--role", "all"), ("--optims", "lehi")):
+        shown = lehi("report", *view)
+        assert shown.code == 0, shown.err
+        assert verdicts(lehi("report", *view, "--json")) == []
+        assert "no verdict: these are trials" in shown.out
+    assert [record["kind"] for record in records()] == ["sweep"]
+    gate = lehi("report", "--by", "factor", "--assert", "'lehi:factor=sampled' < 'lehi:factor=rademacher'")
+    assert gate.code == 4
+    assert "is inconclusive: these are trials, by which settings are chosen" in gate.out

@@ -244,7 +244,7 @@ def test_groups_are_by_value_and_the_best_within_each(lehi: Lehi, grid: Path) ->
     assert [row[0] for row in shown] == ["lehi:factor=rademacher", "lehi:factor=sampled", "adam"]
     assert [row[6] for row in shown] == ["0.01"] * 3
     assert "each: best of 3 settings by val_loss, on the runs shown" in result.out
-    assert "no verdict: settings were chosen on these very runs; compare the chosen ones on fresh seeds" in result.out
+    assert "no verdict: these are trials, by which settings are chosen" in result.out
     assert verdicts(lehi("report", "--runs", str(grid), "--by", "factor", "--json")) == {}
 
 
@@ -276,8 +276,11 @@ def test_settings_are_chosen_by_their_options(lehi: Lehi, grid: Path, optims: st
         ("adam:lr=0.1,adam:lr=0.01", "adam:lr=0.1"),
     ],
 )
-def test_the_first_that_is_named_is_the_reference(lehi: Lehi, grid: Path, optims: str, reference: str) -> None:
-    out = lehi("report", "--runs", str(grid), "--optims", optims).out
+def test_the_first_that_is_named_is_the_reference(lehi: Lehi, tmp_path: Path, optims: str, reference: str) -> None:
+    settings = [f"{name}:lr={rate}" for name in ("adam", "lehi:factor=sampled") for rate in ("1e-3", "1e-2", "1e-1")]
+    compared = ("compare", "--task", "digits", "--optims", ",".join(settings), "--steps", "4", "--seeds", "2")
+    store = fill(tmp_path / "runs", *compared, "--executor", "mock")
+    out = lehi("report", "--runs", str(store), "--optims", optims).out
     assert re.search(rf"(against|and|than) {re.escape(reference)} on digits", out)
 
 
