@@ -251,7 +251,12 @@ def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
     if view.undecided:
         return [undecided(assertion, view.undecided) for assertion in view.assertions]
     return check_all(
-        view.assertions, sections, target=view.target, looks=view.looks, allow_diverged=view.allow_diverged
+        view.assertions,
+        sections,
+        target=view.target,
+        looks=view.looks,
+        allow_diverged=view.allow_diverged,
+        split=view.decides,
     )
 
 

@@ -2,7 +2,8 @@
 
 A reference is a word such as `adam:lr=0.01.val_loss`. A word that is a label or name as a whole refers to that
 optimizer, any other is cut at its last dot: its optimizer is the longest label or name that it starts with. A reference
-without a column has the one that `@` gives, else that of the other side, else the validation loss.
+without a column has the one that `@` gives, else that of the other side, else the loss on the split that decides: the
+validation split, or the test split where the former has chosen settings.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Bound:
         return _referring(self.left, self.right)
 
 
-def bind(assertion: Assertion, sections: Sequence[Section]) -> Bound:
+def bind(assertion: Assertion, sections: Sequence[Section], column: str = DEFAULT_COLUMN) -> Bound:
     """Tell optimizers and columns apart, and find the sections that have them.
 
     Raises:
@@ -62,7 +63,8 @@ def bind(assertion: Assertion, sections: Sequence[Section]) -> Bound:
         UnknownNameError: an optimizer or a column that no section has.
     """
     known = {name for section in sections for series in section.series for name in _names(series)}
-    left, right = _operands(assertion, known, dict.fromkeys(c for section in sections for c in columns(section)))
+    asked = dict.fromkeys(c for section in sections for c in columns(section))
+    left, right = _operands(assertion, known, asked, column)
     referring = _referring(left, right)
     fitting = [
         i
@@ -139,7 +141,9 @@ def _referring(*operands: Operand) -> list[Operand]:
     return [operand for operand in operands if operand.optimizer]
 
 
-def _operands(assertion: Assertion, known: AbstractSet[str], asked: Collection[str]) -> tuple[Operand, Operand]:
+def _operands(
+    assertion: Assertion, known: AbstractSet[str], asked: Collection[str], default: str = DEFAULT_COLUMN
+) -> tuple[Operand, Operand]:
     """Both sides, each with its own or the shared column."""
     left, right = (_split(side.reference, known, asked) for side in (assertion.left, assertion.right))
     own = [column for optimizer, column in (left, right) if optimizer]
@@ -147,7 +151,7 @@ def _operands(assertion: Assertion, known: AbstractSet[str], asked: Collection[s
         raise UsageError(
             f"{assertion.text!r}: every optimizer has a column of its own", f"leave out @ {assertion.column}"
         )
-    shared = assertion.column or next(filter(None, own), DEFAULT_COLUMN)
+    shared = assertion.column or next(filter(None, own), default)
     operands = _operand(assertion.left, *left, shared), _operand(assertion.right, *right, shared)
     for operand in _referring(*operands):
         if operand.column not in asked:

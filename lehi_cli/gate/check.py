@@ -103,6 +103,7 @@ def check_all(
     target: Target | None = None,
     looks: Looks | None = None,
     allow_diverged: bool = False,
+    split: str = "val",
 ) -> list[Check]:
     """Check each assertion on each section that has its optimizers and columns.
 
@@ -113,6 +114,7 @@ def check_all(
         target: of `passes_to_target` and its like; None for what each task says.
         looks: at which seeds pairs were looked at before.
         allow_diverged: let an assertion be true although its better side loses more runs.
+        split: whose loss an assertion without a column is about.
 
     Raises:
         UsageError: an optimizer that is several of a section, an assertion that fits no section, a column that needs a
@@ -123,7 +125,7 @@ def check_all(
         raise UsageError(f"alpha is {alpha}", "a level between 0 and 0.5, such as 0.05")
     found = [
         (bound, sections[i], gather(bound, sections[i], target or task_target(sections[i]), alpha, looks))
-        for bound in (bind(assertion, sections) for assertion in assertions)
+        for bound in (bind(assertion, sections, f"{split}_loss") for assertion in assertions)
         for i in bound.fitting
     ]
     adjusted = iter(holm([evidence.p_false for *_, evidence in found if evidence.is_test]))

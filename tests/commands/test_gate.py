@@ -283,3 +283,25 @@ def test_added_seeds_are_looked_at_as_such(lehi: Lehi) -> None:
     fixed = compare(lehi, "--seeds", "auto", "--smoke", "--assert", "lehi < adam", "--json")
     assert fixed.code == 4
     assert document(fixed)["assertions"][0]["n"] == 1
+
+
+def test_after_tuning_an_assertion_is_about_the_test_split(lehi: Lehi) -> None:
+    typed = (
+        "compare",
+        "--task",
+        "digits",
+        "--steps",
+        "6",
+        "--optims",
+        "sgd,adam",
+        "--tune",
+        "2",
+        "--seeds",
+        "3",
+        "--json",
+    )
+    result = lehi(
+        *typed, "--assert", "adam < sgd", "--assert", "adam < sgd @ test_loss", "--assert", "adam < sgd @ val_loss"
+    )
+    by_default, on_test, on_val = document(result)["assertions"]
+    assert by_default["difference"] == on_test["difference"] != on_val["difference"]
