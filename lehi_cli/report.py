@@ -53,6 +53,7 @@ class View:
         decides: split on which verdicts are: `test` where the validation split has chosen settings.
         looks: at which seeds pairs of optimizers were looked at before.
         together: whether all sections were asked for together, so that their verdicts are one family.
+        settings: how the optimizers' settings were come by, where that is known and they were not tuned.
         undecided: why nothing is decided by these runs, such as that some of them are missing; empty where it may be.
         notes: what else is to be said of the runs, such as which were left out.
         comparison: id of the stored comparison; empty for none.
@@ -75,6 +76,7 @@ class View:
     decides: Literal["val", "test"] = "val"
     looks: Looks = field(default_factory=Looks)
     together: bool = True
+    settings: str = ""
     undecided: str = ""
     notes: Sequence[str] = ()
     comparison: str = ""

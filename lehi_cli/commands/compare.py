@@ -71,6 +71,7 @@ def compare(
         assertions=parsed_assertions(assertions),
         allow_diverged=allow_diverged,
         detail=chosen_detail(brief, full),
+        settings="settings as given" if any(spec.options for spec in specs) else "at defaults",
     )
     most = parse_adaptive(seeds)
     adaptive = most is not None and not options.smoke

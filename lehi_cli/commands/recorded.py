@@ -132,6 +132,7 @@ def view_data(view: View) -> dict[str, Any]:
         "assertions": [assertion.text for assertion in view.assertions],
         "allow_diverged": view.allow_diverged,
         "decides": view.decides,
+        "settings": view.settings,
     }
 
 
@@ -151,6 +152,7 @@ def stored_view(data: Mapping[str, Any]) -> View:
         assertions=[gate.parse(text) for text in data["assertions"]],
         allow_diverged=data["allow_diverged"],
         decides=data["decides"],
+        settings=data["settings"],
     )
 
 

@@ -94,7 +94,7 @@ def _answers(item: SectionReport, report: Report) -> list[str]:
 
 def _tuned(report: Report) -> str:
     if report.tuning is None:
-        return "untuned"
+        return report.view.settings
     counts = {len(result.trials) for result in report.tuning.results}
     return f"each tuned with {' or '.join(map(str, sorted(counts)))} trials"
 
