@@ -25,7 +25,7 @@ def test_a_report_shows_what_compare_showed(lehi: Lehi) -> None:
     reported = lehi("report", "--task", "digits", "--optims", "lehi,adam")
     assert reported.code == 0
     assert reported.out == compared.out.replace(", at defaults", "", 1)  # which only the comparison knows
-    assert lehi("report").out == compared.out
+    assert lehi("report").out.endswith(compared.out)
 
 
 @pytest.mark.usefixtures("stored")
