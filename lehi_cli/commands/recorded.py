@@ -41,13 +41,14 @@ def described(
         adaptive: whether seeds were added until it was settled.
     """
     labels = {run.run_id: run.label for run in runs}
-    chosen = {} if view.sweep else comparisons.chosen_by(labels)
+    kind = _kind(view, runs)
+    chosen = comparisons.chosen_by(labels) if kind == "compare" else {}
     role: Role = "trial" if view.sweep else "final"
     members = [Member(run, of.label, "trial") for of, run in _trials(tuning) if run not in labels]
     members += [Member(run.run_id, labels[run.run_id], role) for run in stored if run.run_id not in chosen]
     view = replace(view, decides="test" if tuning and not view.sweep else "val")
     record = ComparisonRecord(
-        kind=_kind(view, runs),
+        kind=kind,
         runs=members,
         view=view_data(view),
         adaptive=adaptive,
@@ -97,7 +98,8 @@ def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning
 def keep(comparisons: Comparisons, record: ComparisonRecord, report: Report) -> ComparisonRecord:
     """Keep a comparison with what its page showed of which pairs; a note on the page's store when that cannot be."""
     families = [item.comparison.family for item in report.sections if item.comparison]
-    record = replace(record, pairs=pairs_shown(report), family=max(families, default=0))
+    looked = {pair: looks for pair, looks in record.looked.items() if pair in _pairs_on(report)}
+    record = replace(record, pairs=pairs_shown(report), family=max(families, default=0), looked=looked)
     try:
         comparisons.save(record)
     except StoreError as error:
@@ -118,6 +120,12 @@ def pairs_shown(report: Report) -> dict[str, list[int]]:
         if check.pair and check.n > 1 and check.seeds:
             shown.setdefault(check.pair, sorted(check.seeds))
     return shown
+
+
+def _pairs_on(report: Report) -> set[str]:
+    """Every pair that a page is about."""
+    compared = {pair for item in report.sections if item.comparison for pair in item.comparison.pairs.values()}
+    return compared | {check.pair for check in report.checks}
 
 
 def view_data(view: View) -> dict[str, Any]:

@@ -252,3 +252,19 @@ def test_showing_trials_makes_no_finals_of_them(lehi: Lehi) -> None:
     gate = lehi("report", "--by", "factor", "--assert", "'lehi:factor=sampled' < 'lehi:factor=rademacher'")
     assert gate.code == 4
     assert "is inconclusive: these are trials, by which settings are chosen" in gate.out
+
+
+def test_what_is_only_trained_is_shown_whatever_chose_it(lehi: Lehi) -> None:
+    lehi("sweep", "--optims", "adam", "--over", "lr=0.01,0.1", *STEPS)
+    trained = lehi("train", "--optim", "adam:lr=0.01", *STEPS)
+    assert "| adam" in trained.out
+    assert "left out" not in trained.out
+
+
+def test_a_record_keeps_the_looks_at_its_own_pairs_alone(lehi: Lehi) -> None:
+    lehi("compare", "--optims", "sgd,lion", "--seeds", "2", *STEPS)
+    lehi("compare", "--optims", "sgd,adam", "--seeds", "2", *STEPS)
+    lehi("compare", "--optims", "sgd,adam", "--seeds", "3", *STEPS)
+    first, second, third = records()
+    assert first["looked"] == second["looked"] == {}
+    assert list(third["looked"]) == list(second["pairs"])
