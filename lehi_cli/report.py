@@ -14,7 +14,7 @@ from .analysis.arrivals import Arrivals, Target, all_arrivals
 from .analysis.columns import Columns, restrict
 from .analysis.comparison import Comparison, compare_sections, named
 from .analysis.distinction import mixed_notes
-from .analysis.equal_price import few_steps, unequal
+from .analysis.equal_price import unequal
 from .analysis.grouping import best_of_sections, chosen_notes, group_sections
 from .analysis.looks import Looks
 from .analysis.margins import Margins
@@ -264,7 +264,6 @@ def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
 
 def _notes(section: Section) -> list[str]:
     return [
-        *few_steps(section),
         *chosen_notes(section),
         *(f"warning: {line}" for line in differences(section.runs)),
     ]

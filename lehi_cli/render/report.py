@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lehi_cli.analysis.comparison import MOST_SERIES, named
+from lehi_cli.analysis.equal_price import few_steps
 from lehi_cli.report import Report, SectionReport, View, prices_apart
 
 from .across import across_part
@@ -67,8 +68,7 @@ def _section_part(item: SectionReport, report: Report) -> Part:
     full = view.detail == "full"
     blocks: list[Block] = [Lines(_answers(item, report), strong=True)]
     blocks += verdict_blocks(item.comparison, full) if item.comparison else []
-    if view.notes:
-        blocks.append(Lines(view.notes))
+    blocks.append(Lines([*few_steps(section), *view.notes]))
     blocks += summary_blocks(section, SWEEP_ROWS if view.sweep and not full else None, full)
     if not view.sweep:
         remark = ", ".join(prices_apart(item))

@@ -15,7 +15,7 @@ from cases import runs_of
 from conftest import Result
 from stored import write
 
-from lehi_cli.comparisons import TUNING_SEED, Comparisons
+from lehi_cli.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member
 from lehi_cli.store import Store
 
 Lehi = Callable[..., Result]
@@ -268,3 +268,18 @@ def test_a_record_keeps_the_looks_at_its_own_pairs_alone(lehi: Lehi) -> None:
     first, second, third = records()
     assert first["looked"] == second["looked"] == {}
     assert list(third["looked"]) == list(second["pairs"])
+
+
+@pytest.mark.parametrize("damage", ["settings", "margins", "order", "x"])
+def test_a_record_that_lacks_something_is_an_error_with_a_way_on(lehi: Lehi, damage: str) -> None:
+    lehi("compare", "--optims", "sgd,adam", "--seeds", "2", *STEPS)
+    (path,) = Path("runs").glob(".comparisons/*.json")
+    content = json.loads(path.read_text())
+    del content["view"][damage]
+    known = ComparisonRecord("compare", [Member(**run) for run in content["runs"]], content["view"])
+    path.with_name(f"{known.id}.json").write_text(json.dumps({**content, "id": known.id}))
+    path.unlink()
+    shown = lehi("report")
+    assert shown.code == 2
+    assert f"comparison {known.id} cannot be shown: its record is damaged" in shown.err
+    assert lehi("report", "--task", "*").code == 0
