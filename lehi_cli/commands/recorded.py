@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -91,7 +92,8 @@ def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning
         view = replace(view, notes=[*view.notes, words], undecided=MISSING)
     labels = {member.run_id: member.label for member in record.runs}
     if tuning is None and record.tuning is not None:
-        tuning = stored_tuning(record.tuning, store, found, labels)
+        with _readable(record):
+            tuning = stored_tuning(record.tuning, store, found, labels)
     return make_report(store, found, view, labels, tuning)
 
 
@@ -144,24 +146,36 @@ def view_data(view: View) -> dict[str, Any]:
     }
 
 
-def stored_view(data: Mapping[str, Any]) -> View:
+def stored_view(record: ComparisonRecord) -> View:
     """The view that a comparison was shown in.
 
     Raises:
-        KeyError, TypeError, UsageError: when it is not as `view_data` has it.
+        UsageError: when its record does not say what it should.
     """
-    return View(
-        x=data["x"],
-        sweep=data["sweep"],
-        order=data["order"],
-        margins=parse_margins(data["margins"]),
-        target=parse_target(data["target"]) if data["target"] else None,
-        cost=data["cost"],
-        assertions=[gate.parse(text) for text in data["assertions"]],
-        allow_diverged=data["allow_diverged"],
-        decides=data["decides"],
-        settings=data["settings"],
-    )
+    data = record.view
+    with _readable(record):
+        return View(
+            x=data["x"],
+            sweep=data["sweep"],
+            order=data["order"],
+            margins=parse_margins(data["margins"]),
+            target=parse_target(data["target"]) if data["target"] else None,
+            cost=data["cost"],
+            assertions=[gate.parse(text) for text in data["assertions"]],
+            allow_diverged=data["allow_diverged"],
+            decides=data["decides"],
+            settings=data["settings"],
+        )
+
+
+@contextmanager
+def _readable(record: ComparisonRecord) -> Iterator[None]:
+    """What a record does not say, or says otherwise than it should, is an error with a way on."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"comparison {record.id} cannot be shown: its record is damaged ({type(error).__name__}: {error})"
+        raise UsageError(why, "choose among the runs instead: lehi report --task '*'") from error
 
 
 def _trials(tuning: Tuning | None) -> list[tuple[Any, str]]:

@@ -159,12 +159,8 @@ def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
     Raises:
         UsageError: when its record does not say what it should, or its runs are gone.
     """
-    try:
-        asked = replace(stored_view(record.view), detail=view.detail)
-        return report_on(store, record, seen_by(record, asked))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        why = f"comparison {record.id} cannot be shown: its record is damaged ({type(error).__name__}: {error})"
-        raise UsageError(why, "choose among the runs instead: lehi report --task '*'") from error
+    asked = replace(stored_view(record), detail=view.detail)
+    return report_on(store, record, seen_by(record, asked))
 
 
 def _chosen(store: Store, comparisons: Comparisons, view: View, chosen: Filter, role: str | None) -> Report:
