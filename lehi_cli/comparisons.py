@@ -227,6 +227,12 @@ def _check(record: ComparisonRecord, name: str, path: Path) -> None:
     if record.id != name or path.stem != name:
         raise ValueError("its content does not belong to its id")
     datetime.fromisoformat(record.created)
-    for seeds in [*record.pairs.values(), *(look.seeds for looks in record.looked.values() for look in looks)]:
+    for name_of, texts in (("left_out", record.left_out), ("command", record.command)):
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"{name_of} is not a list of texts")
+    looks = [look for looks in record.looked.values() for look in looks]
+    if not all(isinstance(family, int) for family in (record.family, *(look.family for look in looks))):
+        raise TypeError("a family is not a number")
+    for seeds in [*record.pairs.values(), *(look.seeds for look in looks)]:
         if not all(isinstance(seed, int) for seed in seeds):
             raise TypeError("a seed is not a number")

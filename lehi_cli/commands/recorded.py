@@ -100,7 +100,8 @@ def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning
 def keep(comparisons: Comparisons, record: ComparisonRecord, report: Report) -> ComparisonRecord:
     """Keep a comparison with what its page showed of which pairs; a note on the page's store when that cannot be."""
     families = [item.comparison.family for item in report.sections if item.comparison]
-    looked = {pair: looks for pair, looks in record.looked.items() if pair in _pairs_on(report)}
+    about = _pairs_on(report)
+    looked = {pair: looks for pair, looks in record.looked.items() if pair in about}
     record = replace(record, pairs=pairs_shown(report), family=max(families, default=0), looked=looked)
     try:
         comparisons.save(record)

@@ -171,7 +171,7 @@ def _verdict(contest: Contest, alpha: float, family: float) -> Verdict:
         scale=contest.scale,
         p_skewed=p_skewed,
         failures=contest.failures,
-        p_failures=p_failures if contest.failures.only_own or contest.failures.only_other else math.nan,
+        p_failures=p_failures if contest.failures.differ else math.nan,
         correlation=gain.correlation,
         variance_ratio=gain.variance_ratio,
     )
@@ -220,7 +220,7 @@ def _with_failures(values: Word, failures: Failures, failing: int) -> Word:
     if failing:
         word: Word = "worse" if failing > 0 else "better"
         return "inconclusive" if values in ("better", "worse") and values != word else word
-    if values == "equivalent" and (failures.only_own or failures.only_other):
+    if values == "equivalent" and failures.differ:
         return "inconclusive"
     return values
 

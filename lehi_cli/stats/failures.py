@@ -63,6 +63,11 @@ class Failures:
         return bool(self.own or self.other)
 
     @property
+    def differ(self) -> bool:
+        """Whether one side failed alone at some seed."""
+        return bool(self.only_own or self.only_other)
+
+    @property
     def p(self) -> float:
         """Two-sided: that both fail equally often."""
         return failure_p(self.only_own, self.only_other, self.n)

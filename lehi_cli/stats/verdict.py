@@ -175,11 +175,7 @@ def judge_pairs(contests: Mapping[Key, Contest], *, alpha: float = 0.05, family:
 def family_size(contests: Iterable[Contest]) -> int:
     """Tests that some contests make: of values where both sides have some, of failures where one side fails alone."""
     found = list(contests)
-    failing = {
-        id(contest) if contest.runs is None else contest.runs
-        for contest in found
-        if contest.failures.only_own or contest.failures.only_other
-    }
+    failing = {id(contest) if contest.runs is None else contest.runs for contest in found if contest.failures.differ}
     return sum(_is_test(contest) for contest in found) + len(failing)
 
 
@@ -226,11 +222,7 @@ def _runs_of(key: Hashable, contest: Contest) -> Hashable:
 
 def _failing(contests: Mapping[Key, Contest]) -> dict[Hashable, float]:
     """p-values of the failures, once for all contests of the same runs, where one side fails alone."""
-    return {
-        _runs_of(key, contest): contest.failures.p
-        for key, contest in contests.items()
-        if contest.failures.only_own or contest.failures.only_other
-    }
+    return {_runs_of(key, contest): contest.failures.p for key, contest in contests.items() if contest.failures.differ}
 
 
 def _holm(p_values: Sequence[float], size: int) -> list[float]:
@@ -327,8 +319,7 @@ def _word(match: _Match, p: _Adjusted, side: int, interval: Interval, alpha: flo
     if failing and side == -failing:
         return "inconclusive"
     is_inside = -match.margin < interval.low and interval.high < match.margin
-    ends_alike = not (failures.only_own or failures.only_other)
-    if p.equivalent <= alpha and ends_alike and (is_inside or not match.d.any()):
+    if p.equivalent <= alpha and not failures.differ and (is_inside or not match.d.any()):
         return "equivalent"
     decided = side or failing
     return "inconclusive" if not decided else "better" if decided < 0 else "worse"

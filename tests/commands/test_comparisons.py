@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -167,6 +168,9 @@ DAMAGE = {
     "another run": lambda text: text.replace('"role": "final"', '"role": "trial"', 1),
     "a seed that is text": lambda text: text.replace("[\n   0,", '[\n   "0",', 1),
     "a list": lambda text: "[]",
+    "left out is a number": lambda text: text.replace('"left_out": []', '"left_out": 5'),
+    "the command is a number": lambda text: re.sub(r'"command": \[[^]]*\]', '"command": 5', text),
+    "the family is text": lambda text: re.sub(r'"family": \d+', '"family": "many"', text),
     "no date": lambda text: text.replace('"created": "2', '"created": "x2'),
 }
 
