@@ -56,13 +56,14 @@ def plan(request: Request) -> list[RunSpec]:
     runs: list[RunSpec] = []
     for task in tasks_of(request):
         resolved = [_optimizer(spec, task) for spec in request.optimizers]
+        codes = [record.code_hash() for record, _ in resolved]
         labels = _labels(
             [replace(typed, name=record.name) for typed, (record, _) in zip(request.optimizers, resolved, strict=True)]
         )
         for seed in request.seeds:
-            for (record, spec), label in zip(resolved, labels, strict=True):
+            for (record, spec), label, code in zip(resolved, labels, codes, strict=True):
                 spec = replace(spec, label=label)
-                runs.append(RunSpec(task, spec, seed, request.precision, record.code_hash(), record.origin))
+                runs.append(RunSpec(task, spec, seed, request.precision, code, record.origin))
     _refuse_twins(runs)
     return runs
 

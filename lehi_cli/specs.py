@@ -207,9 +207,9 @@ class Schedule:
 class TaskSpec:
     """A task with every override applied: what is trained on what, for how long, and how it is judged.
 
-    `code` holds the hash of each file of code the task runs, so that an edited task is another task. `origin` is the
-    file it was read from; like `summary`, `threads`, `target`, `optimizers` and `variants` it decides no number and is
-    no part of the run's identity.
+    `code` holds a hash for each piece of code the task runs (data source, model, loss, training loop), of all that it
+    reaches, so that an edited task is another task. `origin` is the file it was read from; like `summary`, `threads`,
+    `target`, `optimizers` and `variants` it decides no number and is no part of the run's identity.
     """
 
     name: str
@@ -241,7 +241,7 @@ class TaskSpec:
 class RunSpec:
     """One run: a task, an optimizer with all its options filled in, a seed, and the arithmetic.
 
-    `optimizer_code` is the hash of the optimizer's own source when it is not torch's; `optimizer_origin` is the file it
+    `optimizer_code` is the hash of how the optimizer is built and of what it reaches; `optimizer_origin` is the file it
     is in when it was named by a path. `peers` are the ids of runs that this one is measured against while it trains,
     to be ended early when it is hopeless; empty for a run that always goes to its end, and no part of the identity.
     """
@@ -264,7 +264,6 @@ class RunSpec:
     def identity(self) -> dict[str, Any]:
         """Everything that decides the run's numbers, as plain data."""
         return {
-            "recipe": RECIPE,
             "task": self.task.identity(),
             "optimizer": {"name": self.optimizer.name, "options": self.optimizer.options, "code": self.optimizer_code},
             "seed": self.seed,
@@ -279,10 +278,6 @@ class RunSpec:
     def __getstate__(self) -> dict[str, Any]:
         """Without the id: another machine computes its own, which shows whether it means the same run."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
-
-
-RECIPE = 1
-"""Raised whenever a change of the training loop changes the numbers a run produces; part of every run's identity."""
 
 
 def canonical_json(content: Any) -> str:

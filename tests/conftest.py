@@ -26,10 +26,13 @@ class Result:
 
 
 @pytest.fixture(autouse=True)
-def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """An empty working folder, no settings of the developer's own, one torch thread, fresh registries."""
+def _clean_surroundings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """An empty working folder, no settings of the developer's own, one torch thread, fresh registries, a cache."""
     for variable in [name for name in os.environ if name.startswith("LEHI_")]:
         monkeypatch.delenv(variable)
+    monkeypatch.setenv("LEHI_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     for variable in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)

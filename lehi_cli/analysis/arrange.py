@@ -28,7 +28,7 @@ def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] |
     keys = _Keys()
     by_spec: dict[str, list[StoredRun]] = {}
     for run in runs:
-        key = keys.of([run.spec["task"], run.spec["precision"], run.spec.get("recipe"), run.is_mock])
+        key = keys.of([run.spec["task"], run.spec["precision"], run.is_mock])
         by_spec.setdefault(key, []).append(run)
     groups = [group for alike in by_spec.values() for group in _by_data(alike)]
     metrics = {run.folder: own for run, own in zip(runs, store.all_metrics(runs), strict=True)}

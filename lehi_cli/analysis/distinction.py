@@ -35,7 +35,6 @@ def facts(section: Section) -> dict[str, Any]:
     data = {key: value for key, value in task.pop("data").items() if key != "checksum"}
     found = {"budget": str(Budget(kind, amount)), **dict(_flat({**task, "data": data}))}
     found["precision"] = section.spec.get("precision")
-    found["recipe"] = section.spec.get("recipe")
     found["checksum"] = section.data_checksum
     if any(run.is_mock for run in section.runs):  # which has the same mark as fake data
         found[RESULTS] = "made up for fake data" if found.pop(FAKE, None) else "made up"

@@ -103,7 +103,7 @@ def pair_id(section: Section, one: Series, other: Series) -> str:
     content = [
         spec["task"],
         spec["precision"],
-        spec.get("recipe"),
+        spec.get("recipe"),  # of runs from before the training loop's code was hashed
         made_up,
         sorted(canonical_json(_identity(series)) for series in (one, other)),
     ]

@@ -1,8 +1,8 @@
 """A run on its way to another machine and back.
 
-What travels there is the spec, and the source of tasks and optimizers that were named by a path. What travels back is
-the run's record. The machine there checks that its code is the code the spec was planned with, so that a run's id means
-the same everywhere.
+What travels there is the spec, and the source of tasks and optimizers that were named by a path, with what it imports
+from its folder. What travels back is the run's record. The machine there checks that its code is the code the spec was
+planned with, so that a run's id means the same everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import lehi_cli
 from lehi_cli.errors import DataError, LehiError, UsageError
 from lehi_cli.registry import optimizers
-from lehi_cli.registry.plugins import source_hash
+from lehi_cli.registry.code import code_hash, own_files
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
 
@@ -27,7 +27,7 @@ from .place import Place
 
 @dataclass(frozen=True)
 class Parcel:
-    """A run on its way to a node: `sources` holds the bytes of the files it was planned from, by their path here."""
+    """A run on its way to a node: `sources` holds the bytes of the files it is made of, by their path here."""
 
     run: RunSpec
     run_id: str
@@ -51,9 +51,13 @@ def pack(run: RunSpec, place: Place) -> Parcel:
 
 
 def sources_of(run: RunSpec) -> dict[str, bytes]:
-    """The bytes of the Python files that the run's task and optimizer were read from, by path."""
-    origins = {origin for origin in (run.task.origin, run.optimizer_origin) if origin.endswith(".py")}
-    return {origin: Path(origin).read_bytes() for origin in sorted(origins)}
+    """The bytes of the Python files that the run's task and optimizer were read from and of what these use, by path."""
+    files = {file for origin in _origins(run) for file in own_files(origin)}
+    return {str(file): file.read_bytes() for file in sorted(files)}
+
+
+def _origins(run: RunSpec) -> set[str]:
+    return {origin for origin in (run.task.origin, run.optimizer_origin) if origin.endswith(".py")}
 
 
 def carry_out(parcel: Parcel) -> Report:
@@ -85,28 +89,37 @@ def carry_out(parcel: Parcel) -> Report:
 
 def unpack(parcel: Parcel) -> RunSpec:
     """The run as this node can train it: the files it was planned from are the copies that came with it."""
-    here = {origin: str(_materialise(Path(origin).name, source)) for origin, source in parcel.sources.items()}
     run = parcel.run
+    here = {origin: _copied(Path(origin), parcel.sources) for origin in _origins(run)}
     task = replace(run.task, origin=here.get(run.task.origin, run.task.origin))
     return replace(run, task=task, optimizer_origin=here.get(run.optimizer_origin, run.optimizer_origin))
 
 
+def _copied(origin: Path, sources: Mapping[str, bytes]) -> str:
+    """Where a file lies on this node, with the files of its folder that came along."""
+    folder = origin.parent
+    inside = {Path(path): source for path, source in sources.items() if folder in Path(path).parents}
+    files = tuple((str(path.relative_to(folder)), source) for path, source in sorted(inside.items()))
+    return str(_materialise(files) / origin.name)
+
+
 @cache
-def _materialise(name: str, source: bytes) -> Path:
-    """The source as a file that stays while this process does: what is loaded from it is then loaded once."""
-    folder = Path(_scratch().name) / hashlib.sha256(source).hexdigest()[:16]
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_bytes(source)
-    return path
+def _materialise(files: tuple[tuple[str, bytes], ...]) -> Path:
+    """A folder with these files that stays while this process does: what is loaded from it is then loaded once."""
+    digest = hashlib.sha256()
+    for name, source in files:
+        digest.update(f"{name}\0{len(source)}\0".encode() + source)
+    folder = Path(_scratch().name) / digest.hexdigest()[:16]
+    for name, source in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source)
+    return folder
 
 
 @cache
 def _scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="lehi-plugins-")
-
-
-_source_hash = cache(source_hash)
 
 
 def _check_code(run: RunSpec, parcel: Parcel) -> None:
@@ -115,7 +128,7 @@ def _check_code(run: RunSpec, parcel: Parcel) -> None:
         versions = f"lehi {lehi_cli.__version__}, not {parcel.version}"
         raise UsageError(f"the Ray node {host} has {versions}", "install the same version on every node")
     try:
-        found = {reference: _source_hash(reference, run.task.origin) for reference in run.task.code}
+        found = {reference: code_hash(reference, run.task.origin) for reference in run.task.code}
         record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
         found[run.optimizer.name] = record.code_hash()
     except LehiError as error:

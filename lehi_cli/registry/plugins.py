@@ -121,20 +121,6 @@ def call(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
-def source_hash(reference: str, origin: str = "") -> str:
-    """SHA-256 (16 digits) of the source behind `module:name`, `package:name`, or `:name` in the file `origin`.
-
-    A package counts with all its Python files. Nothing is imported: the code may need torch, this must not.
-    """
-    module_name = reference.partition(":")[0]
-    path = locate(module_name) if module_name else Path(origin)
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def locate(module_name: str) -> Path:
     """The file of a module, found part by part: `importlib.util.find_spec` would import the packages above it."""
     search: Sequence[str] | None = None

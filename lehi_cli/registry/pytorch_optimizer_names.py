@@ -167,7 +167,6 @@ def _record(name: str, wanted: str, found: _Class) -> OptimizerRecord:
         space={"lr": f"{rate / 100:g}..{rate * 100:g}/log"} if isinstance(rate, float) else {},
         modes=found.method("eval") is not None and found.method("train") is not None,
         draws=True,  # which of them draw is not told; a stream of its own does the others no harm
-        code=(found.module, f"{PACKAGE}.base", f"{_ROOT}.utils"),
     )
 
 

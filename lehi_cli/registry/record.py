@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lehi_cli.errors import PluginError, UsageError, did_you_mean
-from lehi_cli.specs import OptimSpec, Value, format_value, parse_value
+from lehi_cli.specs import OptimSpec, Value, canonical_json, format_value, parse_value
 
-from . import plugins
+from .code import code_hash
 
 KINDS = ("gradient", "curvature", "closure", "loss", "differentiable", "whole")
 
@@ -127,7 +128,7 @@ class OptimizerRecord:
         modes: whether it has `train()` and `eval()`, with other weights to evaluate than to train.
         draws: whether it draws from torch's global random numbers.
         notice: what a user should know before relying on it.
-        code: modules whose source decides its numbers, hashed into a run's id; none for torch's own.
+        origin: the file it was read from; empty for none.
     """
 
     name: str
@@ -146,7 +147,6 @@ class OptimizerRecord:
     modes: bool = False
     draws: bool = False
     notice: str = ""
-    code: tuple[str, ...] = ()
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -177,7 +177,11 @@ class OptimizerRecord:
         return OptimSpec(self.name, defaults | better | given, spec.label)
 
     def code_hash(self) -> str:
-        """Hash of the source that decides its numbers; empty for torch's own optimizers."""
-        if self.origin:
-            return plugins.source_hash("", self.origin)
-        return "-".join(plugins.source_hash(module) for module in self.code)
+        """Hash of all that decides its numbers beside its options: the source it computes with, and how it is driven.
+
+        Raises:
+            PluginError: when there is no such source.
+        """
+        driven = [self.factory, self.fixed, self.kind, self.takes, self.needs, self.modes, self.draws]
+        content = canonical_json([code_hash(self.factory, self.origin), *driven])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]

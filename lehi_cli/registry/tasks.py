@@ -1,7 +1,7 @@
 """Every task the tool knows: one YAML file each, or a Python file with a `TASK` of the same keys.
 
 A task is read, overridden (`--set model.hidden=256/256`) and checked here into a `TaskSpec`. Nothing of its code runs:
-data sources and models stay import strings, and the hash of the files they are in makes an edited task another task.
+data sources and models stay import strings, and the hash of the code they reach makes an edited task another task.
 """
 
 from __future__ import annotations
@@ -25,10 +25,17 @@ from lehi_cli.specs import Budget, Schedule, TaskSpec, canonical_json, parse_val
 
 from . import plugins
 from .catalog import Catalog
+from .code import code_hash
 
 T = TypeVar("T")
 GROUP = "lehi.tasks"
-LOSSES = ("cross_entropy", "bce", "mse")
+LOSSES: Mapping[str, str] = {
+    "cross_entropy": "lehi_cli.curvature:CrossEntropy",
+    "bce": "lehi_cli.curvature:BCE",
+    "mse": "lehi_cli.curvature:MSE",
+}
+LOOP = ("lehi_cli.train:train", "lehi_cli.specs:Schedule")
+"""What every run goes through; a method of a task's schedule is called there without its class being named."""
 METRICS = ("accuracy", "mae", "perplexity", "rmse")
 TARGETS = ("train_loss", "val_loss", *(f"val_{metric}" for metric in METRICS))
 REQUIRED = ("name", "summary", "data", "model", "loss", "batch_size", "budget")
@@ -128,20 +135,22 @@ def _build(content: Mapping[str, Any], origin: str, where: Where) -> TaskSpec:
         raise UsageError(f"{where('budget')}: budget={budget!r}: give exactly one of {', '.join(Budget.KINDS)}")
     metrics = content["metrics"]
     metrics = metrics.split("/") if isinstance(metrics, str) else _check(content, "metrics", list, where)
+    loss = _choice(content["loss"], tuple(LOSSES), "loss", where("loss"))
     return TaskSpec(
         name=_name(content, where),
         summary=_check(content, "summary", str, where),
         data=data,
         model=model,
-        loss=_choice(content["loss"], LOSSES, "loss", where("loss")),
+        loss=loss,
         metrics=tuple(_choice(metric, METRICS, "metric", where("metrics")) for metric in metrics),
         batch_size=_count(content, "batch_size", where),
         budget=_with_place(where("budget"), lambda: Budget(*next(iter(budget.items())))),
         schedule=_with_place(where("schedule"), lambda: _schedule(content, where)),
         evaluations=_count(content, "evaluations", where),
         code={
-            data["source"]: _with_place(where("data"), lambda: plugins.source_hash(data["source"], origin)),
-            model["kind"]: _with_place(where("model"), lambda: plugins.source_hash(model["kind"], origin)),
+            data["source"]: _with_place(where("data"), lambda: code_hash(data["source"], origin)),
+            model["kind"]: _with_place(where("model"), lambda: code_hash(model["kind"], origin)),
+            **{reference: code_hash(reference) for reference in (LOSSES[loss], *LOOP)},
         },
         threads=None if content["threads"] is None else _count(content, "threads", where),
         target=_target(content, where),
@@ -304,13 +313,16 @@ _Loader.add_implicit_resolver(
 def _from_yaml(path: Path) -> TaskRecord:
     try:
         text = path.read_text(encoding="utf-8")
-        content, tree = yaml.load(text, _Loader), yaml.compose(text, _Loader)  # noqa: S506  (it is a SafeLoader)
+        loader = _Loader(text)
+        tree = loader.get_single_node()
+        keys = [key for key, _ in tree.value] if isinstance(tree, yaml.MappingNode) else []
+        content = loader.construct_document(tree) if keys else None  # which puts what << merges among the keys
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise PluginError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, Mapping) or not isinstance(tree, yaml.MappingNode):
+    if not isinstance(content, Mapping):
         raise PluginError(f"{path} holds no keys and values")
     lines: dict[str, int] = {}
-    for key, _ in tree.value:
+    for key in keys:
         line = key.start_mark.line + 1
         if key.value in lines:
             raise PluginError(f"{path} has {key.value!r} twice, in lines {lines[key.value]} and {line}")

@@ -20,6 +20,7 @@ from lehi_cli.curvature import make_loss
 from lehi_cli.errors import LehiError, PluginError, UsageError
 from lehi_cli.registry import optimizers, pytorch_optimizer_names
 from lehi_cli.registry.catalog import Catalog
+from lehi_cli.registry.code import code_hash
 from lehi_cli.registry.optimizers import BUILT_IN, KINDS, OptimizerRecord, Option
 from lehi_cli.registry.plugins import resolve
 from lehi_cli.space import dimension
@@ -121,8 +122,10 @@ def test_every_record_tells_rule_source_and_where_to_look(record: OptimizerRecor
 @pytest.mark.parametrize("record", RECORDS)
 def test_code_that_decides_the_numbers_is_part_of_a_run(record: OptimizerRecord) -> None:
     torchs = record.factory.startswith("torch.optim:")
-    assert bool(record.code_hash()) != torchs
-    assert torchs or any(resolve(record.factory).__module__.startswith(module) for module in record.code)
+    assert bool(code_hash(record.factory)) != torchs
+    for other in ({"fixed": {"twice": True}}, {"kind": "gradient" if record.kind == "loss" else "loss"}):
+        assert replace(record, **other).code_hash() != record.code_hash()
+    assert replace(record, summary="other words", state="9").code_hash() == record.code_hash()
 
 
 def test_kinds_are_told_in_words() -> None:

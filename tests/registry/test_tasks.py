@@ -43,7 +43,9 @@ def test_defaults_are_filled_in() -> None:
     assert spec.evaluations == 20
     assert spec.schedule == Schedule("constant")
     assert spec.data["source"] == "lehi_cli.data.embedded:digits"
-    assert set(spec.code) == {"lehi_cli.data.embedded:digits", "lehi_cli.models.mlp:mlp"}
+    own = {"lehi_cli.data.embedded:digits", "lehi_cli.models.mlp:mlp", "lehi_cli.curvature:CrossEntropy"}
+    assert set(spec.code) == own | set(tasks.LOOP)
+    assert all(spec.code.values())
 
 
 def test_overrides_reach_every_key() -> None:

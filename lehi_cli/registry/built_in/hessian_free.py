@@ -18,11 +18,6 @@ def _shared(max_cg: int, adaptive_damping: bool, curvature_fraction: float) -> t
     )
 
 
-_CODE = (
-    "lehi_cli.optim.hessian_free_base",
-    "lehi_cli.optim.damping",
-    "lehi_cli.curvature",
-)
 _SPACE = {"damping": "1e-3..1e2/log", "lr": "0.1..1/log"}
 _PATENT = (
     "US patent 11,386,327 B2 (granted 12 July 2022, assignee Salesforce) claims training a network by dividing it "
@@ -55,7 +50,6 @@ RECORDS: tuple[OptimizerRecord, ...] = (
         "back to an earlier iterate while f falls\n"
         "w <- w + a lr u,  a the first of 1, 0.8, 0.64, ... that lowers f enough",
         space=_SPACE,
-        code=("lehi_cli.optim.hessian_free", "lehi_cli.optim.line_search", *_CODE),
     ),
     OptimizerRecord(
         "bdhf",
@@ -78,6 +72,5 @@ RECORDS: tuple[OptimizerRecord, ...] = (
         "w <- w + lr u",
         space=_SPACE,
         notice=_PATENT,
-        code=("lehi_cli.optim.block_hessian_free", "lehi_cli.optim.blocks", *_CODE),
     ),
 )

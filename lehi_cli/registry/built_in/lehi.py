@@ -5,7 +5,6 @@ from __future__ import annotations
 from lehi_cli.registry.record import OptimizerRecord, Option
 
 from .shared import (
-    CURVATURE_CODE,
     DECOUPLED,
     POSITIVE,
     betas,
@@ -51,7 +50,6 @@ w <- (1 - lr weight_decay) w - lr clip( mh / (vh + damping mean(vh) + eps)^power
 at power 1, vh is replaced by B vh, the estimate of the Gauss-Newton diagonal
 """.strip(),
         space=_SPACE,
-        code=("lehi_cli.optim.lehi", *CURVATURE_CODE),
     ),
     OptimizerRecord(
         "lehibrid",
@@ -73,6 +71,5 @@ max: vh = the larger of the corrected averages of h^2 and of g^2
 w <- (1 - lr weight_decay) w - lr clip( mh / (vh + damping mean(vh) + eps)^power )
 """.strip(),
         space={**_SPACE, "theta": "0..1/lin"},
-        code=("lehi_cli.optim.lehibrid", *CURVATURE_CODE),
     ),
 )

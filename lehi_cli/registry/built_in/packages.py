@@ -10,7 +10,6 @@ from lehi_cli.registry.record import OptimizerRecord, Option
 from .shared import COUNT, DECOUPLED, L2, POSITIVE, betas, decay, eps, lr
 
 _ADAPTER = "lehi_cli.optim.packages"
-_SHARED = ("pytorch_optimizer.base", "pytorch_optimizer.optimizer.utils")
 _NUM_SAMPLES = Option("num_samples", 1, "Hessian-vector products averaged at a refresh", within=COUNT)
 _PERIOD = "steps from one Hessian-vector product to the next"
 _WARMUP = Option("warmup_steps", 0, "first steps, over which the learning rate grows linearly", within=POSITIVE)
@@ -18,10 +17,6 @@ _WEIGHTING = (
     Option("r", 0.0, "power of the step in the average's weights", within=POSITIVE),
     Option("weight_lr_power", 2.0, "power of the learning rate in the average's weights", within=POSITIVE),
 )
-
-
-def _code(module: str, *more: str) -> tuple[str, ...]:
-    return (f"pytorch_optimizer.optimizer.{module}", *_SHARED, *more)
 
 
 RECORDS: tuple[OptimizerRecord, ...] = (
@@ -49,7 +44,6 @@ w <- (1 - lr weight_decay) w - lr mh / (vh^(hessian_power / 2) + eps)
 """.strip(),
         space={"lr": "1e-3..1/log", "eps": "1e-8..1e-2/log", "hessian_power": "0.25,0.5,0.75,1.0"},
         draws=True,
-        code=_code("adahessian", _ADAPTER),
     ),
     OptimizerRecord(
         "sophia_h",
@@ -76,7 +70,6 @@ a step is at most lr p: compare lr p with sophia's lr, and p with its gamma
 """.strip(),
         space={"lr": "1e-3..1/log", "p": "1e-3..1/log"},
         draws=True,
-        code=_code("sophia", _ADAPTER),
     ),
     OptimizerRecord(
         "soap",
@@ -108,7 +101,6 @@ W <- (1 - lr weight_decay) ( W - lr Q_L [ Q_L^T Mh Q_R / (sqrt(Vh) + eps) ] Q_R^
 the first step only fills L and R
 """.strip(),
         space={"lr": "1e-4..1e-1/log", "weight_decay": "1e-4..1/log"},
-        code=_code("soap"),
     ),
     OptimizerRecord(
         "shampoo",
@@ -132,7 +124,6 @@ W <- (1 - lr weight_decay) W - lr M
 """.strip(),
         space={"lr": "1e-5..1e-1/log", "betas": "0.9/0.9,0.9/0.99,0.9/0.999"},
         draws=True,  # the power iteration that scales its roots starts at random
-        code=_code("shampoo", _ADAPTER),
     ),
     OptimizerRecord(
         "lion",
@@ -146,7 +137,6 @@ w <- (1 - lr weight_decay) w - lr sign( b1 m + (1 - b1) g )
 m <- b2 m + (1 - b2) g
 """.strip(),
         space={"lr": "1e-6..1e-2/log", "betas": "0.9/0.99,0.95/0.98", "weight_decay": "1e-3..10/log"},
-        code=_code("lion"),
     ),
     OptimizerRecord(
         "adan",
@@ -167,7 +157,6 @@ m <- b1 m + (1 - b1) g,   d <- b2 d + (1 - b2) (g - g_prev),   n <- b3 n + (1 - 
 w <- (1 - lr weight_decay) w - lr ( mh + b2 dh ) / ( sqrt(nh) + eps )      mh, dh, nh: bias corrected
 """.strip(),
         space={"lr": "1e-5..1e-1/log", "betas": "0.98/0.92/0.99,0.95/0.92/0.96"},
-        code=_code("adan"),
     ),
     OptimizerRecord(
         "ademamix",
@@ -196,7 +185,6 @@ w <- (1 - lr weight_decay) w - lr ( m1 / (1 - b1^t) + alpha m2 ) / ( sqrt(v / (1
 alpha and b3 may grow over the first t_alpha_beta3 steps
 """.strip(),
         space={"lr": "1e-5..1e-1/log", "alpha": "1..10/lin", "betas": "0.9/0.999/0.999,0.9/0.999/0.9999"},
-        code=_code("ademamix"),
     ),
     OptimizerRecord(
         "prodigy",
@@ -221,7 +209,6 @@ d' = max(d, d_coef r / |s|_1)
 w <- (1 - d lr weight_decay) w - d lr m / ( sqrt(v) + d' eps ),   then d = d'
 """.strip(),
         space={"lr": "0.1..10/log", "d_coef": "0.1..10/log"},
-        code=("prodigyopt.prodigy", _ADAPTER),
     ),
     OptimizerRecord(
         "schedulefree_adamw",
@@ -245,7 +232,6 @@ trained at y, evaluated at x
 """.strip(),
         space={"lr": "1e-5..1e-1/log", "betas": "0.9/0.999,0.95/0.999,0.98/0.999"},
         modes=True,
-        code=("schedulefree.adamw_schedulefree",),
     ),
     OptimizerRecord(
         "schedulefree_sgd",
@@ -268,6 +254,5 @@ trained at y, evaluated at x
 """.strip(),
         space={"lr": "1e-3..1e2/log", "momentum": "0.8,0.9,0.95,0.98"},
         modes=True,
-        code=("schedulefree.sgd_schedulefree",),
     ),
 )

@@ -18,12 +18,6 @@ def _sfn(damping: float, what: str) -> tuple[Option, ...]:
     )
 
 
-_SFN_CODE = (
-    "lehi_cli.optim.sfn",
-    "lehi_cli.optim.series",
-    "lehi_cli.optim.hessian_free_base",
-    "lehi_cli.curvature",
-)
 _SFN_SOURCE = "Oldewage, Clarke, Hernandez-Lobato, TMLR 2024, arXiv 2310.14901"
 _SERIES = """
 v_0 = g,  v_n = v_{n-1} - H H v_{n-1} / V,  S_k = sum_{n<=k} c_n v_n      (V >= |H H g| / |g|)
@@ -52,7 +46,6 @@ w <- w - lr d
 damping <- omega damping  or  damping / omega,  as f(w) falls by > 3/4 or < 1/4 of  (lr - lr^2 / 2) d.g
 """.strip(),
         space={"damping": "1e-8..1/log", "terms": "5..20/int", "shanks": "0,1,2"},
-        code=_SFN_CODE,
     ),
     OptimizerRecord(
         "sfn_fixed",
@@ -79,7 +72,6 @@ w <- w - delta
             "terms": "5..20/int",
             "shanks": "0,1,2",
         },
-        code=_SFN_CODE,
     ),
     OptimizerRecord(
         "soaa",
@@ -115,6 +107,5 @@ p <- lr sum ( mh u - vh u^2 / 2 )
 """.strip(),
         space={"lr": "1e-5..1e-1/log", "betas": "0.9/0.99,0.9/0.999,0.95/0.999", "gamma": "0.05,0.1,0.25"},
         needs=("total_steps",),
-        code=("lehi_cli.optim.soaa", "lehi_cli.curvature.loss"),
     ),
 )

@@ -48,4 +48,3 @@ def curvature_warmup() -> Option:
 
 
 FACTORS = ("rademacher", "true_vs_rest", "diagonal", "sampled")
-CURVATURE_CODE = ("lehi_cli.optim.curvature_optimizer", "lehi_cli.optim.descent", "lehi_cli.curvature")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from lehi_cli.registry.record import OptimizerRecord, Option
 
 from .shared import (
-    CURVATURE_CODE,
     DECOUPLED,
     POSITIVE,
     betas,
@@ -42,6 +41,5 @@ h <- b2 h + (1 - b2) B ghat^2    every curvature_every steps; ghat: gradient for
 w <- (1 - lr weight_decay) w - lr clip( m / max(gamma h, eps), -1, 1 )
 """.strip(),
         space={"lr": "1e-5..1e-1/log", "gamma": "1e-3..1/log", "weight_decay": "1e-4..1/log"},
-        code=("lehi_cli.optim.sophia", *CURVATURE_CODE),
     ),
 )

@@ -313,6 +313,5 @@ W <- (1 - lr weight_decay) W - 0.2 lr sqrt(max(rows, columns)) O      (adjust_lr
 all else, and embeddings and the output layer: AdamW with the same lr
 """.strip(),
         space={"lr": "1e-5..1e-1/log", "weight_decay": "1e-4..1/log"},
-        code=("lehi_cli.optim.muon",),
     ),
 )

@@ -1,0 +1,9 @@
+"""The identity of code: a hash that changes when the code behind a reference can compute something else.
+
+`closure` finds the definitions that the code reaches, `outline` reads them from the source, `canonical` writes them so
+that comments, docstrings and layout do not count. Nothing is imported: the code may need torch, this must not.
+"""
+
+from .identity import code_hash, own_files
+
+__all__ = ["code_hash", "own_files"]
