@@ -95,7 +95,9 @@ if __name__ == "__main__":
     "package/__init__.py": (
         "from .core import shared, reexported\nfrom .core import unrelated\n\ndef __getattr__(name):\n    return name\n"
     ),
-    "package/core.py": "from . import deep\n\ndef shared(x):\n    return deep.inner(x)\n\nreexported = 3\nunrelated = 4\n",
+    "package/core.py": (
+        "from . import deep\n\ndef shared(x):\n    return deep.inner(x)\n\nreexported = 3\nunrelated = 4\n"
+    ),
     "package/deep.py": "def inner(x):\n    return x\n\ndef outer(x):\n    return -x\n",
     "package/aside.py": "def step(x):\n    return x\n\ndef leap(x):\n    return x\n",
 }
