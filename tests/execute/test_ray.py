@@ -22,6 +22,7 @@ from lehi_cli.execute.parcel import carry_out, pack, sources_of, unpack
 from lehi_cli.execute.place import Place
 from lehi_cli.execute.ray_cluster import Node, Share, device_of, find_cluster, share
 from lehi_cli.registry import optimizers
+from lehi_cli.registry.code import code_hash
 from lehi_cli.registry.plugins import load_file
 from lehi_cli.specs import RunSpec
 from lehi_cli.store import Store
@@ -76,6 +77,19 @@ def test_files_named_by_a_path_travel_with_the_run(tmp_path: Path) -> None:
     assert (report.status, report.message) == ("ok", "")
     assert json.loads(report.files["run.json"])["run_id"] == run.run_id
     assert [name for name in report.files if name.startswith("metrics-")] == ["metrics-0000.parquet"]
+
+
+def test_what_a_file_imports_from_its_folder_travels_too(tmp_path: Path) -> None:
+    run = own(tmp_path)
+    (tmp_path / "beside.py").write_text("WIDTH = 3\n")
+    (tmp_path / "never.py").write_text("")
+    text = (tmp_path / "task.py").read_text()
+    (tmp_path / "task.py").write_text(f"{text}\ndef wide():\n    from beside import WIDTH\n    return WIDTH\n")
+    parcel = pack(run, HERE)
+    assert {Path(path).name for path in parcel.sources} == {"task.py", "optimizer.py", "beside.py"}
+    there = Path(unpack(parcel).task.origin)
+    assert (there.parent / "beside.py").read_text() == "WIDTH = 3\n"
+    assert code_hash(":wide", str(there)) == code_hash(":wide", str(tmp_path / "task.py"))
 
 
 def test_what_is_built_in_stays_where_it_is() -> None:
