@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lehi_cli.curvature.loss import ElementwiseLoss, require_same_shape
+from lehi_cli.curvature.loss import ElementwiseLoss
+from lehi_cli.curvature.validation import require_weight
 
 
 class BCE(ElementwiseLoss):
@@ -19,29 +20,31 @@ class BCE(ElementwiseLoss):
     | `sampled`                  | sqrt(omega) (s - b), b ~ Bernoulli(s)                      |
 
     Args:
-        weight: factor per element, of a shape that broadcasts to the outputs.
-        pos_weight: factor of the positive term, of a shape that broadcasts to the outputs.
+        weight: factor per element, of a shape that broadcasts to the outputs, all >= 0.
+        pos_weight: factor of the positive term, of a shape that broadcasts to the outputs, all >= 0.
         reduction: `"mean"` or `"sum"`.
 
     Raises:
-        ValueError: for another reduction; at a call, when outputs and targets differ in shape.
+        ValueError: for another reduction or negative weights; at a call, when outputs and targets differ in shape, and
+            for targets outside [0, 1] (on an accelerator the loss is nan instead).
+        TypeError: for weights that are no tensors.
     """
+
+    targets_in = (0.0, 1.0)
 
     def __init__(self, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.weight = weight
-        self.pos_weight = pos_weight
+        self.weight = require_weight("weight", weight)
+        self.pos_weight = require_weight("pos_weight", pos_weight)
 
     @classmethod
     def from_torch(cls, module: nn.BCEWithLogitsLoss) -> "BCE":
         """The same loss as an `nn.BCEWithLogitsLoss`."""
         return cls(module.weight, module.pos_weight, module.reduction)
 
-    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The logistic loss, equal to `torch.nn.functional.binary_cross_entropy_with_logits`."""
-        require_same_shape(outputs, targets)
+    def _value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(
-            outputs, targets.to(outputs.dtype), self.weight, pos_weight=self.pos_weight, reduction=self.reduction
+            outputs, targets, self.weight, pos_weight=self.pos_weight, reduction=self.reduction
         )
 
     def _omega(self, targets: Tensor) -> Tensor:
@@ -58,4 +61,5 @@ class BCE(ElementwiseLoss):
 
     def _sampled(self, outputs: Tensor, targets: Tensor, generator: torch.Generator | None) -> Tensor:
         probability = outputs.sigmoid()
-        return self._omega(targets).sqrt() * (probability - torch.bernoulli(probability, generator=generator))
+        drawn = torch.bernoulli(probability.nan_to_num(), generator=generator)  # nan is refused: let v be nan instead
+        return self._omega(targets).sqrt() * (probability - drawn)

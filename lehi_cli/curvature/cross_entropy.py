@@ -1,5 +1,6 @@
 """Softmax cross-entropy: Lam = omega (diag(s) - s s^T) for every prediction."""
 
+import math
 from typing import Literal
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lehi_cli.curvature.loss import Loss, signs_of
+from lehi_cli.curvature.validation import nan_where, outside, range_error, require, require_weight
 
 
 class CrossEntropy(Loss):
@@ -26,17 +28,25 @@ class CrossEntropy(Loss):
     | `diagonal`     | sign(dl/dp_j) sqrt(omega s_j (1 - s_j))                                           |
     | `sampled`      | sqrt(omega) (s - e_yhat), yhat ~ s (Sophia's Gauss-Newton-Bartlett)               |
 
-    Outputs are [N, q], [..., q] (targets [...]) or torch's [N, q, ...] (targets [N, ...]).
+    Outputs are [N, q], [..., q] (targets [...]) or torch's [N, q, ...] (targets [N, ...]). Class indices may be of any
+    integer type. A logit of -inf masks its class: v and the products are 0 there and exact for the others. Logits that
+    are nan or +inf make v nan, and raise nothing.
 
     Args:
-        weight: class weights, [q].
+        weight: class weights, [q], all >= 0.
         ignore_index: class index of positions that do not count.
         label_smoothing: eps in [0, 1].
         reduction: `"mean"` or `"sum"`.
         class_dim: where the classes are: 1 (torch's layout), -1 (last), or `"auto"`: whichever fits the targets.
 
     Raises:
-        ValueError: for options outside these; at a call, when the targets fit no layout or, under `"auto"`, both.
+        ValueError: for options outside these; at a call, when the targets fit no layout or, under `"auto"`, both; for
+            negative class probabilities.
+        TypeError: for a weight that is no tensor; at a call, for targets that are neither integers nor floating point.
+        IndexError: at a call, for class indices outside [0, q) that are not `ignore_index`.
+
+    On an accelerator, where looking at the targets would wait for the device, a negative probability makes the loss
+    nan, and an index out of range is torch's own device-side assertion when the loss is taken.
     """
 
     def __init__(
@@ -52,7 +62,7 @@ class CrossEntropy(Loss):
             raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing!r}")
         if class_dim not in ("auto", 1, -1):
             raise ValueError(f"class_dim must be 'auto', 1 or -1, got {class_dim!r}")
-        self.weight = weight
+        self.weight = require_weight("weight", weight)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
         self.class_dim = class_dim
@@ -65,7 +75,7 @@ class CrossEntropy(Loss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The cross-entropy, equal to `torch.nn.functional.cross_entropy`."""
         logits, labels = self._flatten(outputs, targets)
-        return functional.cross_entropy(
+        loss = functional.cross_entropy(
             logits,
             labels,
             self.weight,
@@ -73,10 +83,13 @@ class CrossEntropy(Loss):
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )
+        return nan_where(outside(labels, 0, math.inf), loss) if labels.is_floating_point() else loss
 
     def _count(self, outputs: Tensor, targets: Tensor) -> Tensor | float:
+        axis = self._class_axis(outputs, targets)
+        targets = self._labels(targets, outputs.shape[axis])
         if targets.is_floating_point():
-            return outputs.numel() / outputs.shape[self._class_axis(outputs, targets)]
+            return outputs.numel() / outputs.shape[axis]
         counted = targets != self.ignore_index
         if self.weight is None:
             return counted.sum()
@@ -132,6 +145,30 @@ class CrossEntropy(Loss):
             return self._target_weights(logits, labels).sum(-1, keepdim=True)
         return (labels != self.ignore_index).to(logits.dtype)[:, None]
 
+    def _labels(self, targets: Tensor, classes: int) -> Tensor:
+        """Class probabilities as they are, or class indices as torch takes them: of int64.
+
+        Raises:
+            TypeError: for targets of another kind.
+            IndexError: for an index that is no class.
+            ValueError: for a negative probability.
+        """
+        if targets.is_floating_point():
+            wrong = outside(targets, 0, math.inf)
+            require(wrong, lambda: range_error("class probabilities", targets, 0, math.inf))
+            return targets
+        if targets.dtype == torch.bool or targets.is_complex():
+            raise TypeError(f"class indices must be integers, got {targets.dtype}: convert them with .long()")
+        indices = targets.long()
+        wrong = ((indices < 0) | (indices >= classes)) & (indices != self.ignore_index)
+        require(wrong, lambda: self._index_error(indices[wrong][0], classes))
+        return indices
+
+    def _index_error(self, index: Tensor, classes: int) -> IndexError:
+        return IndexError(
+            f"class indices must be in [0, {classes}) or ignore_index={self.ignore_index}, got {index.item()}"
+        )
+
     def _class_axis(self, outputs: Tensor, targets: Tensor) -> int:
         """The axis of `outputs` that holds the classes.
 
@@ -159,6 +196,7 @@ class CrossEntropy(Loss):
     def _flatten(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [M, q] and class indices [M] or probabilities [M, q]: one row per position."""
         axis = self._class_axis(outputs, targets)
+        targets = self._labels(targets, outputs.shape[axis])
         if outputs.ndim == 2:
             return outputs, targets
         logits = outputs.movedim(axis, -1)
@@ -182,21 +220,30 @@ def _rademacher(logits: Tensor, signs: Tensor) -> Tensor:
 
 
 def _sampled(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    """The factor s - e_yhat, yhat ~ s."""
+    """The factor s - e_yhat, yhat ~ s; nan in rows whose logits overflowed.
+
+    Draws as torch.multinomial does for one draw, argmax of s over exponential draws, without its look at the device.
+    """
     s = logits.softmax(-1)
-    drawn = torch.multinomial(s, 1, generator=generator)
+    exponential = torch.empty_like(s).exponential_(generator=generator)
+    # A draw of 0 is possible on the CPU: 0 / 0 would win the argmax for a class of probability 0.
+    exponential.clamp_(min=torch.finfo(s.dtype).tiny)
+    drawn = (s / exponential).argmax(-1, keepdim=True)
     return s.scatter_add(-1, drawn, s.new_full((), -1.0).expand(drawn.shape))
 
 
 def _true_vs_rest(logits: Tensor, label: Tensor) -> Tensor:
     """The factor sqrt(s_y (1 - s_y)) (c - e_y), c = softmax over the other classes; `label` is [M, 1].
 
-    Through the margin m, s_y = sigmoid(m): arccos(sqrt(s_y)) has infinite slope at s_y = 1, the margin does not.
+    Through the margin m, s_y = sigmoid(m): arccos(sqrt(s_y)) has infinite slope at s_y = 1, the margin does not. Where
+    every other class is masked the margin is inf, and the softmax over none of them counts as 0.
     """
     rest = logits.scatter(-1, label, -torch.inf)
-    margin = logits.gather(-1, label) - rest.logsumexp(-1, keepdim=True)
+    log_rest = rest.logsumexp(-1, keepdim=True)
+    margin = logits.gather(-1, label) - log_rest
     magnitude = (0.5 * (functional.logsigmoid(margin) + functional.logsigmoid(-margin))).exp()
-    return magnitude * rest.softmax(-1).scatter(-1, label, -1.0)
+    c = rest.softmax(-1).masked_fill(log_rest == -torch.inf, 0.0)
+    return magnitude * c.scatter(-1, label, -1.0)
 
 
 def _without(shape: torch.Size, axis: int) -> torch.Size:

@@ -12,11 +12,14 @@ Three instances:
 All that depends on the loss (its value, D, v, and products with Lam) lives in one `Loss` class per file.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from lehi_cli.curvature.validation import nan_where, outside, range_error, require
 
 FactorKind = Literal["rademacher", "true_vs_rest", "diagonal", "sampled"]
 FACTOR_KINDS: tuple[str, ...] = get_args(FactorKind)
@@ -124,8 +127,24 @@ class ElementwiseLoss(Loss):
     """A loss that is a sum over the single outputs, so that Lam is diagonal: every output is a prediction.
 
     Subclasses give Lam's entries and the residual; the factors follow. Outputs and targets have one shape: a [N, 1]
-    against a [N] would broadcast to [N, N] and train on nonsense.
+    against a [N] would broadcast to [N, N] and train on nonsense. Targets outside `targets_in` are refused; on an
+    accelerator, where looking would wait for the device, they make the loss nan.
     """
+
+    targets_in: tuple[float, float] = (-math.inf, math.inf)
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The reduced loss, equal to torch's.
+
+        Raises:
+            ValueError: when outputs and targets differ in shape, and for targets outside their range.
+        """
+        loss = self._value(outputs, self._checked(outputs, targets))
+        return loss if self.targets_in == (-math.inf, math.inf) else nan_where(outside(targets, *self.targets_in), loss)
+
+    @abstractmethod
+    def _value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The reduced loss; targets have the outputs' shape and dtype."""
 
     @abstractmethod
     def _curvature(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -145,8 +164,7 @@ class ElementwiseLoss(Loss):
     def _factor(
         self, outputs: Tensor, targets: Tensor, kind: str, generator: torch.Generator | None, sample_signs: bool
     ) -> Tensor:
-        require_same_shape(outputs, targets)
-        targets = targets.to(outputs.dtype)
+        targets = self._checked(outputs, targets)
         if kind == "sampled":
             return self._sampled(outputs, targets, generator)
         magnitude = self._curvature(outputs, targets).sqrt()
@@ -160,8 +178,14 @@ class ElementwiseLoss(Loss):
         return v * self.draw_signs(shape, outputs, generator)
 
     def _hessian_product(self, outputs: Tensor, targets: Tensor, vector: Tensor) -> Tensor:
+        return self._curvature(outputs, self._checked(outputs, targets)) * vector
+
+    def _checked(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The targets in the outputs' dtype."""
         require_same_shape(outputs, targets)
-        return self._curvature(outputs, targets.to(outputs.dtype)) * vector
+        if self.targets_in != (-math.inf, math.inf):
+            require(outside(targets, *self.targets_in), lambda: range_error("targets", targets, *self.targets_in))
+        return targets.to(outputs.dtype)
 
 
 def working_dtype(tensor: Tensor) -> torch.dtype:

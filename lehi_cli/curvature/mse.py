@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lehi_cli.curvature.loss import ElementwiseLoss, require_same_shape
+from lehi_cli.curvature.loss import ElementwiseLoss
 
 
 class MSE(ElementwiseLoss):
@@ -32,10 +32,8 @@ class MSE(ElementwiseLoss):
         """The same loss as an `nn.MSELoss`."""
         return cls(module.reduction)
 
-    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The squared error, equal to `torch.nn.functional.mse_loss`."""
-        require_same_shape(outputs, targets)
-        return functional.mse_loss(outputs, targets.to(outputs.dtype), reduction=self.reduction)
+    def _value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.mse_loss(outputs, targets, reduction=self.reduction)
 
     def _curvature(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return torch.full_like(outputs, 2.0)

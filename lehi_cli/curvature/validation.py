@@ -1,0 +1,57 @@
+"""Checks of what tensors hold: an error where looking is free, a NaN loss where it would wait for the device.
+
+On the CPU a wrong entry is an error in words at every call. On an accelerator the answer would have to be fetched at
+every step, so the loss itself is multiplied by NaN: whoever looks at it sees that something is wrong, and the same
+batch on the CPU says what.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def looking_is_free(tensor: Tensor) -> bool:
+    """Whether the values of `tensor` can be read without waiting for a device."""
+    return tensor.device.type == "cpu"
+
+
+def require(wrong: Tensor, error: Callable[[], Exception]) -> None:
+    """Raise `error()` when an entry of `wrong` is true and looking is free."""
+    if looking_is_free(wrong) and bool(wrong.any()):
+        raise error()
+
+
+def nan_where(wrong: Tensor, loss: Tensor) -> Tensor:
+    """The scalar `loss`, times NaN when an entry of `wrong` is true and `require` could not look."""
+    return loss if looking_is_free(wrong) else loss * torch.where(wrong.any(), math.nan, 1.0)
+
+
+def outside(values: Tensor, low: float, high: float) -> Tensor:
+    """Where `values` are not in [low, high]; NaN is not."""
+    return ~((values >= low) & (values <= high))
+
+
+def range_error(name: str, values: Tensor, low: float, high: float) -> ValueError:
+    """What to raise when one of `values` is `outside`; names the first."""
+    first = values[outside(values, low, high)][0].item()
+    interval = f"[{low:g}, {'inf)' if high == math.inf else f'{high:g}]'}"
+    return ValueError(f"{name} must be in {interval}, got {first:.6g}")
+
+
+def require_weight(name: str, weight: Tensor | None) -> Tensor | None:
+    """`weight`, of which the square root will be taken.
+
+    Raises:
+        TypeError: when it is no tensor.
+        ValueError: when an entry is negative or not finite.
+    """
+    if weight is None:
+        return None
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{name} must be a tensor or None, got {weight!r}")
+    wrong = ~(weight.isfinite() & (weight >= 0))
+    if bool(wrong.any()):
+        raise ValueError(f"{name} must hold finite numbers >= 0, got {weight[wrong][0].item()}")
+    return weight
