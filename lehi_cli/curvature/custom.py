@@ -1,51 +1,71 @@
 """A loss of the user's own, with a factor of the user's own."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lehi_cli.curvature.loss import Loss
+from lehi_cli.curvature.output_hessian import output_hessian_product
 
 FactorFunction = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]
+CountFunction = Callable[[Tensor, Tensor], Tensor | float]
+
+_COUNTS: dict[str, CountFunction] = {
+    "rows": lambda outputs, targets: outputs.shape[0],
+    "elements": lambda outputs, targets: outputs.numel(),
+    "sum": lambda outputs, targets: 1,
+}
+_HOW = (
+    "'rows' (averaged over the outputs' first axis), 'elements' (over all outputs), 'sum' (not averaged) or a callable "
+    "predictions(outputs, targets) -> what the loss divides by"
+)
 
 
 class CustomLoss(Loss):
     """A loss f = (1/D) sum_n l(p_n, y_n) given as a callable, with the factor of its Hessian in the outputs.
 
-    For a scalar output v = sqrt(l''(p, y)) will do: the auxiliary loss is then the integral of sqrt(l'') in p.
+    For a scalar output v = sqrt(l''(p, y)) will do: the auxiliary loss is then the integral of sqrt(l'') in p. Whether
+    all three fit together `check_loss` can tell.
 
     Args:
         loss: `loss(outputs, targets)` -> scalar, the reduced loss.
         factor: `factor(outputs, targets, generator)` -> v of the outputs' shape, *not* divided by D, with
             E[v_n v_n^T] = Lam_n. It is called without gradient tracking, with outputs in float32 or wider.
-        predictions: `predictions(outputs, targets)` -> D; None takes the length of the outputs' first axis.
+        predictions: D, what the loss averages over: `"rows"`, the length of the outputs' first axis; `"elements"`, the
+            number of outputs; `"sum"`, nothing, D = 1; or `predictions(outputs, targets)` -> D.
 
     Raises:
-        TypeError: when one of the three is not callable; at a call, when the factor is no tensor.
-        ValueError: at a call, when the factor's shape is not the outputs'.
+        TypeError: when loss or factor is not callable, and when `predictions` is not given; at a call, when the factor
+            is no tensor.
+        ValueError: for another word as `predictions`; at a call, when the factor's shape is not the outputs'.
     """
 
     def __init__(
         self,
         loss: Callable[[Tensor, Tensor], Tensor],
         factor: FactorFunction,
-        predictions: Callable[[Tensor, Tensor], Tensor | float] | None = None,
+        predictions: CountFunction | Literal["rows", "elements", "sum"] | None = None,
     ) -> None:
-        super().__init__("mean")
-        for name, function in (("loss", loss), ("factor", factor), ("predictions", predictions or len)):
+        super().__init__("sum" if predictions == "sum" else "mean")
+        for name, function in (("loss", loss), ("factor", factor)):
             if not callable(function):
                 raise TypeError(f"{name} must be callable, got {function!r}")
         self._loss = loss
         self._user_factor = factor
-        self._user_predictions = predictions
+        self._user_predictions = _count_function(predictions)
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The user's loss."""
         return self._loss(outputs, targets)
 
+    def split(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The user's loss; of a `Loss` with another factor, that one's split."""
+        return self._loss.split(outputs, targets) if isinstance(self._loss, Loss) else self._loss(outputs, targets)
+
     def _count(self, outputs: Tensor, targets: Tensor) -> Tensor | float:
-        return outputs.shape[0] if self._user_predictions is None else self._user_predictions(outputs, targets)
+        return self._user_predictions(outputs, targets)
 
     def _factor(
         self, outputs: Tensor, targets: Tensor, kind: str, generator: torch.Generator | None, sample_signs: bool
@@ -62,10 +82,19 @@ class CustomLoss(Loss):
 
     def _hessian_product(self, outputs: Tensor, targets: Tensor, vector: Tensor) -> Tensor:
         """By differentiating the user's loss twice; times D, which the reduced loss has in it already."""
-        with torch.enable_grad():
-            point = outputs.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(self._loss(point, targets), point, create_graph=True)
-            if not slope.requires_grad:  # a loss linear in the outputs
-                return torch.zeros_like(vector)
-            (product,) = torch.autograd.grad(slope, point, vector, materialize_grads=True)
+        product = output_hessian_product(lambda point: self.split(point, targets), outputs, vector)
         return product * self.predictions(outputs, targets)
+
+
+def _count_function(predictions: object) -> CountFunction:
+    if callable(predictions):
+        return predictions
+    if predictions is None:
+        raise TypeError(
+            "a loss of your own must say over what it averages: CustomLoss(loss, factor, predictions=...) with "
+            f"predictions {_HOW}"
+        )
+    if isinstance(predictions, str) and predictions in _COUNTS:
+        return _COUNTS[predictions]
+    error = ValueError if isinstance(predictions, str) else TypeError
+    raise error(f"predictions must be {_HOW}, got {predictions!r}")

@@ -14,6 +14,7 @@ All that depends on the loss (its value, D, v, and products with Lam) lives in o
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import torch
@@ -23,6 +24,7 @@ from lehi_cli.curvature.validation import nan_where, outside, range_error, requi
 
 FactorKind = Literal["rademacher", "true_vs_rest", "diagonal", "sampled"]
 FACTOR_KINDS: tuple[str, ...] = get_args(FactorKind)
+NO_LIKELIHOOD = "labels drawn from the model would give the Hessian expected under it, not the one at these targets"
 
 
 class Loss(ABC):
@@ -33,9 +35,14 @@ class Loss(ABC):
     Args:
         reduction: `"mean"` or `"sum"`, as in torch.
 
+    Attributes:
+        lacks: the factors that this loss does not have, with the reason.
+
     Raises:
         ValueError: for any other reduction.
     """
+
+    lacks: Mapping[str, str] = {}
 
     def __init__(self, reduction: str = "mean") -> None:
         if reduction not in ("mean", "sum"):
@@ -59,6 +66,13 @@ class Loss(ABC):
     @abstractmethod
     def _hessian_product(self, outputs: Tensor, targets: Tensor, vector: Tensor) -> Tensor:
         """Lam_n times `vector` for every n, not divided by D."""
+
+    def split(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The scalar whose Hessian in the outputs is Lam / D: the loss, unless it is split from the network elsewhere.
+
+        What `check_loss` differentiates twice.
+        """
+        return self(outputs, targets)
 
     def predictions(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """D, what the mean divides by: the number of predictions that count, or the sum of their class weights.
@@ -102,6 +116,9 @@ class Loss(ABC):
         """
         if kind not in FACTOR_KINDS:
             raise ValueError(f"factor must be one of {', '.join(FACTOR_KINDS)}, got {kind!r}")
+        if kind in self.lacks:
+            others = ", ".join(other for other in FACTOR_KINDS if other not in self.lacks)
+            raise ValueError(f"{type(self).__name__} has no factor {kind!r}, only {others}: {self.lacks[kind]}")
         working = outputs.detach().to(working_dtype(outputs))
         v = self._factor(working, targets, kind, generator, sample_signs)
         return (v / self._divisor(working, targets)).to(outputs.dtype)
@@ -154,9 +171,9 @@ class ElementwiseLoss(Loss):
     def _residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The derivative of the loss in each output, up to a positive factor."""
 
-    @abstractmethod
     def _sampled(self, outputs: Tensor, targets: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The factor from targets drawn from the model's own likelihood."""
+        """The factor from targets drawn from the model's own likelihood; only where `lacks` does not name it."""
+        raise NotImplementedError
 
     def _count(self, outputs: Tensor, targets: Tensor) -> float:
         return float(outputs.numel())

@@ -7,6 +7,7 @@ batch on the CPU says what.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,3 +56,29 @@ def require_weight(name: str, weight: Tensor | None) -> Tensor | None:
     if bool(wrong.any()):
         raise ValueError(f"{name} must hold finite numbers >= 0, got {weight[wrong][0].item()}")
     return weight
+
+
+def require_number(name: str, value: Any, above: float | None = None) -> float:
+    """`value`, a finite number >= 0, or > `above`.
+
+    Raises:
+        TypeError: when it is no number.
+        ValueError: when it is out of range.
+    """
+    allowed = "a finite number >= 0" if above is None else f"a finite number > {above:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+    if not math.isfinite(value) or value < 0 or (above is not None and value <= above):
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return float(value)
+
+
+def require_flag(name: str, value: Any) -> bool:
+    """`value`, True or False.
+
+    Raises:
+        TypeError: when it is something else.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value

@@ -53,7 +53,7 @@ class HessianFree(HessianFreeBase):
     Args:
         params: parameters, named parameters, or parameter groups. A group may set its own lr.
         lr: factor of the step.
-        loss: `"cross_entropy"`, `"bce"`, `"mse"`; an `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or `nn.MSELoss`; or
+        loss: a name such as `"cross_entropy"`, `"bce"`, `"mse"` or `"huber"`, a loss of `torch.nn`, or
             a `lehi_cli.curvature.Loss`. It should be convex in the outputs, which makes G positive semi-definite.
         max_cg: most conjugate gradient iterations per step.
         eps_cg: the stopping rule's least relative progress per iteration, see `conjugate_gradient`.

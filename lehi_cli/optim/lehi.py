@@ -33,8 +33,8 @@ class LEHI(CurvatureOptimizer):
         betas: decay of the averages of g and of h^2.
         eps: added to the second moment, *inside* the power.
         weight_decay: decoupled: parameters shrink by the factor 1 - lr * weight_decay per step.
-        loss: `"cross_entropy"`, `"bce"`, `"mse"`; an `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or `nn.MSELoss`; a
-            `lehi_cli.curvature.Loss`; or any callable, together with a callable `factor`.
+        loss: a name such as `"cross_entropy"`, `"bce"`, `"mse"` or `"huber"`, a loss of `torch.nn`, or a
+            `lehi_cli.curvature.Loss`, such as the `CustomLoss` of a function of your own (see `make_loss`).
         factor: `"rademacher"`, `"true_vs_rest"`, `"diagonal"`, `"sampled"` (see `Loss.factor`), or a callable
             `factor(outputs, targets, generator) -> v` (see `CustomLoss`).
         sample_signs: multiply the factors that are not random by themselves by random signs. Off only to see why.

@@ -82,7 +82,7 @@ class SFN(CheckedOptimizer):
         omega: in (0, 1], the factor of the damping.
         damping_floor: the least that the damping is lowered to.
         sablonniere: Sablonniere's modification of the acceleration, for slow convergence.
-        loss: `"cross_entropy"`, `"bce"`, `"mse"`; an `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or `nn.MSELoss`; or
+        loss: a name such as `"cross_entropy"`, `"bce"`, `"mse"` or `"huber"`, a loss of `torch.nn`, or
             a `lehi_cli.curvature.Loss`.
 
     Raises:

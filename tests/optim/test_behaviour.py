@@ -332,7 +332,7 @@ def test_step_skipped_by_the_scaler_leaves_nothing_behind():
 
 def test_overflown_sample_is_dropped_and_made_up_for():
     model = mlp()
-    loss = CustomLoss(nn.functional.cross_entropy, lambda p, y, generator: torch.full_like(p, scale))
+    loss = CustomLoss(nn.functional.cross_entropy, lambda p, y, generator: torch.full_like(p, scale), "rows")
     optimizer = LEHI(model.parameters(), loss=loss, curvature_every=10)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     inputs, targets = batch()
@@ -449,13 +449,12 @@ def test_gradient_clipping_leaves_the_sample_alone():
         assert torch.equal(a, b)
 
 
-def test_custom_factor_in_the_constructor():
+def test_custom_loss_in_the_constructor():
     model = nn.Linear(4, 1)
     optimizer = LEHI(
         model.parameters(),
         lr=1e-2,
-        loss=lambda p, y: nn.functional.poisson_nll_loss(p, y),
-        factor=lambda p, y, generator: (0.5 * p).exp(),
+        loss=CustomLoss(nn.functional.poisson_nll_loss, lambda p, y, generator: (0.5 * p).exp(), "rows"),
     )
     inputs, _ = batch()
     losses = []
@@ -510,8 +509,13 @@ INVALID = {
     "foreach": ({"foreach": "yes"}, ValueError, "foreach must be None, True or False, got 'yes'"),
     "factor": ({"factor": "hutchinson"}, ValueError, "factor must be one of rademacher, .* got 'hutchinson'"),
     "factor_type": ({"factor": 3}, TypeError, "factor must be one of .* got 3"),
-    "loss": ({"loss": "hinge"}, ValueError, "loss must be one of cross_entropy, bce, mse, got 'hinge'"),
-    "loss_alone": ({"loss": nn.functional.huber_loss}, TypeError, r"factor=my_factor with my_factor\(outputs"),
+    "loss": ({"loss": "hinge"}, ValueError, "loss must be one of cross_entropy, bce, mse, .* got 'hinge'"),
+    "loss_alone": ({"loss": nn.functional.huber_loss}, TypeError, r"loss=CustomLoss\(my_loss, my_factor, predictions="),
+    "loss_and_factor": (
+        {"loss": nn.functional.huber_loss, "factor": lambda p, y, generator: p},
+        TypeError,
+        r"must say over what it averages: CustomLoss\(loss, factor, predictions=",
+    ),
 }
 GROUP_OPTIONS = ("lr", "betas", "eps", "weight_decay", "power", "clip", "damping")
 

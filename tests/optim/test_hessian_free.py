@@ -446,7 +446,7 @@ def vector_batch() -> tuple[Tensor, Tensor]:
 def test_negative_curvature_without_an_iterate_follows_the_gradient(build):
     model = nn.Linear(4, 3).double()
     x, y = vector_batch()
-    loss = CustomLoss(concave, lambda outputs, targets, generator: torch.zeros_like(outputs))
+    loss = CustomLoss(concave, lambda outputs, targets, generator: torch.zeros_like(outputs), "rows")
     start = torch.cat([p.flatten() for p in weights(model)])
     options = BARE if build is OPTIMIZERS["hf"] else {"blocks": ["*"], "curvature_fraction": 1.0}
     optimizer = build(model, loss=loss, damping=0.01, **options)
@@ -467,7 +467,7 @@ def test_negative_curvature_without_an_iterate_follows_the_gradient(build):
 def test_negative_curvature_still_goes_down(build):
     model = nn.Linear(4, 3).double()
     x, y = vector_batch()
-    loss = CustomLoss(concave, lambda outputs, targets, generator: torch.zeros_like(outputs))
+    loss = CustomLoss(concave, lambda outputs, targets, generator: torch.zeros_like(outputs), "rows")
     optimizer = build(model, loss=loss)
     losses = [optimizer.step(forward_of(model, x, y)).item() for _ in range(4)]
     assert losses == sorted(losses, reverse=True)

@@ -8,7 +8,7 @@ from reference.gauss_newton import all_signs
 from reference.lehi import AdamEpsilonInside, ReferenceLEHI
 from torch import Tensor, nn
 
-from lehi_cli.curvature import MSE, CrossEntropy
+from lehi_cli.curvature import MSE, CrossEntropy, CustomLoss
 from lehi_cli.optim import LEHI, LEHIBRID
 from lehi_cli.optim.descent import preconditioned_step
 
@@ -184,7 +184,9 @@ def test_linear_regression_needs_the_sample_signs():
 
     def diagonal(signs: Tensor | None) -> Tensor:
         model = linear(0.3, -0.2)
-        optimizer = LEHI(model.parameters(), lr=0.0, loss=half_squares, factor=ones, sample_signs=signs is not None)
+        optimizer = LEHI(
+            model.parameters(), lr=0.0, loss=CustomLoss(half_squares, ones, "rows"), sample_signs=signs is not None
+        )
         optimizer.loss.draw_signs = lambda shape, like, generator: signs
         optimizer.backward(model(rows), targets)
         optimizer.step()
@@ -198,7 +200,9 @@ def test_linear_regression_needs_the_sample_signs():
 @pytest.mark.parametrize("factor", [ones, residual_signs])
 def test_one_sample_steps_of_a_linear_model(factor):
     model = linear(0.3, -0.2, 1.0)
-    optimizer = LEHI(model.parameters(), lr=0.1, betas=(0.9, 0.0), eps=0.0, loss=half_squares, factor=factor)
+    optimizer = LEHI(
+        model.parameters(), lr=0.1, betas=(0.9, 0.0), eps=0.0, loss=CustomLoss(half_squares, factor, "rows")
+    )
     m = torch.zeros(1, 3, dtype=torch.float64)
     for k, (inputs, _) in enumerate(batches(10), start=1):
         x = inputs[:1, :3]
@@ -214,7 +218,7 @@ def test_one_sample_steps_of_a_linear_model(factor):
 def test_curvature_diagonal_is_exact_for_a_constant_ggn_whatever_the_batch_sizes():
     # Rows +-1 on a one-weight model: h^2 = 1/B for every draw with one output sign pattern fixed.
     model = linear(0.5)
-    optimizer = LEHI(model.parameters(), lr=0.0, betas=(0.9, 0.7), loss=half_squares, factor=ones)
+    optimizer = LEHI(model.parameters(), lr=0.0, betas=(0.9, 0.7), loss=CustomLoss(half_squares, ones, "rows"))
     for batch in (1, 5, 2, 9, 3):
         signs = torch.ones(batch, 1, dtype=torch.float64)
         inputs = torch.zeros(batch, 1, dtype=torch.float64)

@@ -9,6 +9,7 @@ import torch
 from reference.sophia import ReferenceSophiaG
 from torch import Tensor, nn
 
+from lehi_cli.curvature import CustomLoss
 from lehi_cli.optim import Sophia
 from lehi_cli.optim.sophia import sophia_step
 
@@ -111,8 +112,8 @@ def test_large_curvature_makes_it_newtons_step():
     def one(outputs: Tensor, targets: Tensor, generator: object) -> Tensor:
         return torch.ones_like(outputs)
 
-    options = {"lr": 0.1, "betas": (0.9, 0.0), "gamma": 2.0, "weight_decay": 0.0, "loss": half_squares, "factor": one}
-    optimizer = Sophia(model.parameters(), **options)
+    loss = CustomLoss(half_squares, one, "rows")
+    optimizer = Sophia(model.parameters(), lr=0.1, betas=(0.9, 0.0), gamma=2.0, weight_decay=0.0, loss=loss)
     before = model.weight.item()
     advance(model, optimizer, torch.full((1, 1), 5.0).double(), torch.zeros(1, 1).double())
     m, h = 0.1 * 25 * before, 25.0
