@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lehi_cli.curvature import check_loss
 from lehi_cli.data.dataset import Split
 from lehi_cli.plan import Request, plan
 from lehi_cli.specs import Budget, RunSpec, TaskSpec, parse_optimizers
@@ -171,21 +172,18 @@ def passes(subject: Subject) -> str:
 
 
 def factor(subject: Subject) -> str:
-    """The loss's Hessian factor has the loss's Hessian as its second moment: u^T H u = D E[(v.u)^2]."""
+    """The loss is averaged as it says, and its factor has its Hessian in the outputs as second moment."""
     training = subject.training(rows=2)
     inputs, targets = next(training.batches())
     with torch.no_grad():
         outputs, _ = run_model(training.model, inputs, None)
     generator = torch.Generator(outputs.device).manual_seed(0)
-    along = torch.randn(outputs.shape, generator=generator, device=outputs.device)
-    exact = (along * training.loss.hessian_product(outputs, targets, along)).sum()
     draws = min(max(FACTOR_NUMBERS // outputs.numel(), FACTOR_DRAWS[0]), FACTOR_DRAWS[1])
-    products = [(training.loss.factor(outputs, targets, generator=generator) * along).sum() for _ in range(draws)]
-    sampled = training.loss.predictions(outputs, targets) * torch.stack(products).square().mean()
-    off = abs(sampled / exact - 1).item() if exact else math.inf
-    tolerance = 4 * math.sqrt(2 / draws)  # four standard errors of a mean of squared Gaussians
-    _require(off < tolerance, f"sampled curvature {sampled.item():.4g} against exact {exact.item():.4g}")
-    return f"sampled / exact curvature {(sampled / exact).item():.3f} ({draws} draws)"
+    try:
+        ratio = check_loss(training.loss, outputs, targets, draws=draws, generator=generator)
+    except ValueError as error:
+        raise NonconformityError(str(error)) from error
+    return f"sampled / exact curvature {ratio:.3f} ({draws} draws)"
 
 
 def cost(subject: Subject) -> str:

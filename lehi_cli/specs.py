@@ -209,14 +209,15 @@ class TaskSpec:
 
     `code` holds a hash for each piece of code the task runs (data source, model, loss, training loop), of all that it
     reaches, so that an edited task is another task. `origin` is the file it was read from; like `summary`, `threads`,
-    `target`, `optimizers` and `variants` it decides no number and is no part of the run's identity.
+    `target`, `optimizers` and `variants` it decides no number and is no part of the run's identity. `loss` is a name or
+    an import string, or a mapping of it, as `kind`, and its options.
     """
 
     name: str
     summary: str
     data: Mapping[str, Any]
     model: Mapping[str, Any]
-    loss: str
+    loss: str | Mapping[str, Any]
     metrics: tuple[str, ...]
     batch_size: int
     budget: Budget
@@ -228,6 +229,16 @@ class TaskSpec:
     optimizers: Mapping[str, Any] = field(default_factory=dict)
     variants: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
+
+    @property
+    def loss_kind(self) -> str:
+        """The loss's name or import string."""
+        return self.loss if isinstance(self.loss, str) else str(self.loss["kind"])
+
+    @property
+    def loss_options(self) -> dict[str, Any]:
+        """The loss's options."""
+        return {} if isinstance(self.loss, str) else {key: self.loss[key] for key in self.loss if key != "kind"}
 
     def identity(self) -> dict[str, Any]:
         """The part that decides the numbers, as plain data."""

@@ -7,6 +7,7 @@ weights and sees the same batches in the same order, and draws from a stream of 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import math
 import time
@@ -14,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import update_bn
 
-from lehi_cli.curvature import make_loss
+from lehi_cli.curvature import Loss, make_loss
 from lehi_cli.curvature.products import HOW_TWICE, Hessian
 from lehi_cli.data.batches import Readers, Rows, reader
 from lehi_cli.data.dataset import Dataset, checksum
@@ -30,7 +32,7 @@ from lehi_cli.metrics import DERIVED, METRICS
 from lehi_cli.records import Outcome, Pulse, Row
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.plugins import call, resolve
-from lehi_cli.specs import Budget, RunSpec
+from lehi_cli.specs import Budget, RunSpec, TaskSpec
 from lehi_cli.steps import STEPS, Evaluation, Meter, run_model
 from lehi_cli.streams import draw_apart, preserved_random, seed_global
 
@@ -39,6 +41,11 @@ EVALUATION_ROWS = 512
 EVALUATION_OUTPUTS = 2**25  # numbers in one batch of outputs: 128 MiB in fp32
 PULSE_SECONDS = 0.1
 STATISTICS_BATCHES = 50
+HOW_LOSS = (
+    "lehi_cli.curvature.CustomLoss(my_loss, my_factor, predictions='rows') makes one of a function of outputs and "
+    "targets and a factor of its Hessian in the outputs"
+)
+FLOOR_LOSSES = ("cross_entropy", "mse")  # what the floors of data sources are of
 
 
 def stream(seed: int, purpose: str) -> int:
@@ -176,7 +183,7 @@ class Training:
         self._splits = {name: split.to(device) for name, split in self.data.splits.items()}
         self.model = _build_model(run, self.data, device)
         self._init_checksum = _checksum(*self.model.state_dict().values())
-        self.loss = make_loss(task.loss)
+        self.loss = _build_loss(task)
         self._precision = _precision(run.precision, device)
         self.reader = reader(self._splits["train"], task.batch_size, self.data.window)
         for name in ("val", "test"):
@@ -186,7 +193,7 @@ class Training:
         self._count = 0
         self.clock = Clock(task.budget, self.reader.samples, self.reader.steps)
         self._record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
-        self.optimizer = _build_optimizer(run, self._record, self.model, self.clock.total_steps)
+        self.optimizer = _build_optimizer(run, self._record, self.model, self.loss, self.clock.total_steps)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         if self._record.draws:
             draw_apart(self.optimizer, stream(run.seed, "optimizer"), torch.device(device))
@@ -325,7 +332,7 @@ class Training:
             init_checksum=self._init_checksum,
             order_checksum=_checksum(self.reader.order(stream(self._run.seed, "order/0"))),
             data_checksum=self.data.checksum,
-            floor=dict(self.data.floor),
+            floor=dict(self.data.floor) if self._run.task.loss in FLOOR_LOSSES else {},
             fallbacks=dict(getattr(self.optimizer, "fallbacks", {})),
         )
 
@@ -340,17 +347,55 @@ def _build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
     return model.to(device)
 
 
+def _build_loss(task: TaskSpec) -> Loss:
+    """The task's loss: by name, or an object of its own code, or what a class or function there makes of the options.
+
+    Raises:
+        UsageError: when it is no `Loss`, or one that is not averaged.
+    """
+    kind, options = task.loss_kind, task.loss_options
+    if ":" not in kind:
+        return make_loss(kind, **options)
+    found = resolve(kind, task.origin)
+    if isinstance(found, Loss) and options:
+        raise UsageError(f"task {task.name!r}: loss {kind} is an object, which takes no options: {', '.join(options)}")
+    loss = _called(kind, found, task) if callable(found) and not isinstance(found, Loss) else found
+    if not isinstance(loss, Loss):
+        raise UsageError(f"task {task.name!r}: loss {kind} is of type {type(loss).__name__}, not a Loss", HOW_LOSS)
+    if loss.reduction != "mean":
+        raise UsageError(
+            f"task {task.name!r}: loss {kind} is a sum, whose size follows the batch size: a task's loss is a mean",
+            "divide it by the rows or the elements, and say predictions='rows' or 'elements'",
+        )
+    return loss
+
+
+def _called(kind: str, make: Callable[..., object], task: TaskSpec) -> object:
+    """What a class or a function makes of the loss's options."""
+    parameters = inspect.signature(make).parameters
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [name for name, p in parameters.items() if p.default is p.empty and p.kind not in variadic]
+    missing = [name for name in required if name not in task.loss_options]
+    if missing and task.loss_options.keys() <= parameters.keys():
+        raise UsageError(
+            f"task {task.name!r}: loss {kind} is called with the task's options to make a Loss, and wants "
+            f"{', '.join(missing)} too",
+            HOW_LOSS,
+        )
+    return call(make, **task.loss_options)
+
+
 def _build_optimizer(
-    run: RunSpec, record: optimizers.OptimizerRecord, model: nn.Module, total_steps: int | None
+    run: RunSpec, record: optimizers.OptimizerRecord, model: nn.Module, loss: Loss, total_steps: int | None
 ) -> Optimizer:
     """The optimizer, with all that its kind and its record say it must be told.
 
     Raises:
         UsageError: when it needs the number of steps and the budget does not give it, or gives more than it was told.
     """
-    options = {**run.optimizer.options, **record.fixed}
+    options: dict[str, Any] = {**run.optimizer.options, **record.fixed}
     if record.kind in ("curvature", "whole"):
-        options["loss"] = run.task.loss
+        options["loss"] = loss
     if record.kind == "curvature":
         options["seed"] = stream(run.seed, "optimizer")
     if "total_steps" in record.needs:

@@ -12,6 +12,7 @@ import pytest
 from conftest import Result
 
 from lehi_cli.cli import build
+from lehi_cli.registry.plugins import load_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,13 +42,16 @@ def test_python_examples_run(code: str) -> None:
 
 
 def test_the_tasks_and_optimizers_shown_can_be_used(lehi: Callable[..., Result], tmp_path: Path) -> None:
-    task = next(code for code in blocks("python") if "TASK" in code)
     optimizer = next(code for code in blocks("python") if "OPTIMIZERS" in code)
-    (tmp_path / "my_task.py").write_text(task)
     (tmp_path / "my_optimizer.py").write_text(optimizer)
-    result = lehi("compare", "--task", "my_task.py", "--optims", "my_optimizer.py,adam", "--smoke")
-    assert result.code == 0, result.err
-    assert "mine" in result.out
+    for task in [code for code in blocks("python") if "TASK" in code]:
+        (tmp_path / "my_task.py").write_text(task)
+        load_file.cache_clear()
+        result = lehi("compare", "--task", "my_task.py", "--optims", "my_optimizer.py,adam,lehi", "--smoke")
+        assert result.code == 0, result.err
+        assert "mine" in result.out
+        checked = lehi("tasks", "check", "my_task.py")
+        assert checked.code == 0, checked.out
 
 
 def test_duckdb_answers_the_query_shown(lehi: Callable[..., Result]) -> None:

@@ -18,7 +18,7 @@ model: {{kind: mlp, hidden: [64, 64], activation: relu}}
 # --set model=linear picks a variant
 variants: {{model: {{linear: {{kind: linear}}}}}}
 
-loss: cross_entropy  # cross_entropy | bce | mse
+loss: cross_entropy  # cross_entropy | bce | mse | huber | smooth_l1 | nll | poisson_nll | gaussian_nll
 metrics: [accuracy]  # accuracy | mae | rmse | perplexity
 batch_size: 64
 budget: {{epochs: 10}}  # exactly one of epochs, steps, passes, seconds
@@ -60,7 +60,7 @@ TASK = {{
     "summary": "whether a point lies outside a ball",
     "data": {{"source": ":make_data"}},  # a function of this file, or a name such as digits
     "model": {{"kind": ":make_model", "width": 64}},
-    "loss": "cross_entropy",  # cross_entropy | bce | mse
+    "loss": "cross_entropy",  # a name, {{"kind": "huber", "delta": 0.5}}, or ":my_loss" for a CustomLoss of this file
     "metrics": ["accuracy"],
     "batch_size": 64,
     "budget": {{"epochs": 30}},  # exactly one of epochs, steps, passes, seconds

@@ -42,7 +42,7 @@ def tasks_table() -> Table:
         spec = record.spec()
         variants = list(spec.variants.get("model", {}))
         model = ", ".join([record.content["model"]["kind"], *variants])
-        rows.append([spec.name, spec.summary, spec.loss, model, str(spec.budget)])
+        rows.append([spec.name, spec.summary, spec.loss_kind, model, str(spec.budget)])
     return Table(columns, rows)
 
 

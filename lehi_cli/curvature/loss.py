@@ -114,14 +114,22 @@ class Loss(ABC):
         Raises:
             ValueError: for an unknown kind, or one this loss or these targets do not have.
         """
+        self.require_factor(kind)
+        working = outputs.detach().to(working_dtype(outputs))
+        v = self._factor(working, targets, kind, generator, sample_signs)
+        return (v / self._divisor(working, targets)).to(outputs.dtype)
+
+    def require_factor(self, kind: str) -> None:
+        """Refuse a factor that is not there.
+
+        Raises:
+            ValueError: for an unknown kind, or one that this loss lacks.
+        """
         if kind not in FACTOR_KINDS:
             raise ValueError(f"factor must be one of {', '.join(FACTOR_KINDS)}, got {kind!r}")
         if kind in self.lacks:
             others = ", ".join(other for other in FACTOR_KINDS if other not in self.lacks)
             raise ValueError(f"{type(self).__name__} has no factor {kind!r}, only {others}: {self.lacks[kind]}")
-        working = outputs.detach().to(working_dtype(outputs))
-        v = self._factor(working, targets, kind, generator, sample_signs)
-        return (v / self._divisor(working, targets)).to(outputs.dtype)
 
     @torch.no_grad()
     def hessian_product(self, outputs: Tensor, targets: Tensor, vector: Tensor) -> Tensor:

@@ -405,4 +405,6 @@ def _resolve_loss(loss: Any, factor: str | FactorFunction) -> tuple[Loss, str]:
         raise TypeError(f"factor must be one of {', '.join(FACTOR_KINDS)} or a callable, got {factor!r}")
     if factor not in FACTOR_KINDS:
         raise ValueError(f"factor must be one of {', '.join(FACTOR_KINDS)} or a callable, got {factor!r}")
-    return make_loss(loss), factor
+    known = make_loss(loss)
+    known.require_factor(factor)
+    return known, factor

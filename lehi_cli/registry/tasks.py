@@ -29,15 +29,23 @@ from .code import code_hash
 
 T = TypeVar("T")
 GROUP = "lehi.tasks"
-LOSSES: Mapping[str, str] = {
-    "cross_entropy": "lehi_cli.curvature:CrossEntropy",
-    "bce": "lehi_cli.curvature:BCE",
-    "mse": "lehi_cli.curvature:MSE",
+LOSSES: Mapping[str, tuple[str, Sequence[str]]] = {
+    "cross_entropy": ("lehi_cli.curvature:CrossEntropy", ("ignore_index", "label_smoothing")),
+    "bce": ("lehi_cli.curvature:BCE", ()),
+    "mse": ("lehi_cli.curvature:MSE", ()),
+    "huber": ("lehi_cli.curvature:Huber", ("delta",)),
+    "smooth_l1": ("lehi_cli.curvature:SmoothL1", ("beta",)),
+    "nll": ("lehi_cli.curvature:NLL", ("ignore_index",)),
+    "poisson_nll": ("lehi_cli.curvature:PoissonNLL", ("log_input", "full", "eps")),
+    "gaussian_nll": ("lehi_cli.curvature:GaussianNLL", ("var", "full", "eps")),
 }
-LOOP = ("lehi_cli.train:train", "lehi_cli.specs:Schedule")
-"""What every run goes through; a method of a task's schedule is called there without its class being named."""
+"""By name, the class of a loss and those of its options that can be written down."""
+LOOP = ("lehi_cli.train:train", "lehi_cli.specs:Schedule", "lehi_cli.specs:TaskSpec")
+"""What every run goes through; methods of a task and its schedule are called there without the classes being named."""
 METRICS = ("accuracy", "mae", "perplexity", "rmse")
 TARGETS = ("train_loss", "val_loss", *(f"val_{metric}" for metric in METRICS))
+DERIVED: Mapping[str, Sequence[str]] = {"perplexity": ("cross_entropy", "nll"), "rmse": ("mse",)}
+"""Metrics that are computed from the loss, and from which."""
 REQUIRED = ("name", "summary", "data", "model", "loss", "batch_size", "budget")
 DEFAULTS: Mapping[str, Any] = {
     "metrics": [],
@@ -74,6 +82,8 @@ class TaskRecord:
             _known(key, (*REQUIRED, *DEFAULTS), self._where(key))
         for key, variants in _check(content, "variants", dict, self._where).items():
             _check({key: variants}, key, dict, lambda _: f"{self._where('variants')}: variants")
+        if isinstance(content.get("loss"), str):
+            content["loss"] = {"kind": content["loss"]}
         for override in overrides:
             _apply(content, override, f"task {self.name!r}")
         for key in REQUIRED:
@@ -93,7 +103,7 @@ def _known(key: Any, known: Sequence[str], where: str) -> None:
 
 
 def _apply(content: dict[str, Any], override: str, where: str) -> None:
-    """Set `a.b=value` in place; `model=mlp` picks the variant `variants.model.mlp`."""
+    """Set `a.b=value` in place; `model=mlp` picks the variant `variants.model.mlp`, `loss=mse` another loss."""
     path, equals, text = override.partition("=")
     if not (path and equals and text):
         raise UsageError(f"malformed override {override!r}", "write --set key=value, for example --set batch_size=32")
@@ -119,6 +129,8 @@ def _variant(content: Mapping[str, Any], key: str, name: Any, where: str) -> Any
         return deepcopy(variants[name])
     if key == "schedule" and name in Schedule.KINDS:
         return {"kind": name}
+    if key == "loss":
+        return {"kind": name}
     known = list(variants) or (list(Schedule.KINDS) if key == "schedule" else [])
     hint = f"known: {', '.join(known)}" if known else f"set one of its keys, for example --set {key}.KEY=value"
     raise UsageError(f"{where}: {key} has no variant {name!r}{did_you_mean(str(name), known)}", hint)
@@ -133,16 +145,16 @@ def _build(content: Mapping[str, Any], origin: str, where: Where) -> TaskSpec:
     budget = content["budget"]
     if not isinstance(budget, Mapping) or len(budget) != 1:
         raise UsageError(f"{where('budget')}: budget={budget!r}: give exactly one of {', '.join(Budget.KINDS)}")
+    loss = _loss(content, where)
     metrics = content["metrics"]
     metrics = metrics.split("/") if isinstance(metrics, str) else _check(content, "metrics", list, where)
-    loss = _choice(content["loss"], tuple(LOSSES), "loss", where("loss"))
     return TaskSpec(
         name=_name(content, where),
         summary=_check(content, "summary", str, where),
         data=data,
         model=model,
-        loss=loss,
-        metrics=tuple(_choice(metric, METRICS, "metric", where("metrics")) for metric in metrics),
+        loss=loss["kind"] if len(loss) == 1 else loss,
+        metrics=tuple(_metric(metric, loss, where) for metric in metrics),
         batch_size=_count(content, "batch_size", where),
         budget=_with_place(where("budget"), lambda: Budget(*next(iter(budget.items())))),
         schedule=_with_place(where("schedule"), lambda: _schedule(content, where)),
@@ -150,7 +162,8 @@ def _build(content: Mapping[str, Any], origin: str, where: Where) -> TaskSpec:
         code={
             data["source"]: _with_place(where("data"), lambda: code_hash(data["source"], origin)),
             model["kind"]: _with_place(where("model"), lambda: code_hash(model["kind"], origin)),
-            **{reference: code_hash(reference) for reference in (LOSSES[loss], *LOOP)},
+            **_loss_code(loss["kind"], origin, where),
+            **{reference: code_hash(reference) for reference in LOOP},
         },
         threads=None if content["threads"] is None else _count(content, "threads", where),
         target=_target(content, where),
@@ -168,12 +181,58 @@ def _section(content: Mapping[str, Any], key: str, what: str, known: Mapping[str
         raise UsageError(f"{where(key)}: {key} has no {what!r}", f"one of {', '.join(known)}, or module:name")
     if ":" not in name:
         section[what] = known[_choice(name, tuple(known), f"{key} {what}", where(key))]
+    _check_plain(section, key, where)
+    return section
+
+
+def _check_plain(section: Mapping[str, Any], key: str, where: Where) -> None:
     try:
         canonical_json(section)
     except (TypeError, ValueError) as error:
         hint = "values are text, finite numbers, true, false, null, and lists and mappings of these"
         raise UsageError(f"{where(key)}: {key} holds a value of another kind: {error}", hint) from None
+
+
+def _loss(content: Mapping[str, Any], where: Where) -> dict[str, Any]:
+    """The loss as `kind`, a name or an import string, and options, of which those of a name are known here."""
+    if not isinstance(content["loss"], Mapping) or not isinstance(content["loss"].get("kind", 0), str):
+        loss = content["loss"]
+        kind = loss.get("kind") if isinstance(loss, Mapping) else loss
+        raise UsageError(f"{where('loss')}: unknown loss {kind!r}", f"known: {', '.join(LOSSES)}, or module:name")
+    section = dict(content["loss"])
+    kind = section["kind"]
+    _check_plain(section, "loss", where)
+    if ":" in kind:
+        return section
+    _, known = LOSSES[_choice(kind, tuple(LOSSES), "loss", where("loss"))]
+    for option in section:
+        if option != "kind" and option not in known:
+            hint = f"options of {kind}: {', '.join(known) or 'none'}"
+            raise UsageError(
+                f"{where('loss')}: loss {kind} has no option {option!r}{did_you_mean(str(option), known)}", hint
+            )
+    if kind == "gaussian_nll" and "var" not in section:
+        raise UsageError(f"{where('loss')}: loss gaussian_nll has no variance 'var'", "for example --set loss.var=1")
     return section
+
+
+def _loss_code(kind: str, origin: str, where: Where) -> dict[str, str]:
+    """The hash of the code of a loss, the tool's or the task's own."""
+    reference = kind if ":" in kind else LOSSES[kind][0]
+    return {reference: _with_place(where("loss"), lambda: code_hash(reference, origin))}
+
+
+def _metric(name: Any, loss: Mapping[str, Any], where: Where) -> str:
+    """A metric's name, and one that is computed from the loss only where the loss is the right one."""
+    metric = _choice(name, METRICS, "metric", where("metrics"))
+    of = DERIVED.get(metric)
+    if of is not None and (loss["kind"] not in of or loss.get("label_smoothing")):
+        raise UsageError(
+            f"{where('metrics')}: {metric} is computed from the loss {' or '.join(of)}, and the loss is {loss['kind']}"
+            f"{' with label_smoothing' if loss.get('label_smoothing') else ''}",
+            "leave it out: --set metrics=mae, or accuracy",
+        )
+    return metric
 
 
 def _name(content: Mapping[str, Any], where: Where) -> str:

@@ -31,7 +31,7 @@ KNOWN = Sources()
 FACTORIES = {record.name: record.factory for record in optimizers.BUILT_IN}
 REFERENCES = sorted(
     {reference for reference in FACTORIES.values() if not reference.startswith("torch.optim:")}
-    | {*SOURCES.values(), *MODELS.values(), *tasks.LOSSES.values(), *tasks.LOOP}
+    | {*SOURCES.values(), *MODELS.values(), *(reference for reference, _ in tasks.LOSSES.values()), *tasks.LOOP}
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lehi_cli.curvature import make_loss
 from lehi_cli.errors import LehiError, UsageError
 from lehi_cli.registry import tasks
 from lehi_cli.registry.tasks import TaskRecord
@@ -58,9 +59,51 @@ def test_overrides_reach_every_key() -> None:
     assert spec.model["hidden"] == (256, 256)
     assert spec.model["activation"] == "tanh"
     assert spec.schedule == Schedule("cosine", 0.1)
-    assert TaskRecord(GOOD, "").spec(["metrics=accuracy/rmse"]).metrics == ("accuracy", "rmse")
+    assert TaskRecord(GOOD, "").spec(["metrics=accuracy/perplexity"]).metrics == ("accuracy", "perplexity")
     assert TaskRecord(GOOD, "").spec(["model=linear"]).model == {"kind": "lehi_cli.models.mlp:linear"}
     assert GOOD["model"] == {"kind": "mlp", "hidden": [8]}
+
+
+@pytest.mark.parametrize(
+    ("loss", "overrides", "expected"),
+    [
+        ("mse", [], "mse"),
+        ({"kind": "mse"}, [], "mse"),
+        ("mse", ["loss=huber"], "huber"),
+        ("mse", ["loss=huber", "loss.delta=2"], {"kind": "huber", "delta": 2}),
+        ({"kind": "huber", "delta": 0.5}, [], {"kind": "huber", "delta": 0.5}),
+        ({"kind": "huber", "delta": 0.5}, ["loss.delta=2"], {"kind": "huber", "delta": 2}),
+        ({"kind": "huber", "delta": 0.5}, ["loss=smooth_l1"], "smooth_l1"),
+        ("mse", ["loss=gaussian_nll", "loss.var=0.5"], {"kind": "gaussian_nll", "var": 0.5}),
+    ],
+)
+def test_a_loss_is_a_name_or_a_mapping_with_options(loss: object, overrides: list[str], expected: object) -> None:
+    spec = TaskRecord({**GOOD, "loss": loss}, "").spec(overrides)
+    assert spec.loss == expected
+    assert spec.loss_kind == (expected if isinstance(expected, str) else expected["kind"])
+    assert {"kind": spec.loss_kind, **spec.loss_options} == (
+        {"kind": expected} if isinstance(expected, str) else expected
+    )
+
+
+@pytest.mark.parametrize("name", tasks.LOSSES)
+def test_the_losses_and_options_known_are_those_there_are(name: str) -> None:
+    options = {"ignore_index": 1, "label_smoothing": 0.1, "delta": 2.0, "beta": 2.0, "log_input": False, "full": True}
+    values = {**options, "eps": 0.1, "var": 2.0}
+    loss = make_loss(name, **{option: values[option] for option in tasks.LOSSES[name][1]})
+    for option in tasks.LOSSES[name][1]:
+        assert float(getattr(loss, option)) == float(values[option])
+
+
+def test_a_loss_of_its_own_is_part_of_the_code(tmp_path: Path) -> None:
+    source = "my_loss = None\nTASK = " + repr({**GOOD, "loss": {"kind": ":my_loss", "width": 2}})
+    (tmp_path / "mine.py").write_text(source)
+    first = tasks.find(tasks.load(), "mine.py").spec()
+    assert (first.loss_kind, first.loss_options) == (":my_loss", {"width": 2})
+    (tmp_path / "mine.py").write_text(source.replace("None", "1"))
+    second = tasks.find(tasks.load(), "mine.py").spec()
+    assert first.code[":my_loss"] != second.code[":my_loss"]
+    assert first.identity() != second.identity()
 
 
 def test_what_is_text_stays_text() -> None:
@@ -76,6 +119,19 @@ def test_what_is_text_stays_text() -> None:
         ({"losss": "mse"}, "did you mean 'loss'"),
         ({"loss": "hinge"}, "unknown loss 'hinge'"),
         ({"loss": ["mse"]}, "unknown loss"),
+        ({"loss": {"delta": 1}}, "unknown loss None"),
+        ({"loss": {"kind": "hubr"}}, "did you mean 'huber'"),
+        ({"loss": {"kind": "huber", "beta": 1}}, "loss huber has no option 'beta'"),
+        ({"loss": {"kind": "mse", "beta": 1}}, "loss mse has no option 'beta'"),
+        ({"loss": {"kind": "huber", "delta": math.nan}}, "loss holds a value of another kind"),
+        ({"loss": "gaussian_nll"}, "loss gaussian_nll has no variance 'var'"),
+        ({"loss": "no.such.module:loss"}, "no module named 'no.such.module'"),
+        ({"loss": "huber", "metrics": ["rmse"]}, "rmse is computed from the loss mse, and the loss is huber"),
+        ({"loss": "bce", "metrics": ["perplexity"]}, "perplexity is computed from the loss cross_entropy or nll"),
+        (
+            {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}, "metrics": ["perplexity"]},
+            "the loss is cross_entropy with label_smoothing",
+        ),
         ({"metrics": ["speed"]}, "unknown metric 'speed'"),
         ({"metrics": "accuracy/speed"}, "unknown metric 'speed'"),
         ({"metrics": None}, "is not a list"),
@@ -134,6 +190,9 @@ def test_required_keys_are_required(key: str) -> None:
         ("data=mnist", "no variant 'mnist'"),
         ("schedule=step", "no variant 'step'"),
         ("batch_size.x=3", "has no 'batch_size.x'"),
+        ("loss=hinge", "unknown loss 'hinge'"),
+        ("loss=3", "unknown loss 3"),
+        ("loss.delta=3", "loss cross_entropy has no option 'delta'"),
         ("budget.steps=3", "exactly one of"),
     ],
 )
