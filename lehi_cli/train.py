@@ -388,20 +388,37 @@ def _called(kind: str, make: Callable[..., object], task: TaskSpec) -> object:
 def _build_optimizer(
     run: RunSpec, record: optimizers.OptimizerRecord, model: nn.Module, loss: Loss, total_steps: int | None
 ) -> Optimizer:
-    """The optimizer, with all that its kind and its record say it must be told.
+    """The optimizer of a run, with the number of steps where it needs that.
 
     Raises:
         UsageError: when it needs the number of steps and the budget does not give it, or gives more than it was told.
     """
-    options: dict[str, Any] = {**run.optimizer.options, **record.fixed}
-    if record.kind in ("curvature", "whole"):
-        options["loss"] = loss
-    if record.kind == "curvature":
-        options["seed"] = stream(run.seed, "optimizer")
+    options: dict[str, Any] = dict(run.optimizer.options)
     if "total_steps" in record.needs:
         options["total_steps"] = _total_steps(run, total_steps)
-    factory = resolve(record.factory, record.origin)
-    optimizer: Optimizer = factory(model if record.takes == "model" else model.parameters(), **options)
+    return build_optimizer(record, model, options, loss, stream(run.seed, "optimizer"))
+
+
+def build_optimizer(
+    record: optimizers.OptimizerRecord, subject: Any, options: Mapping[str, Any], loss: Any, seed: int
+) -> Optimizer:
+    """An optimizer with all that its kind and its record say it must be told; the one way any is built.
+
+    Args:
+        record: what to build.
+        subject: the model, or, for one that takes parameters, parameters or groups of them.
+        options: its options, `total_steps` included where it needs that.
+        loss: the training loss, for the kinds that are told it.
+        seed: of the random numbers of its own, for the kind that is told one.
+    """
+    told = {**options, **record.fixed}
+    if record.kind in ("curvature", "whole"):
+        told["loss"] = loss
+    if record.kind == "curvature":
+        told["seed"] = seed
+    if record.takes == "parameters" and isinstance(subject, nn.Module):
+        subject = subject.parameters()
+    optimizer: Optimizer = resolve(record.factory, record.origin)(subject, **told)
     return optimizer
 
 

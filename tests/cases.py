@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from lehi_cli.conformance.candidate import Candidate
 from lehi_cli.plan import Request, plan
 from lehi_cli.records import Pulse
 from lehi_cli.registry.optimizers import OptimizerRecord
-from lehi_cli.registry.plugins import resolve
 from lehi_cli.specs import Budget, RunSpec, parse_optimizers
 
 SMALL = Budget("steps", 25)
@@ -48,16 +48,4 @@ class Recording:
 
 def build_optimizer(record: OptimizerRecord, subject: Any, **changes: Any) -> torch.optim.Optimizer:
     """An optimizer as the training loop would build it: `subject` is a model, or parameters or groups of them."""
-    options = {option.name: option.default for option in record.options} | dict(record.fixed)
-    if record.kind in ("curvature", "whole"):
-        options["loss"] = "cross_entropy"
-    if record.kind == "curvature":
-        options["seed"] = 0
-    if "total_steps" in record.needs:
-        options["total_steps"] = 1000
-    if record.takes == "parameters" and isinstance(subject, torch.nn.Module):
-        subject = subject.parameters()
-    optimizer: torch.optim.Optimizer = resolve(record.factory, record.origin)(subject, **options | changes)
-    if record.modes:
-        optimizer.train()  # type: ignore[attr-defined]
-    return optimizer
+    return Candidate(record).build(subject, **changes)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Result
 
-from lehi_cli.conformance import CHECKS, check_task
+from lehi_cli.conformance.tasks import CHECKS, check_task
 from lehi_cli.registry import tasks
 
 Lehi = Callable[..., Result]

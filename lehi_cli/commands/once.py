@@ -40,7 +40,8 @@ def each_option_once(app: typer.Typer) -> None:
     for command in app.registered_commands:
         command.cls = OnceCommand
     for group in app.registered_groups:
-        group.cls = OnceGroup
+        own = group.typer_instance.info.cls if group.typer_instance is not None else None
+        group.cls = own if isinstance(own, type) and issubclass(own, OnceGroup) else OnceGroup
         if group.typer_instance is not None:
             each_option_once(group.typer_instance)
 

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lehi_cli.errors import Notice
+from lehi_cli.errors import Exit, Notice
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.optimizers import OptimizerRecord, Option
 from lehi_cli.render.content import Column, Table
 from lehi_cli.render.table import print_table
 from lehi_cli.specs import format_value
 
+from . import starter
+from .findings import print_findings
 from .output import say
+from .shorthand import ShowGroup
 
 KIND_WORDS: Mapping[str, str] = {
     "gradient": "one forward and one backward pass",
@@ -28,22 +31,58 @@ KIND_WORDS: Mapping[str, str] = {
 ANY_OTHER = "Any optimizer of the package pytorch-optimizer is there as po.<Name>, such as po.Yogi: lehi optims po.Yogi"
 
 
-def optims(
-    name: Annotated[str | None, typer.Argument(help="One optimizer: its rule, price, options and source.")] = None,
-) -> None:
-    """List optimizers, or show one: its update rule, what a step costs, its options and where to look for good ones."""
+app = typer.Typer(
+    cls=ShowGroup,
+    invoke_without_command=True,
+    help="List optimizers, show one, check one, or start one of your own; `lehi optims NAME` shows one too.",
+)
+
+
+@app.callback()
+def list_optimizers(context: typer.Context) -> None:
+    """List optimizers."""
+    if context.invoked_subcommand is not None:
+        return
     catalog = optimizers.load()
     console = Console()
-    if name is None:
-        print_table(console, optimizers_table())
-        _print(console, ANY_OTHER)
-        say(Console(stderr=True), catalog.notices)
-        return
-    record = optimizers.find(catalog, name)
+    print_table(console, optimizers_table())
+    _print(console, ANY_OTHER)
+    say(Console(stderr=True), catalog.notices)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="An optimizer's name, or the path of its Python file.")]) -> None:
+    """Show an optimizer: rule, price, options, tuning space."""
+    record = optimizers.find(optimizers.load(), name)
+    console = Console()
     for line in _description(record):
         _print(console, line)
     print_table(console, options_table(record))
     say(Console(stderr=True), [Notice(f"{record.name}: {record.notice}")] if record.notice else [])
+
+
+@app.command()
+def check(
+    names: Annotated[list[str], typer.Argument(help="Optimizers: names, or paths of Python files.")],
+) -> None:
+    """Check optimizers: some seconds for each.
+
+    Whether they do what every optimizer must. Exit code 1 when one does not.
+    """
+    from lehi_cli.conformance import check_optimizer
+
+    catalog, console = optimizers.load(), Console()
+    records = [record for name in names for record in optimizers.find_all(catalog, name)]
+    failed = sum(print_findings(console, record.name, check_optimizer(record)) for record in records)
+    if failed:
+        raise typer.Exit(Exit.RUN_FAILED)
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="Name of the optimizer; the file is called after it.")]) -> None:
+    """Write a commented Python file that runs, to start from."""
+    path = starter.write(name.removesuffix(".py"), ".py", starter.OPTIMIZER, "optimizer")
+    typer.echo(f"wrote {path}; try: lehi optims check {path}")
 
 
 def optimizers_table() -> Table:

@@ -1,6 +1,32 @@
-"""The starting files that `lehi tasks new` writes: they run as they are, and comment what a contributor changes."""
+"""The files that `lehi tasks new` and `lehi optims new` write: they run, and comment what a contributor changes."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+from lehi_cli.errors import UsageError
+
+
+def write(name: str, suffix: str, content: str, kind: str) -> Path:
+    """Write a starting file in this folder, called after the task or optimizer in it; never over another file.
+
+    Raises:
+        UsageError: when `name` is none for a file and what is in it, when the file is there, or cannot be written.
+    """
+    if not name.isidentifier():
+        article = "an" if kind[0] in "aeiou" else "a"
+        hint = f"letters, digits and underscores, for example my_{kind}"
+        raise UsageError(f"{name!r} is no name for {article} {kind}", hint)
+    path = Path(f"{name}{suffix}")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content.format(name=name, file=path))
+    except FileExistsError:
+        raise UsageError(f"{path} exists already", "choose another name, or remove it first") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", "choose another folder") from error
+    return path
+
 
 YAML = """\
 # A task: what is trained on what, for how long, and how it is judged.
@@ -68,4 +94,58 @@ TASK = {{
     "evaluations": 10,
     "threads": 1,
 }}
+'''
+
+OPTIMIZER = '''\
+"""An optimizer of your own.
+
+    lehi optims check {file}
+    lehi compare --task digits --optims {file},adam
+"""
+
+import torch
+
+from lehi_cli.registry.optimizers import Option, OptimizerRecord
+
+
+class Momentum(torch.optim.Optimizer):
+    """Gradient descent with momentum: m <- momentum m + g, w <- w - lr m."""
+
+    def __init__(self, params, lr, momentum):
+        super().__init__(params, {{"lr": lr, "momentum": momentum}})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:  # frozen, or the loss does not depend on it
+                    continue
+                if p.grad.is_sparse:
+                    raise RuntimeError("sparse gradients are not supported")
+                state = self.state[p]  # what is kept here is saved and loaded by state_dict; attributes are not
+                if not state:
+                    state["m"] = torch.zeros_like(p)
+                state["m"].mul_(group["momentum"]).add_(p.grad)
+                p.add_(state["m"], alpha=-group["lr"])  # from the group: a schedule changes it at every step
+
+
+OPTIMIZERS = [
+    OptimizerRecord(
+        "{name}",
+        "gradient descent with momentum",
+        ":Momentum",  # a name in this file, or module:name
+        (
+            # name, default (its type is the option's), meaning, and the interval it must lie in
+            Option("lr", 0.01, "learning rate", within="[0, inf)"),
+            Option("momentum", 0.9, "part of the last step that is taken again", within="[0, 1)"),
+        ),
+        # What the training loop calls. gradient: loss.backward(), step(). closure: step(closure). loss: step(loss).
+        # curvature: backward(outputs, targets), step(). differentiable: step(), gradients have a graph.
+        # whole: step(part).
+        kind="gradient",
+        passes="1",  # gradients per step: forward 1/3, backward 2/3
+        state="1",  # numbers kept per parameter
+        space={{"lr": "1e-4..1/log", "momentum": "0.5,0.9,0.99"}},  # where --tune and sweeps look
+    )
+]
 '''

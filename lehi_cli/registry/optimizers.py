@@ -18,7 +18,7 @@ from .built_in import BUILT_IN
 from .catalog import Catalog
 from .record import KINDS, OptimizerRecord, Option
 
-__all__ = ["BUILT_IN", "GROUP", "KINDS", "OptimizerRecord", "Option", "find", "load", "planned"]
+__all__ = ["BUILT_IN", "GROUP", "KINDS", "OptimizerRecord", "Option", "find", "find_all", "load", "planned"]
 
 GROUP = "lehi.optimizers"
 
@@ -46,6 +46,24 @@ def find(catalog: Catalog[OptimizerRecord], name: str) -> OptimizerRecord:
             f"put its folder into {plugins.PLUGIN_FOLDERS} and use their names",
         )
     return records[0]
+
+
+def find_all(catalog: Catalog[OptimizerRecord], name: str) -> list[OptimizerRecord]:
+    """All records in the Python file of that path; one for any other name.
+
+    Raises:
+        PluginError: when the file lists none, or two of one name.
+    """
+    if not name.endswith(".py"):
+        return [find(catalog, name)]
+    records = list(_records_in(Path(name)))
+    if not records:
+        raise PluginError(f"{name} defines no optimizers", "list their records in OPTIMIZERS: see lehi optims new")
+    names = [record.name for record in records]
+    for own in names:
+        if names.count(own) > 1:
+            raise PluginError(f"{name} defines optimizer {own!r} twice", "give each a name of its own")
+    return records
 
 
 def planned(name: str, origin: str) -> OptimizerRecord:

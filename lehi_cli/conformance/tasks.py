@@ -1,7 +1,6 @@
-"""What every task must do before its results mean anything: the checks behind `lehi tasks check`.
+"""What every task must do: the checks behind `lehi tasks check`.
 
-Each check trains a few steps at most and returns what it found, or raises `NonconformityError` with what is wrong. They
-run on any task, a user's own included, with fake data where the real is not at hand.
+Each trains a few steps at most, on any task, a user's own included, with fake data where the real is not at hand.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from lehi_cli.specs import Budget, RunSpec, TaskSpec, parse_optimizers
 from lehi_cli.steps import STEPS, Evaluation, Meter, run_model
 from lehi_cli.train import Training
 
+from .findings import Finding, NonconformityError, find_all, require
+
 FEW_STEPS = 3
 FEW_ROWS = 8
 OVERFIT_STEPS, OVERFIT_SHARE = 60, 0.72  # soft targets have an entropy no weights can beat
@@ -31,19 +32,6 @@ FACTOR_NUMBERS, FACTOR_DRAWS = 40_000_000, (500, 4000)
 SHARED_ROWS = 0.01
 STREAM_CHUNK = 64
 TIMED_STEPS = 3
-
-
-class NonconformityError(Exception):
-    """What a task does wrong."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check."""
-
-    check: str
-    passed: bool
-    detail: str
 
 
 def check_task(task: str, device: str, folder: Path, fake: bool) -> Iterator[Finding]:
@@ -54,14 +42,7 @@ def check_task(task: str, device: str, folder: Path, fake: bool) -> Iterator[Fin
     lehi, adam = plan(
         Request([task], parse_optimizers("lehi,adam"), [0], budget=Budget("steps", 10), fake=fake, data=folder)
     )
-    subject = Subject(lehi, adam, device, folder)
-    for name, check in CHECKS.items():
-        try:
-            yield Finding(name, True, check(subject))
-        except NonconformityError as wrong:
-            yield Finding(name, False, str(wrong))
-        except Exception as error:  # whatever the task's own code raises is a finding
-            yield Finding(name, False, f"{type(error).__name__}: {error}")
+    yield from find_all(CHECKS, Subject(lehi, adam, device, folder))
 
 
 @dataclass(frozen=True)
@@ -92,8 +73,8 @@ def shapes(subject: Subject) -> str:
     inputs, targets = next(training.batches())
     outputs, _ = run_model(training.model, inputs, None)
     loss = training.loss(outputs, targets)
-    _require(bool(outputs.isfinite().all()), "the model's outputs are not all finite at the start")
-    _require(bool(loss.isfinite()), f"the loss is {loss.item()} at the start")
+    require(bool(outputs.isfinite().all()), "the model's outputs are not all finite at the start")
+    require(bool(loss.isfinite()), f"the loss is {loss.item()} at the start")
     return f"inputs {list(inputs.shape)}, outputs {list(outputs.shape)}, loss {loss.item():.4g}"
 
 
@@ -105,14 +86,14 @@ def gradients(subject: Subject) -> str:
     training.loss(outputs, targets).backward()
     named = list(training.model.named_parameters())
     without = [name for name, p in named if p.requires_grad and (p.grad is None or not bool(p.grad.any()))]
-    _require(not without, f"no gradient reaches {', '.join(without)}")
+    require(not without, f"no gradient reaches {', '.join(without)}")
     return f"{len(named)} tensors, {sum(p.numel() for _, p in named)} parameters"
 
 
 def determinism(subject: Subject) -> str:
     """Two runs at one seed are the same, bit for bit on a CPU."""
     first, second = (_losses(subject.training(subject.lehi, FEW_ROWS)) for _ in range(2))
-    _require(first == second, f"two runs at one seed differ: losses {first} and {second}")
+    require(first == second, f"two runs at one seed differ: losses {first} and {second}")
     return f"{FEW_STEPS} steps repeat exactly"
 
 
@@ -120,8 +101,8 @@ def evaluation(subject: Subject) -> str:
     """Evaluating changes nothing that training sees, and gives the same result twice."""
     training = subject.training(rows=FEW_ROWS)
     first, second = training.evaluate("val"), training.evaluate("val")
-    _require(first.loss == second.loss, f"two evaluations differ: {first.loss} and {second.loss}")
-    _require(
+    require(first.loss == second.loss, f"two evaluations differ: {first.loss} and {second.loss}")
+    require(
         _losses(training) == _losses(subject.training(rows=FEW_ROWS)), "evaluating first changes the training after it"
     )
     values = ", ".join(f"{name} {value:.4g}" for name, value in first.metrics.items())
@@ -151,11 +132,11 @@ def splits(subject: Subject) -> str:
     """No more than a chance few rows of `val` or `test` are in `train`."""
     data = subject.training().data
     rows = {name: _fingerprints(split, data.window is not None) for name, split in data.splits.items()}
-    _require(set(rows) == {"train", "val", "test"}, f"splits are {', '.join(rows)}, not train, val, test")
+    require(set(rows) == {"train", "val", "test"}, f"splits are {', '.join(rows)}, not train, val, test")
     for name in ("val", "test"):
         shared = sum(row in rows["train"] for row in rows[name])
         share = shared / len(rows[name])
-        _require(share <= SHARED_ROWS, f"{shared} of {len(rows[name])} rows of {name} are in train too")
+        require(share <= SHARED_ROWS, f"{shared} of {len(rows[name])} rows of {name} are in train too")
     return ", ".join(f"{name} {len(split)}" for name, split in data.splits.items())
 
 
@@ -166,7 +147,7 @@ def passes(subject: Subject) -> str:
         training = subject.training(run, FEW_ROWS)
         training.step(*next(training.batches()))
         thirds = training.clock.meter.thirds
-        _require(thirds == expected, f"a step of {run.label} counts {thirds}/3 passes, not {expected}/3")
+        require(thirds == expected, f"a step of {run.label} counts {thirds}/3 passes, not {expected}/3")
         counted[run.label] = thirds
     return ", ".join(f"{label} {thirds}/3" for label, thirds in counted.items())
 
@@ -203,11 +184,6 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "curvature factor fits the loss": factor,
     "cost of a step": cost,
 }
-
-
-def _require(holds: bool, wrong: str) -> None:
-    if not holds:
-        raise NonconformityError(wrong)
 
 
 def _losses(training: Training) -> list[float]:

@@ -1,0 +1,101 @@
+"""`lehi optims`: the list, one by its name, the checks, and a file to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Result
+
+from lehi_cli.conformance.optimizers import CHECKS
+
+Lehi = Callable[..., Result]
+
+TWO = """
+from torch.optim import SGD
+from lehi_cli.registry.optimizers import Option, OptimizerRecord
+
+OPTIMIZERS = [
+    OptimizerRecord("good", "SGD", ":SGD", (Option("lr", 0.1, "rate"),)),
+    OptimizerRecord("dear", "SGD", ":SGD", (Option("lr", 0.1, "rate"),), passes="2"),
+]
+"""
+
+
+@pytest.mark.parametrize("verb", [[], ["show"]])
+def test_one_is_shown_with_the_verb_and_without(lehi: Lehi, verb: list[str]) -> None:
+    result = lehi("optims", *verb, "adam")
+    assert result.code == 0
+    assert result.out.startswith("adam: Adam\n")
+
+
+def test_a_name_that_is_none_has_the_nearest(lehi: Lehi) -> None:
+    assert "did you mean 'adamax'" in lehi("optims", "adamx").err
+    assert "Did you mean 'check'" in lehi("optims", "chek", "mine.py").err
+
+
+def test_a_task_is_shown_without_the_verb_too(lehi: Lehi) -> None:
+    assert lehi("tasks", "digits").out == lehi("tasks", "show", "digits").out
+
+
+def test_a_registered_one_is_checked(lehi: Lehi) -> None:
+    result = lehi("optims", "check", "sgd", "po.Lion")
+    assert [line for line in result.out.splitlines() if not line.startswith(" ")] == ["sgd", "po.Lion"]
+    for check in CHECKS:
+        assert result.out.count(f" {check}: ") == 2
+
+
+def test_all_in_a_file_are_checked_and_one_failure_is_enough(lehi: Lehi, tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(TWO)
+    result = lehi("optims", "check", "two.py")
+    assert result.code == 1
+    good, dear = result.out.split("dear\n")
+    assert "FAIL" not in good
+    assert good.endswith("22 passed, 1 skipped\n")
+    assert "  FAIL passes are the stated: 1 a step counted over 120 steps, passes='2' is stated\n" in dear
+    assert dear.endswith("21 passed, 1 failed, 1 skipped\n")
+
+
+@pytest.mark.parametrize("name", ["mine", "mine.py"])
+def test_a_new_one_runs_and_conforms(lehi: Lehi, tmp_path: Path, name: str) -> None:
+    assert lehi("optims", "new", name).out == "wrote mine.py; try: lehi optims check mine.py\n"
+    result = lehi("optims", "check", "mine.py")
+    assert result.code == 0, result.out
+    assert lehi("compare", "--task", "digits", "--optims", "mine.py,adam", "--smoke").code == 0
+    before = (tmp_path / "mine.py").read_text()
+    again = lehi("optims", "new", name)
+    assert again.code == 2
+    assert "exists already" in again.err
+    assert (tmp_path / "mine.py").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["my-optimizer", "../x", "1st", "", ".py"])
+def test_names_that_are_none_are_refused(lehi: Lehi, tmp_path: Path, name: str) -> None:
+    result = lehi("optims", "new", name)
+    assert result.code == 2
+    assert "is no name for an optimizer" in result.err
+    assert not list(tmp_path.iterdir())
+
+
+UNREADABLE = {
+    "no file": (None, "there is no file"),
+    "no list": ("import torch", "bad.py defines no optimizers"),
+    "empty list": ("OPTIMIZERS = []", "bad.py defines no optimizers"),
+    "syntax": ("OPTIMIZERS = [", "fails to load: SyntaxError: '[' was never closed (bad.py, line 1)"),
+    "raises": ("1 / 0", "fails to load: ZeroDivisionError: division by zero"),
+    "kind": (TWO.replace('passes="2"', 'kind="magic"'), "optimizer 'dear': kind 'magic' is not one of gradient,"),
+    "field": (TWO.replace("passes=", "pases="), "unexpected keyword argument 'pases'"),
+    "twice": (TWO.replace('"dear"', '"good"'), "bad.py defines optimizer 'good' twice"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_file_that_cannot_be_read_is_named(lehi: Lehi, tmp_path: Path, case: str) -> None:
+    content, message = UNREADABLE[case]
+    if content is not None:
+        (tmp_path / "bad.py").write_text(content)
+    result = lehi("optims", "check", "bad.py")
+    assert result.code == 2
+    assert message in result.err
+    assert result.out == ""
