@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +13,21 @@ import pytest
 from conftest import Result
 
 from lehi_cli.cli import build
+from lehi_cli.conformance import check_optimizer
+from lehi_cli.registry import optimizers
+from lehi_cli.registry.optimizers import KINDS, OptimizerRecord
 from lehi_cli.registry.plugins import load_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+OPTIMIZERS = [code for text in (README, PLUGINS) for code in blocks("python", text) if "OPTIMIZERS" in code]
 
 
 def test_the_reference_is_current(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +60,45 @@ def test_the_tasks_and_optimizers_shown_can_be_used(lehi: Callable[..., Result],
         assert "mine" in result.out
         checked = lehi("tasks", "check", "my_task.py")
         assert checked.code == 0, checked.out
+
+
+def defined_in(code: str) -> OptimizerRecord:
+    Path("shown.py").write_text(code)
+    optimizers.plugins.load_file.cache_clear()
+    (record,) = optimizers.find_all(optimizers.load(), "shown.py")
+    return record
+
+
+@pytest.mark.parametrize("code", OPTIMIZERS, ids=range(len(OPTIMIZERS)))
+def test_the_optimizers_shown_conform(code: str) -> None:
+    assert [finding for finding in check_optimizer(defined_in(code)) if finding.failed] == []
+
+
+def test_an_optimizer_of_every_kind_is_shown() -> None:
+    assert sorted({defined_in(code).kind for code in OPTIMIZERS}) == sorted(KINDS)
+    for kind in KINDS:
+        assert f"| `{kind}` |" in PLUGINS
+
+
+def test_the_optimizers_shown_can_be_compared(
+    lehi: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = [defined_in(code).name for code in OPTIMIZERS]
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    for name, code in zip(names, OPTIMIZERS, strict=True):
+        (folder / f"{name}.py").write_text(code)
+    monkeypatch.setenv("LEHI_PLUGINS", str(folder))
+    optimizers.load.cache_clear()
+    result = lehi("compare", "--task", "digits", "--optims", ",".join(names), "--steps", "2", "--seeds", "1")
+    assert result.code == 0, result.err
+    assert all(f"| {name} " in result.out for name in names)
+
+
+def test_the_entry_points_shown_are_those_of_the_example() -> None:
+    (shown,) = blocks("toml", PLUGINS)
+    pattern = tomllib.loads((ROOT / "examples" / "lehi-example" / "pyproject.toml").read_text())
+    assert tomllib.loads(shown)["project"]["entry-points"] == pattern["project"]["entry-points"]
 
 
 def test_duckdb_answers_the_query_shown(lehi: Callable[..., Result]) -> None:
