@@ -150,9 +150,9 @@ def gradient_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
 def curvature_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
     """One forward pass for both gradients: LEHI and its kin, which have a `backward(outputs, targets)` of their own."""
     optimizer.zero_grad()
-    loss: Tensor = optimizer.backward(evaluation.forward(), evaluation.targets)  # type: ignore[attr-defined]
+    loss = optimizer.backward(evaluation.forward(), evaluation.targets)  # type: ignore[attr-defined]
     optimizer.step()
-    return loss.detach()
+    return _returned(loss, f"{type(optimizer).__name__}.backward")
 
 
 def closure_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
@@ -167,6 +167,8 @@ def closure_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
         return float(loss.detach())
 
     optimizer.step(closure)
+    if not first:
+        raise RuntimeError(f"{type(optimizer).__name__}.step has not called the closure that it was given")
     return first[0]
 
 
@@ -201,7 +203,14 @@ def differentiable_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
 
 def whole_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
     """Hand over the mini-batch, to evaluate whole or in part as often as the optimizer likes: Hessian-free, SFN."""
-    loss: Tensor = optimizer.step(evaluation.part)  # type: ignore[assignment, arg-type]
+    loss: object = optimizer.step(evaluation.part)  # type: ignore[arg-type]
+    return _returned(loss, f"{type(optimizer).__name__}.step")
+
+
+def _returned(loss: object, method: str) -> Tensor:
+    """The loss that an optimizer must return, detached."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"{method} returns {type(loss).__name__}, and must return the loss, a tensor")
     return loss.detach()
 
 

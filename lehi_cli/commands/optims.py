@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -46,7 +47,7 @@ def list_optimizers(context: typer.Context) -> None:
     catalog = optimizers.load()
     console = Console()
     print_table(console, optimizers_table())
-    _print(console, ANY_OTHER)
+    console.print(ANY_OTHER, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     say(Console(stderr=True), catalog.notices)
 
 
@@ -122,7 +123,11 @@ def _description(record: OptimizerRecord) -> list[str]:
 
 
 def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    """A line as it is; on a terminal wrapped, and what is carried over set in further."""
+    if console.is_terminal:
+        further = " " * (len(line) - len(line.lstrip()) + 4)
+        line = fill(line, console.width, subsequent_indent=further, break_on_hyphens=False)
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(text: str) -> str:

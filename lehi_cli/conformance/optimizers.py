@@ -61,7 +61,7 @@ def check_optimizer(record: OptimizerRecord) -> Iterator[Finding]:
         finding = check_one(record, name)
         yield finding
         if finding.failed:
-            yield Finding("everything else", "skipped", f"not asked, because this must hold first: {name}")
+            yield Finding("everything else", "skipped", f"not asked until {name}")
             return
     for name in REST:
         yield check_one(record, name)

@@ -61,6 +61,8 @@ def _differing(ours: Optimizer, theirs: Optimizer) -> list[str]:
 
 def _same(ours: Any, theirs: Any) -> bool:
     """Whether two values are alike as far as can be told; what cannot be compared counts as alike."""
+    if (ours is None) != (theirs is None):
+        return False
     if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
         return torch.equal(ours, theirs)
     if isinstance(ours, dict) and isinstance(theirs, dict):

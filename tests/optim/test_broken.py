@@ -51,6 +51,15 @@ BROKEN = {
         "a saved run goes on bit for bit",
         "not in state_dict, as it seems: self.momenta",
     ),
+    "momentum in an attribute made by the step": (
+        {
+            "self.momenta = {}": "self.momenta = None",
+            UPDATE: "self.momenta = self.momenta or {}; "
+            'state["m"] = self.momenta[p] = 0.9 * self.momenta.get(p, 0.0) + p.grad',
+        },
+        "a saved run goes on bit for bit",
+        "not in state_dict, as it seems: self.momenta",
+    ),
     "state_dict loses the state": (
         {CLASS: f'{CLASS}\n    def state_dict(self):\n        return {{**super().state_dict(), "state": {{}}}}\n'},
         "a saved run goes on bit for bit",
@@ -193,6 +202,11 @@ BROKEN = {
         "it can be built and driven",
         "ZeroDivisionError: division by zero; kind gradient is driven by loss.backward(); optimizer.step()",
     ),
+    "returns no loss": (
+        {"closure=None": "part", "decay=0.0": "loss", RECORD: RECORD[:-1] + ', kind="whole")'},
+        "it can be built and driven",
+        "Mine.step returns NoneType, and must return the loss, a tensor; kind whole is driven by",
+    ),
     "never moves": ({MOVE: "pass"}, "it can be built and driven", "no weight has moved"),
     "blows up": (
         {MOVE: 'p.fill_(float("nan"))'},
@@ -236,6 +250,7 @@ KINDS = {
     "curvature": "unexpected keyword argument 'loss'; kind curvature is built with loss=... and seed=...",
     "whole": "unexpected keyword argument 'loss'; kind whole is built with loss=... beside its options",
     "loss": "kind loss is driven by loss.backward(); optimizer.step(loss)",
+    "closure": "Mine.step has not called the closure that it was given; kind closure is driven by",
 }
 
 
