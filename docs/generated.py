@@ -1,4 +1,4 @@
-"""What README's reference is generated from: `cog -r -P -I docs README.md` writes it, a test checks it."""
+"""What references are generated from: `cog -r -P -I docs README.md docs/plugins.md` writes them, a test checks them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 from lehi_cli.cli import build
 from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
+from lehi_cli.conformance.optimizers import CHECKS
 from lehi_cli.render import document
 from lehi_cli.render.across import across_content
 from lehi_cli.render.arrivals import arrival_content
-from lehi_cli.render.content import Table
+from lehi_cli.render.content import Column, Table
 from lehi_cli.render.gate import gate_data
 from lehi_cli.render.prices import price_content
 from lehi_cli.render.table import to_markdown
@@ -41,6 +42,12 @@ def print_table(table: Table) -> None:
 def print_tasks() -> None:
     """What `lehi tasks` lists."""
     print_table(tasks_table())
+
+
+def print_checks() -> None:
+    """What `lehi optims check` asks."""
+    rows = [[name, inspect.getdoc(check).partition("\n")[0]] for name, check in CHECKS.items()]
+    print_table(Table([Column(heading, right=False) for heading in ("check", "what must hold")], rows))
 
 
 def print_schema() -> None:

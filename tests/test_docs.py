@@ -30,11 +30,12 @@ def blocks(language: str, text: str = README) -> list[str]:
 OPTIMIZERS = [code for text in (README, PLUGINS) for code in blocks("python", text) if "OPTIMIZERS" in code]
 
 
-def test_the_reference_is_current(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copy = tmp_path / "README.md"
-    copy.write_text(README, encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "docs/plugins.md"])
+def test_the_reference_is_current(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "copy.md"
+    copy.write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     code = cogapp.Cog().main(["cog", "--check", "--diff", "-P", "-I", str(ROOT / "docs"), str(copy)])
-    assert code == 0, f"run: cog -r -P -I docs README.md\n{capsys.readouterr().out}"
+    assert code == 0, f"run: cog -r -P -I docs {name}\n{capsys.readouterr().out}"
 
 
 def test_every_command_is_documented() -> None:

@@ -20,12 +20,12 @@ SOME_STEPS = 12
 
 
 def quadratic_falls(candidate: Candidate) -> str:
-    """The loss of a linear regression goes down."""
+    """The loss of a linear regression goes down, at the default rate or a smaller one."""
     return _falls(candidate, {"": quadratic})
 
 
 def digits_fall(candidate: Candidate) -> str:
-    """The loss on handwritten digits goes down; where batches that change are no use to it, on one batch."""
+    """The loss on handwritten digits goes down, in mini-batches or else on one batch over and over."""
     return _falls(candidate, {"": digits, "one batch over and over": digits_one_batch})
 
 

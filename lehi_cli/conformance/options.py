@@ -22,7 +22,7 @@ _COUNTS = (1000, 2, 1)
 
 
 def accepted(candidate: Candidate) -> str:
-    """Each option takes another value than its default; which of them changed the first steps is told."""
+    """Each option takes other values than its default; which of them change the first steps is told."""
     usual = _trained(candidate, {})
     seen: dict[str, list[str]] = {"changed": [], "unchanged": [], "untried": []}
     refused = []

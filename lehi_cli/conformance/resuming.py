@@ -74,9 +74,10 @@ def _same(ours: Any, theirs: Any) -> bool:
 
 
 def copied(candidate: Candidate) -> str:
-    """A deep copy of model and optimizer goes on bit for bit like the original; one that cannot go on misleads nobody.
+    """A deep copy of model and optimizer goes on bit for bit like the original; one that raises is skipped.
 
-    Torch copies state and groups, and leaves other attributes behind unless `__getstate__` says otherwise.
+    Torch copies state and groups, and leaves other attributes behind unless `__getstate__` says otherwise. A copy that
+    cannot go on misleads nobody, and the training loop makes none.
     """
     problem = small()
     optimizer = candidate.on(problem)
