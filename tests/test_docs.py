@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from lehi_cli.registry.plugins import load_file
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+LIBRARY = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -48,6 +51,21 @@ def test_every_command_is_documented() -> None:
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0])
 def test_python_examples_run(code: str) -> None:
     exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:The 'train_dataloader'")
+@pytest.mark.parametrize("code", [code for code in blocks("python", LIBRARY) if "torchrun" not in code])
+def test_the_training_loops_shown_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "library.md", "exec"), {"__name__": "__main__"})
+
+
+def test_the_training_by_several_processes_shown_runs(tmp_path: Path) -> None:
+    (code,) = [code for code in blocks("python", LIBRARY) if "torchrun" in code]
+    (tmp_path / "train.py").write_text(code)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    done = subprocess.run([sys.executable, *launch], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_tasks_and_optimizers_shown_can_be_used(lehi: Callable[..., Result], tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lehi_cli.curvature.loss import Loss, signs_of
-from lehi_cli.curvature.validation import nan_where, outside, range_error, require, require_weight
+from lehi_cli.curvature.validation import (
+    looking_is_free,
+    nan_where,
+    outside,
+    range_error,
+    require,
+    require_weight,
+)
 
 
 class CrossEntropy(Loss):
@@ -154,15 +161,23 @@ class CrossEntropy(Loss):
             ValueError: for a negative probability.
         """
         if targets.is_floating_point():
-            wrong = outside(targets, 0, math.inf)
-            require(wrong, lambda: range_error("class probabilities", targets, 0, math.inf))
+            if looking_is_free(targets):
+                wrong = outside(targets, 0, math.inf)
+                require(wrong, lambda: range_error("class probabilities", targets, 0, math.inf))
             return targets
         if targets.dtype == torch.bool or targets.is_complex():
             raise TypeError(f"class indices must be integers, got {targets.dtype}: convert them with .long()")
         indices = targets.long()
+        if looking_is_free(indices) and indices.numel() > 0:
+            self._require_classes(indices, classes)
+        return indices
+
+    def _require_classes(self, indices: Tensor, classes: int) -> None:
+        low, high = torch.aminmax(indices)
+        if low >= 0 and high < classes:  # the usual case, in one pass
+            return
         wrong = ((indices < 0) | (indices >= classes)) & (indices != self.ignore_index)
         require(wrong, lambda: self._index_error(indices[wrong][0], classes))
-        return indices
 
     def _index_error(self, index: Tensor, classes: int) -> IndexError:
         return IndexError(

@@ -5,7 +5,7 @@ none waits for another; but each has products of its own, so on one device B blo
 iteration. Products on part of the mini-batch and few iterations make up for it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lehi_cli.curvature import Loss
 from lehi_cli.curvature.products import GaussNewton, flatten
 from lehi_cli.optim.blocks import LAYER, check_blocks, partition
+from lehi_cli.optim.checked import shared_option
 from lehi_cli.optim.hessian_free_base import HessianFreeBase, Problem, Trial
 
 
@@ -60,6 +61,7 @@ class BlockHessianFree(HessianFreeBase):
         damping: multiple of the identity added to every G_bb; with `adaptive_damping` only the first.
         adaptive_damping: follow rho. A damping of 0 stays 0.
         curvature_fraction: part of the mini-batch, its first rows, that G is taken on.
+        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group; for parameters
@@ -69,6 +71,14 @@ class BlockHessianFree(HessianFreeBase):
     Source: Zhang, Xiong, Bradbury and Socher, "Block-diagonal Hessian-free optimization for training neural networks",
     arXiv 1712.07296. Whether their damping was fixed could not be learnt; fixed is the default here.
     """
+
+    RULES = {
+        **HessianFreeBase.RULES,
+        "blocks": (lambda v: v == LAYER or isinstance(v, tuple), f"{LAYER!r} or patterns of parameter names"),
+    }
+    SHARED = frozenset(RULES) - {"lr"}
+
+    blocks = shared_option("blocks", '`"layer"`, or the patterns that make a block each.')
 
     def __init__(
         self,
@@ -83,18 +93,28 @@ class BlockHessianFree(HessianFreeBase):
         damping: float = 1.0,
         adaptive_damping: bool = False,
         curvature_fraction: float = 0.25,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        self.blocks = check_blocks(blocks)
         super().__init__(
             params,
-            lr,
+            lr=lr,
             loss=loss,
+            blocks=check_blocks(blocks),
             max_cg=max_cg,
             eps_cg=eps_cg,
             zeta=zeta,
             damping=damping,
             adaptive_damping=adaptive_damping,
             curvature_fraction=curvature_fraction,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
         )
         self.block_names()
 
@@ -122,6 +142,12 @@ class BlockHessianFree(HessianFreeBase):
         """The names of the parameters in each block."""
         names = self._names()
         return [[names[i] for i in block] for block in partition(names, self.blocks)]
+
+    def _check_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        super()._check_state_dict(state_dict)
+        pairs = zip(self.param_groups, state_dict["param_groups"], strict=False)
+        names = [name for own, saved in pairs for name in saved.get("param_names", own["param_names"])]
+        partition(names, state_dict["param_groups"][0]["blocks"])
 
     def _names(self) -> list[str]:
         return [name for group in self.param_groups for name in group["param_names"]]

@@ -1,39 +1,50 @@
 """What every optimizer written here has in common: what it refuses, and copies and checkpoints that are whole."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any
+from abc import ABC
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
+
+from lehi_cli.optim.options import CONVENTIONS, Rule, check_options
 
 DENSE = "make the embedding that they come from with sparse=False"
-_FREE = {"params", "param_names", "name", "initial_lr"}
 _TORCHS_OWN = ("_optimizer", "_zero", "step")
+
+# Python counters would be constants in a compiled step. torch.compiler.disable does the same, but imports the compiler
+# with the module that it decorates a function of.
+eager = _disable_dynamo
 
 
 class CheckedOptimizer(torch.optim.Optimizer, ABC):
-    """A `torch.optim.Optimizer` that refuses options it does not have, and parameters it cannot move."""
+    """A `torch.optim.Optimizer` that refuses options it does not have, and parameters it cannot move.
 
-    @abstractmethod
-    def _check_group(self, options: dict[str, Any]) -> None:
-        """Check a group's options, defaults filled in.
+    All that decides its next step is in `state` and `param_groups`, so hooks on `load_state_dict`, and programs that
+    take checkpoints apart, see all of it. Keys of a group that are no options stay with the group, as in torch.
 
-        Raises:
-            ValueError: naming the option, its value and what is allowed.
-        """
+    Attributes:
+        RULES: what each option may be; those of a subclass include its parents'.
+        SHARED: options that are one for all groups, and so not a group's to set.
+        LAYOUT: options that decide what is in the state: they must be the saved ones when a state is loaded.
+    """
+
+    RULES: ClassVar[Mapping[str, Rule]] = {}
+    SHARED: ClassVar[frozenset[str]] = frozenset()
+    LAYOUT: ClassVar[tuple[str, ...]] = ()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, as in torch, with its options checked.
 
         Raises:
-            ValueError: for an option that is unknown or out of range, and for parameters on the meta device.
+            ValueError: for an option that is out of range, is not a group's to set or looks misspelt, and for
+                parameters on the meta device.
             TypeError: for complex parameters.
         """
-        unknown = sorted(set(param_group) - _FREE - set(self.defaults))
-        if unknown:
-            raise ValueError(f"a parameter group may set {', '.join(sorted(self.defaults))}; got {', '.join(unknown)}")
-        self._check_group({**self.defaults, **param_group})
+        check_options({**self.defaults, **param_group}, {**CONVENTIONS, **self.RULES})
+        self._check_names(param_group)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
@@ -41,21 +52,95 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
+        group |= {name: self.param_groups[0][name] for name in self.SHARED & set(self.param_groups[0])}
         # In-place operations take 0-dim scalars only; as views they follow whoever changes the tensor in place.
         group |= {name: group[name].squeeze() for name in self.defaults if isinstance(group[name], Tensor)}
 
-    def _saved(self, state_dict: dict[str, Any], name: str) -> dict[str, Any]:
-        """What a state_dict holds under `name`, the part that torch does not know.
+    def _add_defaults(self, **options: Any) -> None:
+        """Options that a subclass has beside its parent's, once the parent is constructed.
 
         Raises:
-            ValueError: for the state_dict of another kind of optimizer.
+            ValueError: for an option that is out of range.
         """
-        options = set(self.defaults).intersection(*state_dict["param_groups"])
-        missing = [*({name} - set(state_dict)), *sorted(set(self.defaults) - options)]
-        if missing:
-            raise ValueError(f"this state_dict is not that of a {type(self).__name__}: it has no {', '.join(missing)}")
-        saved: dict[str, Any] = state_dict[name]
-        return saved
+        self.defaults |= options
+        for group in self.param_groups:
+            group |= {**options, **group}
+            check_options(group, self.RULES)
+
+    def _check_names(self, param_group: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        for key in set(param_group) & self.SHARED:
+            if key not in self.defaults or param_group[key] != self.defaults[key]:
+                raise ValueError(f"{key} is one for all groups of {name}: give it to the constructor")
+        foreign = _names_elsewhere() - set(self.RULES)
+        for key in sorted(set(param_group) - set(self.defaults) - set(CONVENTIONS) - {"params"}):
+            close = get_close_matches(key, self.defaults, 1, cutoff=0.85)
+            if key in foreign or close:
+                meant = f"; did you mean {close[0]}?" if close else "."
+                raise ValueError(
+                    f"{name} has no option {key!r}{meant} A group may set {', '.join(self._group_options)}"
+                )
+
+    @property
+    def _group_options(self) -> list[str]:
+        return sorted(set(self.RULES) - self.SHARED)
+
+    def _set_all(self, **values: Any) -> None:
+        for group in self.param_groups:
+            group |= values
+
+    def _only_prepares(self, closure: object) -> bool:
+        """Whether a step is only there to make a state for torch.distributed.checkpoint to fill: no loss, no rate."""
+        return closure is None and not self.state and all(group["lr"] == 0 for group in self.param_groups)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As in torch, hooks included; the next step is the one that the saved optimizer would have taken.
+
+        Raises:
+            ValueError: when `state_dict` comes from another kind of optimizer, or from one whose state has other parts.
+        """
+        final: list[dict[str, Any]] = []
+
+        def look(_: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
+            self._check_state_dict(state_dict)
+            final.append(state_dict)
+
+        # After the hooks that the user has for before it, and before those for after it.
+        handles = [
+            self.register_load_state_dict_pre_hook(look),
+            self.register_load_state_dict_post_hook(lambda _: self._restore(final[0]), prepend=True),
+        ]
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _restore(self, state_dict: dict[str, Any]) -> None:
+        """Put right what torch's loading does to the state; `state_dict` is what the hooks made of it."""
+
+    def _saved_states(self, state_dict: Mapping[str, Any]) -> Iterator[tuple[Tensor, Mapping[str, Any]]]:
+        """The parameters with the states that `state_dict` has for them, matched as torch does."""
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            for p, place in zip(group["params"], saved["params"], strict=True):
+                if place in state_dict["state"]:
+                    yield p, state_dict["state"][place]
+
+    def _check_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        foreign = _names_elsewhere() - set(self.RULES)
+        # Of other numbers of groups torch says so itself.
+        for own_group, group in zip(self.param_groups, state_dict["param_groups"], strict=False):
+            name = f"this state_dict is not that of a {type(self).__name__}"
+            missing = sorted(set(self.defaults) - set(group))
+            if missing:
+                raise ValueError(f"{name}: it has no {', '.join(missing)}")
+            others = sorted(foreign & set(group) - set().union(*self.param_groups))
+            if others:
+                raise ValueError(f"{name}: it has {', '.join(others)}")
+            for option in self.LAYOUT:
+                own = own_group[option]
+                if group[option] != own:
+                    raise ValueError(f"{option} is {own!r} here, and was {group[option]!r} where the state was saved")
 
     def _refuse_sparse(self, grads: Iterable[Tensor | None]) -> None:
         if any(grad is not None and grad.is_sparse for grad in grads):
@@ -65,6 +150,26 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
         # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
         own = {name: value for name, value in self.__dict__.items() if not name.startswith(_TORCHS_OWN)}
         return {**own, **super().__getstate__()}
+
+
+def shared_option(name: str, doc: str) -> Any:
+    """A property that reads an option that is one for all groups."""
+
+    def read(optimizer: CheckedOptimizer) -> Any:
+        return optimizer.param_groups[0][name]
+
+    return property(read, doc=doc)
+
+
+def _names_elsewhere() -> set[str]:
+    """The options of all optimizers written here."""
+    names: set[str] = set()
+    classes = [CheckedOptimizer]
+    while classes:
+        kind = classes.pop()
+        names |= set(kind.RULES)
+        classes += kind.__subclasses__()
+    return names
 
 
 def _check_params(params: list[Tensor]) -> None:

@@ -3,40 +3,65 @@
 One forward pass serves two backward passes. The first pulls a factor v of the loss's Hessian in the outputs back into
 the optimizer's own buffer, h = J^T v; the second is the ordinary gradient g into `.grad`. What an optimizer makes of
 (g, h) is its update rule, in a file of its own; this file only sees to it that E[h^2] = diag(GGN)/B whatever was done
-in between: micro-batches, gradient scaling, ignored labels, a step skipped.
+in between: micro-batches, several losses, gradient scaling, ignored labels, a step skipped, a checkpoint.
 """
 
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from hashlib import blake2b
+from typing import Any, ClassVar
 
 import torch
-import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from lehi_cli.curvature import FACTOR_KINDS, CustomLoss, Loss, make_loss
 from lehi_cli.curvature.custom import FactorFunction
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.curvature.resolve import is_known
-from lehi_cli.optim.checked import CheckedOptimizer
-from lehi_cli.optim.descent import _multi_tensor_descend, _single_tensor_descend
-from lehi_cli.optim.options import (
-    BETAS,
-    FOREACH,
-    NOT_NEGATIVE,
-    Rule,
-    check_integer,
-    check_options,
-    is_number,
-)
+from lehi_cli.optim.checked import CheckedOptimizer, eager
+from lehi_cli.optim.criterion import Criterion, Scaler, check_outputs
+from lehi_cli.optim.options import BETAS, FLAG, FOREACH, NOT_NEGATIVE, Rule, check_options, is_integer
+from lehi_cli.optim.parallel import Parallel
+from lehi_cli.optim.pull_back import opaque_functions
+
+GRADIENT_USED = "gradient in place of the curvature sample"
+_CUSTOM = "custom"
 
 
 class CurvatureOptimizer(CheckedOptimizer):
     """Base of the optimizers that precondition with samples of the Gauss-Newton diagonal.
 
     Subclasses implement `_update`, with the parameters of one group that have a gradient.
+
+    The state of a parameter has `step` and `refreshes` (counters), `momentum`, `curvature`, `inverse_predictions` (the
+    average of 1/B) and, from `backward` to `step`, `sample`. The groups have the options, and three things of which
+    there is one: `steps`, the position in the refresh schedule, `overdue`, and `fallbacks`; while a sample is
+    accumulated the first group has `pending`. Random numbers are a function of seed, rank, step and call, so there is
+    no generator to be saved.
     """
+
+    RULES: ClassVar[dict[str, Rule]] = {
+        "lr": NOT_NEGATIVE,
+        "betas": BETAS,
+        "eps": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
+        "foreach": FOREACH,
+        "loss": (lambda v: isinstance(v, str), "the name of a loss"),
+        "factor": (lambda v: v in (*FACTOR_KINDS, _CUSTOM), f"one of {', '.join(FACTOR_KINDS)}"),
+        "sample_signs": FLAG,
+        "curvature_every": (lambda v: is_integer(v, 1), "an integer >= 1"),
+        "curvature_warmup": (lambda v: is_integer(v, 0), "an integer >= 0"),
+        "seed": (lambda v: is_integer(v, 0), "an integer >= 0"),
+        "steps": (lambda v: is_integer(v, 0), "an integer >= 0"),
+        "overdue": FLAG,
+        "fallbacks": (lambda v: is_integer(v, 0), "an integer >= 0"),
+    }
+    SHARED = frozenset(
+        {"loss", "factor", "sample_signs", "curvature_every", "curvature_warmup", "seed"}
+        | {"steps", "overdue", "fallbacks"}
+    )
 
     def __init__(
         self,
@@ -49,49 +74,105 @@ class CurvatureOptimizer(CheckedOptimizer):
         curvature_every: int,
         curvature_warmup: int,
         foreach: bool | None,
+        maximize: bool,
+        capturable: bool,
+        differentiable: bool,
+        fused: bool | None,
         seed: int,
     ) -> None:
-        check_integer("curvature_every", curvature_every, 1)
-        check_integer("curvature_warmup", curvature_warmup, 0)
-        check_integer("seed", seed, 0)
-        check_options({"foreach": foreach}, {"foreach": FOREACH})
-        self.loss, self.factor = _resolve_loss(loss, factor)
-        self.sample_signs = sample_signs
-        self.curvature_every = curvature_every
-        self.curvature_warmup = curvature_warmup
-        self.foreach = foreach
-        self.seed = seed
+        self.loss, kind = _resolve_loss(loss, factor)
+        self._parallel = Parallel()
         self._generator: torch.Generator | None = None
-        self._group: dist.ProcessGroup | None = None
-        self._steps = 0
-        self._overdue = False  # the last refresh was dropped: the next step makes up for it
-        # The sample of the coming step: h by parameter, and its B; None until `backward` has taken one.
-        self._samples: dict[Tensor, Tensor] = {}
-        self._predictions: Tensor | None = None
-        self._scaled = False
-        super().__init__(params, defaults)
+        self._witness: tuple[Tensor, Tensor | None, int] | None = None  # a gradient as the last backward pass left it
+        self._task = -1  # the backward pass that the last sample was taken in
+        self._opaque: set[str] = set()
+        self._warned = False
+        shared = {
+            "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "loss": type(self.loss).__name__,
+            "factor": kind,
+            "sample_signs": sample_signs,
+            "curvature_every": curvature_every,
+            "curvature_warmup": curvature_warmup,
+            "seed": seed,
+            "steps": 0,
+            "overdue": False,
+            "fallbacks": 0,
+        }
+        super().__init__(params, {**defaults, **shared})
 
     @property
     def refresh_due(self) -> bool:
         """Whether the coming step takes a curvature sample, that is, whether `backward` makes its second pass."""
-        after_warmup = self._steps - self.curvature_warmup
-        return self._overdue or after_warmup < 0 or after_warmup % self.curvature_every == 0
+        group = self.param_groups[0]
+        after_warmup = group["steps"] - group["curvature_warmup"]
+        return group["overdue"] or after_warmup < 0 or after_warmup % group["curvature_every"] == 0
 
-    def average_over(self, group: "dist.ProcessGroup") -> None:
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        """How many steps took a parameter's gradient for its h, by reason; see `step`."""
+        count = self.param_groups[0]["fallbacks"]
+        return {GRADIENT_USED: count} if count else {}
+
+    def average_over(self, group: "torch.distributed.ProcessGroup | None") -> None:
         """Tell the optimizer that the gradients are averaged over the ranks of `group`, as by DistributedDataParallel.
 
         Each step then combines the ranks' curvature samples as those of micro-batches of weight 1/R, and each of the R
-        ranks draws random numbers of its own. Every rank's outputs must depend on the same parameters. Call it before
-        the first step and before `load_state_dict`.
+        ranks draws random numbers of its own. None says that this process trains on its own, or with others on the
+        same samples (tensor parallelism). Without it, more than one rank is an error, but for parameters sharded by
+        `fully_shard` over a mesh of one dimension, where the group is plain. Call it before the first step.
         """
-        self._group = group
-        self._generator = None
+        self._parallel = Parallel(group, known=True)
 
-    def _check_group(self, options: dict[str, Any]) -> None:
-        check_options(options, _OPTIONS)
+    def criterion(
+        self,
+        loss: str | nn.Module | Loss | None = None,
+        *,
+        factor: str | FactorFunction | None = None,
+        scaler: Scaler | None = None,
+    ) -> Criterion:
+        """A loss for loops that call `loss.backward()` themselves: Lightning, transformers, a closure.
 
+        ```python
+        criterion = optimizer.criterion(nn.CrossEntropyLoss())
+        loss = criterion(model(x), y) + penalty
+        loss.backward()  # the curvature sample is taken on the way, where one is due
+        optimizer.step()
+        ```
+
+        Several may be used on one model (heads with losses of their own), and be added, scaled and accumulated. An
+        objective's other terms add to the gradient and not to the curvature.
+
+        Args:
+            loss: what is computed, as the constructor takes it; None: the optimizer's own.
+            factor: as the constructor takes it; None: the optimizer's own.
+            scaler: the `torch.amp.GradScaler` that scales the objective, or a function that returns it where it is made
+                later. One that is in use and not named here is an error at the step.
+
+        Raises:
+            ValueError: for an unknown name of a loss or a factor, or a factor that the loss does not have.
+            TypeError: for a loss without a known factor.
+        """
+        own: str = self.param_groups[0]["factor"]
+        if loss is None and factor is None:
+            return Criterion(self, self.loss, own, scaler)
+        if factor is None and own == _CUSTOM and not isinstance(loss, CustomLoss):
+            raise ValueError("the optimizer's factor is a function, made for its own loss: give criterion a factor too")
+        return Criterion(self, *_resolve_loss(self.loss if loss is None else loss, factor or own), scaler)
+
+    @eager
     def backward(
-        self, outputs: Tensor, targets: Tensor, *, weight: float = 1.0, scaler: torch.amp.GradScaler | None = None
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        weight: float = 1.0,
+        scaler: torch.amp.GradScaler | None = None,
+        retain_graph: bool = False,
     ) -> Tensor:
         """Differentiate `weight * loss(outputs, targets)` into `.grad`, and take the curvature sample when one is due.
 
@@ -109,67 +190,85 @@ class CurvatureOptimizer(CheckedOptimizer):
             weight: c_i >= 0, what the loss counts for in the step's objective: 1/k for the mean over k micro-batches.
             scaler: the `torch.amp.GradScaler` in use; it scales both passes, and a curvature sample that overflowed is
                 dropped and made up for at the next step.
+            retain_graph: keep the graph, as for a second head on the same trunk.
 
         Returns:
             The unweighted loss, detached.
 
         Raises:
-            TypeError: for outputs that are no tensor.
+            TypeError: for outputs that are no tensor with a row for each sample.
             ValueError: for a weight that is not a number >= 0.
-            RuntimeError: for outputs without a graph.
+            RuntimeError: for outputs without a graph; for a parameter that the outputs reach in a way in which it gets
+                a gradient but no sample; for several ranks, and no word on what they have in common (`average_over`).
         """
         if not weight >= 0:
             raise ValueError(f"weight must be a number >= 0, got {weight!r}")
-        if not isinstance(outputs, Tensor):
-            raise TypeError(f"outputs must be a tensor, got {type(outputs).__name__}: pass what the loss is taken of")
+        check_outputs(outputs)
         loss = self.loss(outputs, targets)
         if not (outputs.requires_grad and loss.requires_grad):
             raise RuntimeError(
                 "there is nothing to differentiate: compute the outputs and call backward outside torch.no_grad(), "
                 "from parameters that require gradients, without detaching"
             )
-        # Without gradients there is nothing to add to: what the buffer holds is left from a step that was skipped.
-        if all(p.grad is None for group in self.param_groups for p in group["params"]):
-            self._discard()
+        scale = None
+        if scaler is not None and scaler.is_enabled():
+            scale = scaler.scale(torch.ones((), device=outputs.device))
+        unsampled: list[tuple[Tensor, Any]] = []
         if self.refresh_due:
-            self._accumulate(outputs, targets, weight, scaler)
+            if self._was_cleared():
+                self._discard()
+            missing = self._take_sample(self.loss, self.param_groups[0]["factor"], outputs, targets, weight, scale)
+            unsampled = [(p, _version(p)) for p in missing]
+        if unsampled and self._parallel.averages_gradients:
+            self._opaque |= opaque_functions(outputs)  # a gradient that comes may be another rank's
+            unsampled = []
         objective = loss if weight == 1.0 else weight * loss
-        torch.autograd.backward(objective if scaler is None else scaler.scale(objective))
+        torch.autograd.backward(objective if scale is None else objective * scale, retain_graph=retain_graph)
+        self._refuse_unsampled([p for p, before in unsampled if not _is_same(_version(p), before)])
+        self._observe()
         return loss.detach()
 
+    @eager
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
         """Update every parameter that has a gradient.
 
-        A parameter that the outputs do not depend on (it has a gradient from elsewhere) uses its gradient as h. A
-        parameter moves from its first curvature sample on.
+        A parameter whose gradient comes from elsewhere than the outputs (a penalty) uses its gradient as h. That is
+        counted in `fallbacks` and warned of once. A parameter moves from its first curvature sample on.
 
         Args:
             closure: clears the gradients, evaluates the model, calls `backward` and returns the loss.
 
         Raises:
-            RuntimeError: when a refresh was due and `backward` was not called; for sparse gradients.
+            RuntimeError: when a refresh was due and no sample was taken; for sparse gradients; for a `GradScaler` that
+                the criterion does not know of.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if hasattr(self, "found_inf"):  # set by a GradScaler, see `_step_supports_amp_scaling`
+            raise RuntimeError(
+                "the gradients are scaled by a GradScaler, and the curvature sample was taken without: hand it over, "
+                "optimizer.backward(outputs, targets, scaler=scaler) or optimizer.criterion(loss, scaler=scaler)"
+            )
         active = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
-        if not any(params for _, params in active):
+        every = [p for _, params in active for p in params]
+        self._refuse_sparse(p.grad for p in every)
+        if not every:
             return loss
-        self._refuse_sparse(p.grad for _, params in active for p in params)
         due = self.refresh_due
-        refresh = due and self._complete_sample()
-        inverse = self._inverse_predictions() if refresh else None
+        if self._only_prepares(closure):
+            self._prepare(every)
+            return loss
+        refresh = due and self._complete_sample(every)
+        predictions = self._predictions if refresh else None
         for group, params in active:
             if not refresh:
-                params = [p for p in params if p in self.state]
+                params = [p for p in params if "curvature" in self.state.get(p, ())]
             if params:
-                samples = [self._samples.get(p, p.grad) for p in params] if refresh else None
-                states = self._advance(params, group["betas"][1], inverse)
-                self._update(group, params, [p.grad for p in params], samples, states)
-        self._steps += 1
-        self._overdue = due and not refresh
+                self._step_group(group, params, predictions)
+        self._set_all(steps=self.param_groups[0]["steps"] + 1, overdue=due and not refresh)
         self._discard()
         return loss
 
@@ -185,49 +284,33 @@ class CurvatureOptimizer(CheckedOptimizer):
         B may change from batch to batch, so what is divided by is the average of 1/B with the weights of v's average:
         for a constant GGN the expectation is exact, and for a constant B it is B vh.
         """
-        return {p: state["curvature"] / _inverse_scale(state) for p, state in self.state.items()}
+        return {p: state["curvature"] / _inverse_scale(state) for p, state in self._refreshed()}
 
-    def state_dict(self) -> dict[str, Any]:
-        """As in torch, and under `"curvature"` the refresh schedule's position and the random numbers' state."""
-        generator = None if self._generator is None else self._generator.get_state()
-        return {
-            **super().state_dict(),
-            "curvature": {
-                "steps": self._steps,
-                "overdue": self._overdue,
-                "generator": generator,
-                "rank": self._rank,
-            },
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch; the continued run draws the random numbers that the saved one would have drawn.
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, as in torch, with its options checked.
 
         Raises:
-            ValueError: when `state_dict` comes from another kind of optimizer.
+            ValueError: for an option that is out of range, is not a group's to set or looks misspelt, and for
+                parameters on the meta device.
+            TypeError: for complex parameters.
         """
-        saved = self._saved(state_dict, "curvature")
-        super().load_state_dict(state_dict)
-        self._restore_inverse_predictions(state_dict)
-        self._steps, self._overdue = saved["steps"], saved["overdue"]
-        self._generator = None
-        if saved["generator"] is not None and saved["rank"] == self._rank:
-            # A CUDA generator's state is not a CPU generator's: after a change of device the stream starts at the seed,
-            # and so it does on a rank that loads another rank's file: ranks must not draw the same signs.
-            generator = self._generator_on(self.param_groups[0]["params"][0].device)
-            state = saved["generator"].cpu()
-            if state.shape == generator.get_state().shape:
-                generator.set_state(state)
-        self._discard()
+        super().add_param_group(param_group)
+        self._parallel = self._parallel.unseen()
 
-    def _restore_inverse_predictions(self, state_dict: dict[str, Any]) -> None:
-        """Load the averages of 1/B once more: torch has rounded them to the parameters' own dtype."""
-        params = [p for group in self.param_groups for p in group["params"]]
-        places = [place for group in state_dict["param_groups"] for place in group["params"]]
-        for p, place in zip(params, places, strict=True):
-            if place in state_dict["state"]:
-                average = state_dict["state"][place]["inverse_predictions"]
-                self.state[p]["inverse_predictions"] = average.to(p.device, working_dtype(p), copy=True)
+    def _check_state_dict(self, state_dict: Any) -> None:
+        super()._check_state_dict(state_dict)
+        own, saved = self.param_groups[0]["factor"], state_dict["param_groups"][0]["factor"]
+        if own != saved and _CUSTOM in (own, saved):
+            raise ValueError(f"factor is {own!r} here, and was {saved!r} where the state was saved")
+
+    def _restore(self, state_dict: dict[str, Any]) -> None:
+        # torch has rounded the averages of 1/B to the parameters' own dtype.
+        for p, saved in self._saved_states(state_dict):
+            if "inverse_predictions" in saved:
+                average = saved["inverse_predictions"].to(p.device, working_dtype(p), copy=True)
+                self.state[p]["inverse_predictions"] = average
+        self._set_all(loss=type(self.loss).__name__)
+        self._witness = None
 
     @abstractmethod
     def _update(
@@ -237,8 +320,9 @@ class CurvatureOptimizer(CheckedOptimizer):
         grads: list[Tensor],
         samples: list[Tensor] | None,
         states: list[dict[str, Any]],
+        predictions: Tensor | None,
     ) -> None:
-        """One step of `params` from their gradients g and curvature samples h (None: no refresh at this step)."""
+        """One step of `params` from their gradients g and curvature samples h of B `predictions` (None: no refresh)."""
 
     def _init_state(self, param: Tensor) -> dict[str, Any]:
         """State of a parameter before its first step. Counters are numbers, not tensors: reading them never waits."""
@@ -251,125 +335,243 @@ class CurvatureOptimizer(CheckedOptimizer):
             "inverse_predictions": torch.zeros((), dtype=working_dtype(param), device=param.device),
         }
 
-    def _advance(self, params: list[Tensor], beta2: float, inverse: Tensor | None) -> list[dict[str, Any]]:
-        """The states of `params`, made where missing, with their counters and their average of 1/B moved on."""
+    def _prepare(self, params: list[Tensor]) -> list[dict[str, Any]]:
+        """The states of `params`, made where missing."""
         for p in params:
-            if p not in self.state:
-                self.state[p] = self._init_state(p)
-        states = [self.state[p] for p in params]
+            if "curvature" not in self.state[p]:
+                self.state[p] |= self._init_state(p)
+        return [self.state[p] for p in params]
+
+    def _step_group(self, group: dict[str, Any], params: list[Tensor], predictions: Tensor | None) -> None:
+        grads: list[Tensor] = [p.grad for p in params]  # type: ignore[misc]
+        if group["maximize"]:
+            grads = list(torch._foreach_neg(grads))
+        states = self._prepare(params)
+        samples = None
+        if predictions is not None:
+            samples = [state.pop("sample", grad) for state, grad in zip(states, grads, strict=True)]
+            # Without predictions h = 0, and 1/B counts as 0: the ratio of averages stays.
+            inverse = torch.where(predictions > 0, predictions.reciprocal(), 0.0)
+            averages = [state["inverse_predictions"] for state in states]
+            torch._foreach_lerp_(averages, [inverse.to(average) for average in averages], 1 - group["betas"][1])
         for state in states:
             state["step"] += 1
-            if inverse is not None:
-                state["refreshes"] += 1
-                average = state["inverse_predictions"]
-                average.lerp_(inverse.to(average), 1 - beta2)
-        return states
+            state["refreshes"] += samples is not None
+        self._update(group, params, grads, samples, states, predictions)
 
-    def _curvature_scales(self, group: dict[str, Any], states: list[dict[str, Any]]) -> list[float] | list[Tensor]:
-        """What to divide v by: its bias correction, or what makes it B vh where the power needs the true scale."""
-        if group["power"] == 1:
-            return [_inverse_scale(state) for state in states]
-        return [1 - group["betas"][1] ** state["refreshes"] for state in states]
+    def _use_foreach(self, group: dict[str, Any], params: list[Tensor]) -> bool:
+        foreach: bool | None = group["foreach"]
+        return all(p.is_cuda for p in params) if foreach is None else foreach
 
-    def _descend(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        states: list[dict[str, Any]],
-        curvatures: list[Tensor],
-        curvature_scales: list[float] | list[Tensor],
+    def _trainable(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+
+    def _refreshed(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
+        return ((p, state) for p, state in self.state.items() if state.get("refreshes"))
+
+    # The sample of the coming step: `sample` in the parameters' states, and what there is one of in the first group.
+
+    @property
+    def _pending(self) -> dict[str, Any] | None:
+        """`predictions` B, `calls` and whether it is `scaled`; None before the first call of a step."""
+        pending: dict[str, Any] | None = self.param_groups[0].get("pending")
+        return pending
+
+    @property
+    def _predictions(self) -> Tensor:
+        predictions: Tensor = self.param_groups[0]["pending"]["predictions"]
+        return predictions
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        # Makes a GradScaler tell `step` of itself, which then says that the sample was taken without it.
+        return self._pending is not None and not self._pending["scaled"]
+
+    def _sample_in_backward(
+        self, loss: Loss, factor: str, outputs: Tensor, targets: Tensor, weight: Tensor, scale: Tensor | None
     ) -> None:
-        """Move `params` by the averages; `curvatures / curvature_scales` is what stands inside the power."""
-        descend = _multi_tensor_descend if self._use_foreach(params) else _single_tensor_descend
-        descend(
-            params,
-            [state["momentum"] for state in states],
-            curvatures,
-            [1 - group["betas"][0] ** state["step"] for state in states],
-            curvature_scales,
-            **{name: group[name] for name in ("lr", "weight_decay", "eps", "power", "clip", "damping")},
-        )
+        """`_take_sample` from inside a backward pass of the user's, which goes on to compute the gradient."""
+        task = torch._C._current_graph_task_id()
+        if task != self._task and self._was_cleared():  # a second loss in one pass comes before any gradient
+            self._discard()
+        self._task = task
+        if self._take_sample(loss, factor, outputs, targets, weight, scale):
+            self._opaque |= opaque_functions(outputs)
+        torch.autograd.Variable._execution_engine.queue_callback(self._observe)
 
-    def _use_foreach(self, params: list[Tensor]) -> bool:
-        return all(p.is_cuda for p in params) if self.foreach is None else self.foreach
-
-    def _accumulate(self, outputs: Tensor, targets: Tensor, weight: float, scaler: torch.amp.GradScaler | None) -> None:
-        params = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
-        working = outputs.detach().to(working_dtype(outputs))
-        v = self.loss.factor(
-            working, targets, self.factor, self._generator_on(outputs.device), sample_signs=self.sample_signs
-        )
-        predictions = self.loss.predictions(working, targets)
-        # h <- sqrt(B_before / B) h + sqrt(c_i B_i / B) h_i: normalised at every call, so a single one is left as it is.
-        if self._predictions is None:
-            self._predictions = predictions
-            v = v * math.sqrt(weight)
-        else:
-            total = self._predictions + predictions
-            divisor = total.clamp(min=torch.finfo(total.dtype).tiny)
-            keep = (self._predictions / divisor).sqrt()
-            self._samples = {p: sample * keep.to(sample) for p, sample in self._samples.items()}
-            self._predictions = total
-            v = v * (weight * predictions / divisor).sqrt()
-        for p, sample in zip(params, self._pull_back(outputs, v, params, scaler), strict=True):
-            if sample is not None:
-                self._samples[p] = self._samples[p] + sample if p in self._samples else sample
-
-    def _pull_back(
-        self, outputs: Tensor, v: Tensor, params: list[Tensor], scaler: torch.amp.GradScaler | None
-    ) -> Sequence[Tensor | None]:
-        """J^T v for every parameter; None where the outputs do not depend on it. The graph is kept for the gradient."""
+    @torch.no_grad()
+    def _take_sample(
+        self, loss: Loss, factor: str, outputs: Tensor, targets: Tensor, weight: Tensor | float, scale: Tensor | None
+    ) -> list[Tensor]:
+        """Add the sample of one loss to the step's; the parameters that have none, now or before."""
+        params = self._trainable()
         if not params:
             return []  # all frozen: the gradient is for others
-        if scaler is not None:
-            self._scaled = True
-            scale = scaler.scale(torch.ones((), device=outputs.device))
-            v = v * scale
-        samples = torch.autograd.grad(outputs, params, v.to(outputs.dtype), retain_graph=True, allow_unused=True)
-        if scaler is None:
-            return samples
-        return [None if sample is None else sample / scale.to(sample) for sample in samples]
+        first = self._pending is None
+        pending = self._pending or {"predictions": None, "calls": 0, "scaled": False}
+        self._parallel = self._parallel.seen(outputs, params)
+        working = outputs.detach().to(working_dtype(outputs))
+        generator = self._draws(outputs.device, pending["calls"])
+        group = self.param_groups[0]
+        v = loss.factor(working, targets, _kind(factor), generator, sample_signs=group["sample_signs"])
+        predictions, share = self._parallel.share_before(loss.predictions(working, targets))
+        weight = weight * share
+        # h <- sqrt(B_before / B) h + sqrt(c_i B_i / B) h_i: normalised at every call, so a single one is left as it is.
+        if first:
+            total = predictions
+            if not (isinstance(weight, float) and weight == 1.0):
+                v = v * (math.sqrt(weight) if isinstance(weight, float) else weight.sqrt())
+        else:
+            total = pending["predictions"].to(predictions) + predictions
+            divisor = total.clamp(min=torch.finfo(total.dtype).tiny)
+            self._scale_samples(((total - predictions) / divisor).sqrt())
+            v = v * (weight * predictions / divisor).sqrt()
+        v = (v if scale is None else v * scale).to(outputs.dtype)
+        for p, sample in zip(params, self._parallel.pull_back(outputs, v, params), strict=True):
+            if sample is not None:
+                self._add_sample(p, sample if scale is None else sample / scale.to(sample))
+        scaled = pending["scaled"] or scale is not None
+        group["pending"] = {"predictions": total, "calls": pending["calls"] + 1, "scaled": scaled}
+        return [p for p in params if "sample" not in self.state.get(p, ())]
 
-    def _complete_sample(self) -> bool:
+    def _add_sample(self, p: Tensor, sample: Tensor) -> None:
+        state = self.state[p]
+        state["sample"] = state["sample"] + sample if "sample" in state else sample
+
+    def _scale_samples(self, factor: Tensor) -> None:
+        for state in self.state.values():
+            if "sample" in state:
+                state["sample"] = state["sample"] * factor.to(state["sample"])
+
+    def _complete_sample(self, active: list[Tensor]) -> bool:
         """Combine the ranks' samples; whether all is finite. Looked at only under a GradScaler, which waits anyway.
 
         Raises:
-            RuntimeError: when there is no sample because `backward` was not called.
+            RuntimeError: when no sample was taken.
         """
-        if self._predictions is None:
+        pending = self._pending
+        if pending is None:
             raise RuntimeError(
                 "this step refreshes the curvature, so it needs opt.backward(outputs, targets) in place of "
-                "loss.backward() (opt.refresh_due says which steps do)"
+                "loss.backward(), or a loss computed by opt.criterion() (opt.refresh_due says which steps do)"
             )
-        if self._group is not None:
-            own = self._predictions
-            self._predictions = own.clone()
-            dist.all_reduce(self._predictions, group=self._group)
-            total = self._predictions.clamp(min=torch.finfo(own.dtype).tiny)
-            share = (own / total / dist.get_world_size(self._group)).sqrt()
-            for p, sample in self._samples.items():
-                self._samples[p] = sample * share.to(sample)
-                dist.all_reduce(self._samples[p], group=self._group)
-        return not self._scaled or all(bool(sample.isfinite().all()) for sample in self._samples.values())
+        samples = {p: self.state[p]["sample"] for p in active if "sample" in self.state.get(p, ())}
+        pending["predictions"], samples = self._parallel.combine(pending["predictions"], samples, active)
+        for p, sample in samples.items():
+            self.state[p]["sample"] = sample
+        self._fall_back([p for p in active if p not in samples])
+        return not pending["scaled"] or all(bool(sample.isfinite().all()) for sample in samples.values())
 
-    def _inverse_predictions(self) -> Tensor:
-        """1/B of the sample at hand. Without predictions h = 0, and 1/B counts as 0: the ratio of averages stays."""
-        predictions = torch.as_tensor(self._predictions)
-        return torch.where(predictions > 0, predictions.reciprocal(), 0.0)
+    def _fall_back(self, unsampled: list[Tensor]) -> None:
+        """Count and warn of parameters that have a gradient and no sample, or refuse where the outputs may reach them.
+
+        Raises:
+            RuntimeError: when functions whose backward autograd does not see through are in the outputs' graph, or the
+                parameters are sharded.
+        """
+        if not unsampled:
+            return
+        if self._parallel.is_sharded:
+            raise RuntimeError(
+                f"{self._named(unsampled)}: a gradient, but no curvature sample. Under fully_shard it cannot be told "
+                "whether the outputs reach it: a penalty on it alone is not possible"
+            )
+        if self._opaque:
+            self._refuse_unsampled(unsampled)
+        self._set_all(fallbacks=self.param_groups[0]["fallbacks"] + 1)
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self._named(unsampled)}: a gradient, but no curvature sample, as the outputs of the loss do not "
+                "depend on it. Its gradient takes the sample's place, as in Adam; `fallbacks` counts such steps",
+                stacklevel=5,
+            )
+
+    def _refuse_unsampled(self, unsampled: Sequence[Tensor]) -> None:
+        if unsampled:
+            through = f" {', '.join(sorted(self._opaque))}" if self._opaque else ""
+            raise RuntimeError(
+                f"{self._named(unsampled)}: a gradient, but no curvature sample. The outputs reach it through a custom "
+                f"function{through} that autograd does not see through: torch.utils.checkpoint needs "
+                "use_reentrant=False, and FullyShardedDataParallel has to give way to fully_shard"
+            )
+
+    def _named(self, params: Sequence[Tensor]) -> str:
+        """The parameters in words: by name where the optimizer was given names, by place and shape otherwise."""
+        places = {
+            p: group["param_names"][i] if "param_names" in group else f"{i} of group {k} {list(p.shape)}"
+            for k, group in enumerate(self.param_groups)
+            for i, p in enumerate(group["params"])
+        }
+        names = [places[p] for p in params[:5]]
+        more = f" and {len(params) - 5} more" if len(params) > 5 else ""
+        return f"parameter{'s' if len(params) > 1 else ''} {', '.join(names)}{more}"
+
+    def _was_cleared(self) -> bool:
+        """Whether the gradients were cleared since the last backward pass of this step, and not by `zero_grad`.
+
+        Raises:
+            RuntimeError: when they were replaced, and it cannot be told.
+        """
+        if self._pending is None:
+            return False
+        grads = [p.grad for p in self._trainable() if p.grad is not None]
+        if not grads:
+            return True
+        if self._witness is None or _is_same(_version(self._witness[0]), self._witness[1:]):
+            return False
+        p, grad, _ = self._witness
+        if not any(bool(grad.any()) for grad in grads):
+            return True
+        if p.grad is not grad and self._parallel.is_alone:
+            raise RuntimeError(
+                "the gradients are not those of the last backward pass, whose curvature sample waits for its step: "
+                "call optimizer.zero_grad() before the first backward pass of a step, not model.zero_grad()"
+            )
+        return False
+
+    def _observe(self) -> None:
+        """Remember one gradient as it is after a backward pass, so that its being cleared is noticed."""
+        sampled = (p for p, state in self.state.items() if "sample" in state and p.grad is not None)
+        first = next(sampled, None)
+        self._witness = None if first is None else (first, *_version(first))
 
     def _discard(self) -> None:
-        self._samples = {}
-        self._predictions = None
-        self._scaled = False
+        for p in [p for p, state in self.state.items() if "sample" in state]:
+            del self.state[p]["sample"]
+            if not self.state[p]:
+                del self.state[p]
+        self.param_groups[0].pop("pending", None)
+        self._witness = None
+        self._opaque = set()
 
-    @property
-    def _rank(self) -> int:
-        return 0 if self._group is None else dist.get_rank(self._group)
-
-    def _generator_on(self, device: torch.device) -> torch.Generator:
+    def _draws(self, device: torch.device, call: int) -> torch.Generator:
         if self._generator is None or self._generator.device != device:
-            self._generator = torch.Generator(device).manual_seed(self.seed + self._rank)
-        return self._generator
+            self._generator = torch.Generator(device)
+        group = self.param_groups[0]
+        return self._generator.manual_seed(draw_seed(group["seed"], self._parallel.rank, group["steps"], call))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Neither generators nor process groups can be copied; the first is made anew, the second has to be said again.
+        fresh = {"_generator": None, "_parallel": self._parallel.without_group(), "_witness": None}
+        return {**super().__getstate__(), **fresh}
+
+
+def draw_seed(seed: int, rank: int, step: int, call: int) -> int:
+    """Seed of the random numbers of one sample, in [0, 2^63): there is nothing to save, and nothing is drawn twice."""
+    digest = blake2b(f"{seed} {rank} {step} {call}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _version(p: Tensor) -> tuple[Tensor | None, int]:
+    """The gradient and how often it was changed in place."""
+    grad = p.grad
+    local = getattr(grad, "_local_tensor", grad)
+    return grad, -1 if local is None else local._version
+
+
+def _is_same(version: Sequence[Any], other: Sequence[Any]) -> bool:
+    return version[0] is other[0] and version[1] == other[1]
 
 
 def _inverse_scale(state: dict[str, Any]) -> Tensor:
@@ -378,17 +580,8 @@ def _inverse_scale(state: dict[str, Any]) -> Tensor:
     return average.clamp(min=torch.finfo(average.dtype).tiny)  # not one prediction so far: 0/0 must be 0
 
 
-_OPTIONS: dict[str, Rule] = {
-    "lr": NOT_NEGATIVE,
-    "betas": BETAS,
-    "eps": NOT_NEGATIVE,
-    "weight_decay": NOT_NEGATIVE,
-    "power": (lambda v: v in (0.5, 1), "0.5 or 1"),
-    "clip": (lambda v: v is None or (is_number(v, 0.0) and v > 0), "None or a number > 0"),
-    "damping": NOT_NEGATIVE,
-    "theta": (lambda v: is_number(v, 0.0, 1.0), "a number in [0, 1]"),
-    "gamma": NOT_NEGATIVE,
-}
+def _kind(factor: str) -> str:
+    return FACTOR_KINDS[0] if factor == _CUSTOM else factor
 
 
 def _resolve_loss(loss: Any, factor: str | FactorFunction) -> tuple[Loss, str]:
@@ -400,11 +593,14 @@ def _resolve_loss(loss: Any, factor: str | FactorFunction) -> tuple[Loss, str]:
     """
     if callable(factor):
         known = make_loss(loss) if is_known(loss) else loss
-        return CustomLoss(known, factor, known.predictions if isinstance(known, Loss) else None), FACTOR_KINDS[0]
+        return CustomLoss(known, factor, known.predictions if isinstance(known, Loss) else None), _CUSTOM
+    if factor == _CUSTOM and isinstance(loss, CustomLoss):
+        return loss, _CUSTOM
     if not isinstance(factor, str):
         raise TypeError(f"factor must be one of {', '.join(FACTOR_KINDS)} or a callable, got {factor!r}")
-    if factor not in FACTOR_KINDS:
-        raise ValueError(f"factor must be one of {', '.join(FACTOR_KINDS)} or a callable, got {factor!r}")
-    known = make_loss(loss)
-    known.require_factor(factor)
-    return known, factor
+    check_options(
+        {"factor": factor}, {"factor": (lambda v: v in FACTOR_KINDS, f"one of {', '.join(FACTOR_KINDS)} or a callable")}
+    )
+    resolved = make_loss(loss)
+    resolved.require_factor(factor)
+    return resolved, _CUSTOM if isinstance(resolved, CustomLoss) else factor

@@ -1,6 +1,11 @@
 """One step down the gradient's average, divided elementwise by a power of a second moment.
 
 The last stage of every diagonal-scaling method. Which second moment it is (of g, of h, a mixture) is decided before.
+Where nothing is clipped there is a shorter way. With s and c the scales, vh = v / s and mh = m / c, the step is
+
+    mh / (vh + damping mean(vh) + eps)^power  =  (s^power / c)  m / (v + damping mean(v) + s eps)^power,
+
+without tensors for mh and vh. It is taken for scales that are numbers: 1/B may be so small that s eps is 0.
 """
 
 from collections.abc import Sequence
@@ -37,14 +42,18 @@ def preconditioned_step(
     Returns:
         The step, of the parameter's shape, in the unit of mh / vh^power.
     """
-    denominator = curvature / curvature_scale
-    if damping is not None and not (isinstance(damping, float | int) and damping == 0):
-        denominator += damping * denominator.mean()
-    denominator += eps
-    if power == 0.5:
-        denominator.sqrt_()
+    denominator = _denominator(curvature / curvature_scale, eps, power, damping)
     step = (momentum / momentum_scale).div_(denominator)
     return step if clip is None else step.clamp(-clip, clip)
+
+
+def _denominator(curvature: Tensor, eps: float | Tensor, power: float, damping: float | Tensor | None) -> Tensor:
+    """(v + damping mean(v) + eps)^power."""
+    shift = eps
+    if damping is not None and not (isinstance(damping, float | int) and damping == 0):
+        shift = damping * curvature.mean() + eps
+    denominator = curvature + shift
+    return denominator.sqrt_() if power == 0.5 else denominator
 
 
 def _single_tensor_descend(
@@ -65,12 +74,16 @@ def _single_tensor_descend(
     for p, momentum, curvature, momentum_scale, curvature_scale in zip(
         params, momenta, curvatures, momentum_scales, curvature_scales, strict=True
     ):
-        step = preconditioned_step(
-            momentum, curvature, momentum_scale, curvature_scale, eps=eps, power=power, clip=clip, damping=damping
-        )
         if weight_decay != 0:
             p.mul_(1 - lr * weight_decay)
-        p.add_(step, alpha=-lr)
+        if clip is None and not isinstance(curvature_scale, Tensor):
+            denominator = _denominator(curvature, curvature_scale * eps, power, damping)
+            p.addcdiv_(momentum, denominator, value=float(-lr * (curvature_scale**power / momentum_scale)))
+        else:
+            step = preconditioned_step(
+                momentum, curvature, momentum_scale, curvature_scale, eps=eps, power=power, clip=clip, damping=damping
+            )
+            p.add_(step, alpha=-lr)
 
 
 def _multi_tensor_descend(
@@ -88,17 +101,33 @@ def _multi_tensor_descend(
     damping: float,
 ) -> None:
     """`_single_tensor_descend` with one kernel per operation for all parameters: bitwise the same on a CPU."""
-    denominators = torch._foreach_div(curvatures, curvature_scales)
-    if damping != 0:
-        torch._foreach_add_(denominators, [damping * denominator.mean() for denominator in denominators])
-    torch._foreach_add_(denominators, eps)
-    if power == 0.5:
-        torch._foreach_sqrt_(denominators)
+    if weight_decay != 0:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+    if clip is None and not isinstance(curvature_scales[0], Tensor):
+        shifts = [scale * eps for scale in curvature_scales]
+        denominators = _denominators(curvatures, shifts, power, damping)
+        pairs = zip(curvature_scales, momentum_scales, strict=True)
+        factors = [float(-lr * (scale**power / momentum_scale)) for scale, momentum_scale in pairs]
+        torch._foreach_addcdiv_(params, momenta, denominators, factors)
+        return
+    seconds = torch._foreach_div(curvatures, curvature_scales)
     steps = torch._foreach_div(momenta, momentum_scales)
-    torch._foreach_div_(steps, denominators)
+    torch._foreach_div_(steps, _denominators(list(seconds), [eps] * len(params), power, damping))
     if clip is not None:
         torch._foreach_clamp_min_(steps, -clip)
         torch._foreach_clamp_max_(steps, clip)
-    if weight_decay != 0:
-        torch._foreach_mul_(params, 1 - lr * weight_decay)
     torch._foreach_add_(params, steps, alpha=-lr)
+
+
+def _denominators(curvatures: list[Tensor], eps: list[float], power: float, damping: float) -> tuple[Tensor, ...]:
+    """`_denominator` of each."""
+    if damping == 0:
+        denominators = torch._foreach_add(curvatures, eps)
+    else:
+        pairs = zip(curvatures, eps, strict=True)
+        denominators = torch._foreach_add(
+            curvatures, [damping * curvature.mean() + shift for curvature, shift in pairs]
+        )
+    if power == 0.5:
+        torch._foreach_sqrt_(denominators)
+    return denominators

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from lehi_cli.curvature import Loss
 from lehi_cli.curvature.cg import CGResult
 from lehi_cli.curvature.products import GaussNewton
+from lehi_cli.optim.checked import shared_option
 from lehi_cli.optim.hessian_free_base import HessianFreeBase, Problem, Trial
 from lehi_cli.optim.line_search import armijo, backtrack
-from lehi_cli.optim.options import check_flag
+from lehi_cli.optim.options import FLAG
 
 NO_DECREASE = "line search found no decrease"
 _EXPONENT = 0.75  # of the preconditioner: 1 would trust the diagonal more than it deserves
@@ -66,6 +67,7 @@ class HessianFree(HessianFreeBase):
             the curvature is taken on): one more gradient, sample by sample, so not for a model with BatchNorm in
             training mode, nor for one that ties the rows of a mini-batch together.
         curvature_fraction: part of the mini-batch, its first rows, that G is taken on.
+        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
@@ -74,6 +76,14 @@ class HessianFree(HessianFreeBase):
     Source: Martens, "Deep learning via Hessian-free optimization", 2010; Martens and Sutskever, "Training deep and
     recurrent networks with Hessian-free optimization", 2012 (zeta).
     """
+
+    REASONS = (*HessianFreeBase.REASONS, NO_DECREASE)
+    RULES = {**HessianFreeBase.RULES, "line_search": FLAG, "backtracking": FLAG, "preconditioner": FLAG}
+    SHARED = frozenset(RULES) - {"lr"}
+
+    line_search = shared_option("line_search", "Whether the step is shortened until the loss falls.")
+    backtracking = shared_option("backtracking", "Whether the iterate is chosen by the loss.")
+    preconditioner = shared_option("preconditioner", "Whether the conjugate gradients are preconditioned.")
 
     def __init__(
         self,
@@ -90,26 +100,30 @@ class HessianFree(HessianFreeBase):
         backtracking: bool = True,
         preconditioner: bool = False,
         curvature_fraction: float = 1.0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        for name, flag in (
-            ("line_search", line_search),
-            ("backtracking", backtracking),
-            ("preconditioner", preconditioner),
-        ):
-            check_flag(name, flag)
-        self.line_search = line_search
-        self.backtracking = backtracking
-        self.preconditioner = preconditioner
         super().__init__(
             params,
-            lr,
+            lr=lr,
             loss=loss,
             max_cg=max_cg,
             eps_cg=eps_cg,
             zeta=zeta,
             damping=damping,
             adaptive_damping=adaptive_damping,
+            line_search=line_search,
+            backtracking=backtracking,
+            preconditioner=preconditioner,
             curvature_fraction=curvature_fraction,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
         )
 
     def _advance(self, problem: Problem) -> None:

@@ -8,93 +8,57 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lehi_cli.curvature import Loss, make_loss
+from lehi_cli.curvature import Loss
 from lehi_cli.curvature.cg import NEGATIVE, NON_FINITE, CGResult, conjugate_gradient
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.curvature.products import GaussNewton, flatten, unflatten
-from lehi_cli.optim.checked import CheckedOptimizer
+from lehi_cli.optim.checked import eager, shared_option
 from lehi_cli.optim.damping import adjusted_damping, reduction_ratio
-from lehi_cli.optim.options import check_flag, check_integer, check_number
+from lehi_cli.optim.options import FLAG, NOT_NEGATIVE, is_integer, is_number
+from lehi_cli.optim.whole_batch import BAD_GRADIENT, Forward, WholeBatchOptimizer, evaluated
 
 COLD = "useless warm start"
-BAD_GRADIENT = "non-finite gradient"
 
 
-class Forward(Protocol):
-    """What a step is given, and calls as `forward()` or `forward(slice(0, 32))`."""
-
-    def __call__(self, rows: slice = ..., /) -> tuple[Tensor, Tensor]:
-        """Outputs of some rows of the mini-batch, attached to their graph when gradients are on, and their targets."""
-
-
-def evaluated(forward: Forward) -> tuple[Tensor, Tensor]:
-    """Outputs and targets of the whole mini-batch, the first time they are asked for.
-
-    Raises:
-        TypeError: when `forward` is not such a function, as the closures of other optimizers are not.
-    """
-    pair = forward() if callable(forward) else forward
-    if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise TypeError(
-            "step takes a function that returns outputs and targets, "
-            "step(lambda rows=slice(None): (model(x[rows]), y[rows])), and computes the loss from them; "
-            f"got {type(pair).__name__}"
-        )
-    outputs, targets = pair
-    return outputs, targets
-
-
-class HessianFreeBase(CheckedOptimizer):
+class HessianFreeBase(WholeBatchOptimizer):
     """Base of the optimizers that solve for their step by conjugate gradients.
 
-    Subclasses implement `_advance`: the step, from a `Problem`.
+    Subclasses implement `_advance`: the step, from a `Problem`. The state of a parameter is its part of the last
+    `solution`.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        *,
-        loss: str | nn.Module | Loss,
-        max_cg: int,
-        eps_cg: float,
-        zeta: float,
-        damping: float,
-        adaptive_damping: bool,
-        curvature_fraction: float,
-    ) -> None:
-        check_integer("max_cg", max_cg, 1)
-        check_number("eps_cg", eps_cg)
-        check_number("zeta", zeta, most=1.0)
-        check_number("damping", damping)
-        check_number("curvature_fraction", curvature_fraction, most=1.0)
-        if curvature_fraction == 0:
-            raise ValueError("curvature_fraction must be in (0, 1], got 0")
-        check_flag("adaptive_damping", adaptive_damping)
-        self.loss = make_loss(loss)
-        self.max_cg = max_cg
-        self.eps_cg = eps_cg
-        self.zeta = zeta
-        self.damping = float(damping)
-        self.adaptive_damping = adaptive_damping
-        self.curvature_fraction = curvature_fraction
-        self.fallbacks: dict[str, int] = {}
-        self.diagnostics: dict[str, float] = {}
-        super().__init__(params, {"lr": lr})
+    REASONS = (NEGATIVE, NON_FINITE, COLD, *WholeBatchOptimizer.REASONS)
+    RULES = {
+        **WholeBatchOptimizer.RULES,
+        "max_cg": (lambda v: is_integer(v, 1), "an integer >= 1"),
+        "eps_cg": NOT_NEGATIVE,
+        "zeta": (lambda v: is_number(v, 0.0, 1.0), "a number in [0, 1]"),
+        "damping": NOT_NEGATIVE,
+        "adaptive_damping": FLAG,
+        "curvature_fraction": (lambda v: is_number(v, 0.0, 1.0) and v > 0, "a number in (0, 1]"),
+    }
+    SHARED = frozenset(RULES) - {"lr"}
 
-    def _check_group(self, options: dict[str, Any]) -> None:
-        check_number("lr", options["lr"])
+    max_cg = shared_option("max_cg", "Most conjugate gradient iterations per solve.")
+    eps_cg = shared_option("eps_cg", "The stopping rule's least relative progress per iteration.")
+    zeta = shared_option("zeta", "Decay of the last solution where the next starts.")
+    adaptive_damping = shared_option("adaptive_damping", "Whether the damping follows rho.")
+    curvature_fraction = shared_option("curvature_fraction", "Part of the mini-batch that G is taken on.")
 
-    def step(self, forward: Forward) -> Tensor:  # type: ignore[override]
-        """One update from one mini-batch.
+    def __init__(self, params: Iterable[Any], *, loss: str | nn.Module | Loss, **options: Any) -> None:
+        super().__init__(params, loss, **options)
+
+    @eager
+    def step(self, closure: Forward | None = None) -> Tensor | None:  # type: ignore[override]
+        """One update from one mini-batch: `opt.step(lambda rows=slice(None): (model(x[rows]), y[rows]))`.
 
         Args:
-            forward: `forward(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the weights
+            closure: `closure(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the weights
                 of the moment and, where gradients are on, attached to their graph. It is called several times, and
                 must be the same function every time: the same dropout masks, BatchNorm not moved on. `.grad` is
                 neither read nor written.
@@ -103,16 +67,21 @@ class HessianFreeBase(CheckedOptimizer):
             The mini-batch's loss before the step, detached.
 
         Raises:
+            TypeError: for anything else than such a function.
             RuntimeError: for sparse gradients, and for a model that cannot be differentiated twice.
         """
+        if self._only_prepares(closure):
+            self._prepare("solution")
+            return None
         with torch.enable_grad():
             places = [i for i, p in enumerate(self._parameters()) if p.requires_grad]
             params = [self._parameters()[i] for i in places]
-            outputs, targets = evaluated(forward)
-            loss = self.loss(outputs, targets)
+            forward, (outputs, targets) = evaluated(closure)
+            loss: Tensor = self.loss(outputs, targets)
             self.diagnostics = {"cg_iterations": 0.0, "products": 0.0, "damping": self.damping}
             if not params:
                 return loss.detach()
+            self._prepare("solution")
             whole = self.curvature_fraction == 1.0
             gradient = self._gradient(loss, params, keep_graph=whole)
             if not bool(gradient.isfinite().all()):
@@ -120,31 +89,12 @@ class HessianFreeBase(CheckedOptimizer):
             elif bool(gradient.any()):
                 if not whole:
                     outputs, targets = forward(slice(max(1, round(self.curvature_fraction * len(targets)))))
-                problem = Problem(params, places, loss.detach(), gradient, outputs, targets, forward)
-                self._advance(problem)
+                self._advance(Problem(params, places, loss.detach(), gradient, outputs, targets, forward))
         return loss.detach()
 
     @abstractmethod
     def _advance(self, problem: "Problem") -> None:
         """Move the parameters; the gradient is finite and not zero."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """As in torch, and under `"hessian_free"` the damping reached and the fallbacks counted."""
-        own = {"damping": self.damping, "fallbacks": dict(self.fallbacks)}
-        return {**super().state_dict(), "hessian_free": own}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch; the next step is the one that the saved optimizer would have taken.
-
-        Raises:
-            ValueError: when `state_dict` comes from another kind of optimizer.
-        """
-        saved = self._saved(state_dict, "hessian_free")
-        super().load_state_dict(state_dict)
-        self.damping, self.fallbacks = saved["damping"], dict(saved["fallbacks"])
-
-    def _parameters(self) -> list[Tensor]:
-        return [p for group in self.param_groups for p in group["params"]]
 
     def _gradient(self, loss: Tensor, params: list[Tensor], keep_graph: bool) -> Tensor:
         """g, [d], in float32 or wider: what the conjugate gradients work in."""
@@ -194,18 +144,12 @@ class HessianFreeBase(CheckedOptimizer):
 
     def _warm_start(self, params: list[Tensor], gradient: Tensor) -> Tensor | None:
         """Zeta times the last solution; None where that is 0."""
-        if not any(p in self.state for p in params):
-            return None
-        last = [self.state[p]["solution"] if p in self.state else torch.zeros_like(p) for p in params]
-        start = self.zeta * flatten(last).to(gradient.dtype)
+        start = self.zeta * flatten([self.state[p]["solution"] for p in params]).to(gradient.dtype)
         return start if bool(start.any()) else None
 
     def _remember(self, params: list[Tensor], solution: Tensor) -> None:
         for p, piece in zip(params, unflatten(solution, params), strict=True):
             self.state[p]["solution"] = piece.clone()
-
-    def _fell_back(self, reason: str) -> None:
-        self.fallbacks[reason] = self.fallbacks.get(reason, 0) + 1
 
     def _scaled(self, solution: Tensor, problem: "Problem") -> Tensor:
         """The solution times the learning rates of its parameters' groups."""
@@ -220,7 +164,7 @@ class HessianFreeBase(CheckedOptimizer):
         rho = reduction_ratio(before, after, phi) if phi < 0 else math.nan
         if math.isfinite(rho):
             self.diagnostics["rho"] = rho
-        self.damping = adjusted_damping(self.damping, rho)
+        self._set_all(damping=adjusted_damping(self.damping, rho))
 
 
 @dataclass(frozen=True)

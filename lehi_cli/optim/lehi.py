@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from lehi_cli.curvature import Loss
 from lehi_cli.curvature.custom import FactorFunction
-from lehi_cli.optim.curvature_optimizer import CurvatureOptimizer
+from lehi_cli.optim.curvature_optimizer import CurvatureOptimizer, _inverse_scale
+from lehi_cli.optim.descent import _multi_tensor_descend, _single_tensor_descend
+from lehi_cli.optim.options import NOT_NEGATIVE, is_number
 
 
 class LEHI(CurvatureOptimizer):
@@ -28,7 +30,7 @@ class LEHI(CurvatureOptimizer):
 
     Args:
         params: parameters, named parameters, or parameter groups. A group may set its own lr, betas, eps,
-            weight_decay, power, clip and damping.
+            weight_decay, power, clip, damping, maximize and foreach.
         lr: learning rate, in parameter units per unit of the preconditioned step (about 1 per coordinate at power 1/2).
         betas: decay of the averages of g and of h^2.
         eps: added to the second moment, *inside* the power.
@@ -44,6 +46,8 @@ class LEHI(CurvatureOptimizer):
         curvature_every: steps between two refreshes of h.
         curvature_warmup: number of first steps that all refresh.
         foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
+        maximize: climb instead: g is replaced by -g, and h stays.
+        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
         seed: of the optimizer's own random numbers; torch's global ones are never touched.
 
     Raises:
@@ -53,6 +57,13 @@ class LEHI(CurvatureOptimizer):
     Source: Zhu et al., "Low-Order Explicit Hessian Imitation Method for Large-Scale Supervised Machine Learning",
     arXiv 2605.06945, as reconstructed in docs/lehi.md.
     """
+
+    RULES = {
+        **CurvatureOptimizer.RULES,
+        "power": (lambda v: v in (0.5, 1), "0.5 or 1"),
+        "clip": (lambda v: v is None or (is_number(v, 0.0) and v > 0), "None or a number > 0"),
+        "damping": NOT_NEGATIVE,
+    }
 
     def __init__(
         self,
@@ -71,6 +82,10 @@ class LEHI(CurvatureOptimizer):
         curvature_every: int = 1,
         curvature_warmup: int = 0,
         foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         seed: int = 0,
     ) -> None:
         defaults = {
@@ -91,6 +106,10 @@ class LEHI(CurvatureOptimizer):
             curvature_every=curvature_every,
             curvature_warmup=curvature_warmup,
             foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
             seed=seed,
         )
 
@@ -101,13 +120,39 @@ class LEHI(CurvatureOptimizer):
         grads: list[Tensor],
         samples: list[Tensor] | None,
         states: list[dict[str, Any]],
+        predictions: Tensor | None,
     ) -> None:
         beta1, beta2 = group["betas"]
         momenta = [state["momentum"] for state in states]
         curvatures = [state["curvature"] for state in states]
-        average = _multi_tensor_lehi if self._use_foreach(params) else _single_tensor_lehi
+        average = _multi_tensor_lehi if self._use_foreach(group, params) else _single_tensor_lehi
         average(grads, samples, momenta, curvatures, beta1=beta1, beta2=beta2)
         self._descend(group, params, states, curvatures, self._curvature_scales(group, states))
+
+    def _curvature_scales(self, group: dict[str, Any], states: list[dict[str, Any]]) -> list[float] | list[Tensor]:
+        """What to divide v by: its bias correction, or what makes it B vh where the power needs the true scale."""
+        if group["power"] == 1:
+            return [_inverse_scale(state) for state in states]
+        return [1 - group["betas"][1] ** state["refreshes"] for state in states]
+
+    def _descend(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        states: list[dict[str, Any]],
+        curvatures: list[Tensor],
+        curvature_scales: list[float] | list[Tensor],
+    ) -> None:
+        """Move `params` by the averages; `curvatures / curvature_scales` is what stands inside the power."""
+        descend = _multi_tensor_descend if self._use_foreach(group, params) else _single_tensor_descend
+        descend(
+            params,
+            [state["momentum"] for state in states],
+            curvatures,
+            [1 - group["betas"][0] ** state["step"] for state in states],
+            curvature_scales,
+            **{name: group[name] for name in ("lr", "weight_decay", "eps", "power", "clip", "damping")},
+        )
 
 
 def _single_tensor_lehi(

@@ -4,21 +4,19 @@ LEHI's h vanishes on samples the model is sure of, right or wrong, while the gra
 bounds the step. Adam's g^2 bounds it. LEHIBRID divides by both, mixed or whichever is larger.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lehi_cli.curvature import Loss
-from lehi_cli.curvature.custom import FactorFunction
-from lehi_cli.optim.curvature_optimizer import CurvatureOptimizer
-from lehi_cli.optim.lehi import _multi_tensor_lehi, _single_tensor_lehi
+from lehi_cli.optim.lehi import LEHI, _multi_tensor_lehi, _single_tensor_lehi
+from lehi_cli.optim.options import is_number
 
 HYBRIDS = ("mix", "max")
 
 
-class LEHIBRID(CurvatureOptimizer):
+class LEHIBRID(LEHI):
     """LEHI with the squared gradient in its second moment.
 
     With g the gradient and h the curvature sample of a step (shapes of the parameter), elementwise:
@@ -34,17 +32,25 @@ class LEHIBRID(CurvatureOptimizer):
     it is B vh too, an estimate of theta diag(GGN) + (1 - theta) B E[g^2].
 
     Args:
-        params, lr, betas, eps, weight_decay, loss, factor, sample_signs, power, clip, damping, curvature_every,
-            curvature_warmup, foreach, seed: as in `LEHI`.
+        params, lr, betas, eps, weight_decay: as in `LEHI`.
         hybrid: `"mix"` or `"max"` (a third state per parameter).
         theta: share of h^2 in the mixture, in [0, 1]; a group may set its own.
+        options: all others of `LEHI`.
 
     Raises:
-        ValueError: for an option that is unknown or out of range, in the constructor or in a group.
-        TypeError: for a loss without a known factor; for complex parameters.
+        ValueError: for an option that is out of range, in the constructor or in a group.
+        TypeError: for an option that is unknown; for a loss without a known factor; for complex parameters.
 
     Source: the name is from Zhu et al., arXiv 2605.06945; both rules are this project's reading (docs/lehi.md).
     """
+
+    RULES = {
+        **LEHI.RULES,
+        "hybrid": (lambda v: v in HYBRIDS, f"one of {', '.join(HYBRIDS)}"),
+        "theta": (lambda v: is_number(v, 0.0, 1.0), "a number in [0, 1]"),
+    }
+    SHARED = LEHI.SHARED | {"hybrid"}
+    LAYOUT = ("hybrid",)
 
     def __init__(
         self,
@@ -54,43 +60,18 @@ class LEHIBRID(CurvatureOptimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         *,
-        loss: str | nn.Module | Loss | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
-        factor: str | FactorFunction = "rademacher",
-        sample_signs: bool = True,
-        power: float = 0.5,
-        clip: float | None = None,
-        damping: float = 0.0,
-        curvature_every: int = 1,
-        curvature_warmup: int = 0,
-        foreach: bool | None = None,
-        seed: int = 0,
         hybrid: str = "mix",
         theta: float = 0.5,
+        **options: Any,
     ) -> None:
-        if hybrid not in HYBRIDS:
-            raise ValueError(f"hybrid must be one of {', '.join(HYBRIDS)}, got {hybrid!r}")
-        self.hybrid = hybrid
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "power": power,
-            "clip": clip,
-            "damping": damping,
-            "theta": theta,
-        }
-        super().__init__(
-            params,
-            defaults,
-            loss=loss,
-            factor=factor,
-            sample_signs=sample_signs,
-            curvature_every=curvature_every,
-            curvature_warmup=curvature_warmup,
-            foreach=foreach,
-            seed=seed,
-        )
+        super().__init__(params, lr, betas, eps, weight_decay, **options)
+        self._add_defaults(hybrid=hybrid, theta=theta)
+
+    @property
+    def hybrid(self) -> str:
+        """How the two second moments are joined."""
+        hybrid: str = self.param_groups[0]["hybrid"]
+        return hybrid
 
     def _init_state(self, param: Tensor) -> dict[str, Any]:
         state = super()._init_state(param)
@@ -105,9 +86,10 @@ class LEHIBRID(CurvatureOptimizer):
         grads: list[Tensor],
         samples: list[Tensor] | None,
         states: list[dict[str, Any]],
+        predictions: Tensor | None,
     ) -> None:
         beta1, beta2 = group["betas"]
-        foreach = self._use_foreach(params)
+        foreach = self._use_foreach(group, params)
         momenta = [state["momentum"] for state in states]
         curvatures = [state["curvature"] for state in states]
         scales = self._curvature_scales(group, states)

@@ -1,30 +1,38 @@
 """Muon for the hidden matrices, AdamW for everything else, behind one optimizer.
 
 Muon replaces a matrix's averaged gradient by the nearest semi-orthogonal matrix, which is meant for matrices that map
-hidden units to hidden units. Embeddings, the output layer, norms and biases want AdamW. Both run here side by side.
+hidden units to hidden units. Embeddings, the output layer, norms and biases want AdamW. A group is for one or the
+other, and torch's own functions do the update.
 """
 
 from collections.abc import Callable, Iterable
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim._muon import muon
+from torch.optim.adamw import adamw
+
+from lehi_cli.optim.checked import CheckedOptimizer, eager
+from lehi_cli.optim.options import BETAS, FLAG, FOREACH, NOT_NEGATIVE, is_integer
 
 
-class MuonAdamW(torch.optim.Optimizer):
-    """`torch.optim.Muon` for `matrices` and `torch.optim.AdamW` for `rest`.
+class MuonAdamW(CheckedOptimizer):
+    """`torch.optim.Muon` for `matrices` and `torch.optim.AdamW` for `rest`, to the last bit.
 
     For a matrix, with g its gradient (n x k), mu `momentum`, NS the Newton-Schulz iteration towards U V^T:
 
         B <- mu B + (1 - mu) g,   O = NS( mu B + (1 - mu) g ) with Nesterov, NS(B) without
         w <- (1 - lr weight_decay) w - lr' O,   lr' = 0.2 lr sqrt(max(n, k)) for "match_rms_adamw"
 
-    so that one lr, in AdamW's unit (about one lr per coordinate and step), serves both. The parameter groups are the
-    children's own, so a scheduler moves both. Without matrices it is AdamW, without others Muon.
+    so that one lr, in AdamW's unit (about one lr per coordinate and step), serves both. Without matrices it is AdamW,
+    without others Muon.
 
     Args:
-        matrices: names and tensors, all 2-D, or plain tensors.
-        rest: names and tensors, or plain tensors.
+        matrices: names and tensors, all 2-D, or plain tensors, or groups of them.
+        rest: names and tensors, or plain tensors, or groups of them. A group may set any option of its own. One that is
+            added later says whether it is for Muon: `use_muon=True` or `False`.
         lr: learning rate of both.
         weight_decay: decoupled weight decay of both; the default is `torch.optim.Muon`'s.
         momentum: mu.
@@ -33,12 +41,31 @@ class MuonAdamW(torch.optim.Optimizer):
         adjust_lr_fn: how lr' depends on the shape, as `torch.optim.Muon` takes it.
         betas: AdamW's.
         eps: AdamW's, outside the root.
+        foreach: AdamW's: one kernel per operation for all parameters of a group; None: as torch chooses.
+        maximize: climb instead: g is replaced by -g.
+        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
 
     Raises:
-        ValueError: when there is no parameter at all, or as the children do.
+        ValueError: for an option that is unknown or out of range, in the constructor or in a group; for a matrix with
+            other than two dimensions; when there is no parameter at all.
+        TypeError: for complex parameters.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
+
+    RULES = {
+        "lr": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
+        "momentum": NOT_NEGATIVE,
+        "nesterov": FLAG,
+        "ns_steps": (lambda v: is_integer(v, 1) and v < 100, "an integer in [1, 99]"),
+        "adjust_lr_fn": (lambda v: _is_known(v), "one that torch.optim.Muon knows"),
+        "betas": BETAS,
+        "eps": NOT_NEGATIVE,
+        "foreach": FOREACH,
+        "use_muon": FLAG,
+    }
+    LAYOUT = ("use_muon",)
 
     def __init__(
         self,
@@ -53,57 +80,156 @@ class MuonAdamW(torch.optim.Optimizer):
         adjust_lr_fn: str | None = "match_rms_adamw",
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        matrices, rest = list(matrices), list(rest)
-        self._children: list[torch.optim.Optimizer] = []
-        if matrices:
-            self._children.append(
-                torch.optim.Muon(
-                    matrices,
-                    lr,
-                    weight_decay,
-                    momentum,
-                    nesterov,
-                    ns_steps=ns_steps,
-                    adjust_lr_fn=adjust_lr_fn,
-                )
-            )
-        if rest:
-            self._children.append(torch.optim.AdamW(rest, lr, betas, eps, weight_decay))
-        groups = [group for child in self._children for group in child.param_groups]
-        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
-        self._share()
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "ns_steps": ns_steps,
+            "adjust_lr_fn": adjust_lr_fn,
+            "betas": betas,
+            "eps": eps,
+            "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "use_muon": False,
+        }
+        super().__init__([*_groups(matrices, use_muon=True), *_groups(rest, use_muon=False)], defaults)
 
     @classmethod
     def for_model(cls, model: nn.Module, **options: Any) -> "MuonAdamW":
         """The optimizer of a model's parameters, split by `split_matrices`; `options` as in the constructor."""
         return cls(*split_matrices(model), **options)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, as in torch, with its options checked.
+
+        Raises:
+            ValueError: for an option that is out of range or looks misspelt; for a group with matrices that does not
+                say whether it is for Muon; for other than matrices in one that is.
+            TypeError: for complex parameters.
+        """
+        undecided = "use_muon" not in param_group
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            _check_shapes(group, undecided)
+        except ValueError:
+            self.param_groups.pop()
+            raise
+
+    @eager
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """One step of both children; the closure, if any, is called once."""
+        """Update every parameter that has a gradient; the closure, if any, is called once.
+
+        Raises:
+            RuntimeError: for sparse gradients.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for child in self._children:
-            child.step()
+        active = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
+        self._refuse_sparse(p.grad for _, params in active for p in params)
+        for group, params in active:
+            update = self._muon if group["use_muon"] else self._adamw
+            if params:
+                update(group, params, [p.grad for p in params])
         return loss
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch."""
-        super().load_state_dict(state_dict)
-        self._share()
+    def _muon(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        for p, grad in zip(params, grads, strict=True):
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(grad, memory_format=torch.preserve_format)
+        muon(
+            params,
+            list(torch._foreach_neg(grads)) if group["maximize"] else grads,
+            [self.state[p]["momentum_buffer"] for p in params],
+            **{name: group[name] for name in ("lr", "weight_decay", "momentum", "nesterov", "ns_steps")},
+            adjust_lr_fn=group["adjust_lr_fn"],
+            has_complex=False,
+            **_TORCHS_DEFAULTS,
+        )
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_children": self._children}
+    def _adamw(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        for p in params:
+            if "step" not in self.state[p]:
+                self.state[p] |= {
+                    "step": torch.tensor(0.0, dtype=torch.float32),
+                    "exp_avg": torch.zeros_like(p, memory_format=torch.preserve_format),
+                    "exp_avg_sq": torch.zeros_like(p, memory_format=torch.preserve_format),
+                }
+        states = [self.state[p] for p in params]
+        beta1, beta2 = group["betas"]
+        # torch's fast path takes a number only.
+        lr = float(group["lr"]) if group["foreach"] else group["lr"]
+        adamw(
+            params,
+            grads,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            foreach=group["foreach"],
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=lr,
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=group["maximize"],
+        )
 
-    def _share(self) -> None:
-        """Give the children this optimizer's groups and state: there is one copy of each, and torch saves it."""
-        groups = iter(self.param_groups)
-        for child in self._children:
-            child.param_groups = [next(groups) for _ in child.param_groups]
-            child.state = self.state
+
+def _defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    return {
+        name: parameter.default
+        for name, parameter in signature(function).parameters.items()
+        if parameter.default is not Parameter.empty
+    }
+
+
+# What else the installed torch's function has to be told, with the values that torch's class gives it.
+_TORCHS_DEFAULTS = {
+    name: value
+    for name, value in _defaults_of(torch.optim.Muon).items()
+    if name in signature(muon).parameters and name not in MuonAdamW.RULES.keys() - {"eps"}
+}
+
+
+def _is_known(adjust_lr_fn: Any) -> bool:
+    try:
+        torch.optim.Muon([torch.zeros(1, 1)], adjust_lr_fn=adjust_lr_fn)
+    except ValueError:
+        return False
+    return True
+
+
+def _groups(params: Iterable[Any], use_muon: bool) -> list[dict[str, Any]]:
+    items = list(params)
+    if items and isinstance(items[0], dict):
+        return [{**item, "use_muon": use_muon} for item in items]
+    return [{"params": items, "use_muon": use_muon}] if items else []
+
+
+def _check_shapes(group: dict[str, Any], undecided: bool) -> None:
+    if undecided and any(p.ndim == 2 for p in group["params"]):
+        raise ValueError(
+            "this group has matrices: say use_muon=True for those between hidden layers, or use_muon=False for "
+            "embeddings and the output layer"
+        )
+    for p in group["params"]:
+        if group["use_muon"] and p.ndim != 2:
+            raise ValueError(f"Muon takes 2D parameters, got one of shape {list(p.shape)}: that is for AdamW")
 
 
 def split_matrices(model: nn.Module) -> tuple[list[tuple[str, Tensor]], list[tuple[str, Tensor]]]:

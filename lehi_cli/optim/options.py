@@ -30,7 +30,24 @@ def is_part(value: Any) -> bool:
 NOT_NEGATIVE: Rule = (lambda v: is_number(v, 0.0), "a number >= 0")
 BETAS: Rule = (lambda v: isinstance(v, tuple | list) and len(v) == 2 and all(map(is_part, v)), "two numbers in [0, 1)")
 FLAG: Rule = (lambda v: isinstance(v, bool), "True or False")
+PART: Rule = (is_part, "a number in [0, 1)")
+POSITIVE: Rule = (lambda v: is_number(v, 0.0) and v > 0, "a number > 0")
+COUNT: Rule = (lambda v: is_integer(v, 0), "an integer >= 0")
 FOREACH: Rule = (lambda v: v is None or isinstance(v, bool), "None, True or False")
+
+
+def off(reason: str) -> Rule:
+    """The rule of an option of other optimizers that can only be off here."""
+    return (lambda v: v is None or v is False, f"False: {reason}")
+
+
+CONVENTIONS: dict[str, Rule] = {
+    "maximize": FLAG,
+    "capturable": off("counters and random signs live on the host, and a captured CUDA graph would freeze them"),
+    "differentiable": off("the update is not differentiated through"),
+    "fused": off("there is no fused kernel; foreach=True is the fast path"),
+}
+"""Options that many optimizers of torch have: what of them holds here, and why the rest does not."""
 
 
 def check_options(options: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
@@ -42,31 +59,3 @@ def check_options(options: Mapping[str, Any], rules: Mapping[str, Rule]) -> None
     for name, (valid, allowed) in rules.items():
         if name in options and not valid(options[name]):
             raise ValueError(f"{name} must be {allowed}, got {options[name]!r}")
-
-
-def check_number(name: str, value: Any, most: float = math.inf) -> None:
-    """Refuse what is not a number >= 0, or more than `most`.
-
-    Raises:
-        ValueError: naming the option, its value and what is allowed.
-    """
-    allowed = "a number >= 0" if most == math.inf else f"a number in [0, {most:g}]"
-    check_options({name: value}, {name: (lambda v: is_number(v, 0.0, most), allowed)})
-
-
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Refuse what is not an integer >= `least`.
-
-    Raises:
-        ValueError: naming the option, its value and what is allowed.
-    """
-    check_options({name: value}, {name: (lambda v: is_integer(v, least), f"an integer >= {least}")})
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Refuse what is not True or False.
-
-    Raises:
-        ValueError: naming the option and its value.
-    """
-    check_options({name: value}, {name: FLAG})

@@ -6,29 +6,28 @@ with the Hessian; this file makes an optimizer of it: what to do when the series
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lehi_cli.curvature import Loss, make_loss
+from lehi_cli.curvature import Loss
 from lehi_cli.curvature.loss import working_dtype
 from lehi_cli.curvature.products import Hessian, flatten, unflatten
-from lehi_cli.optim.checked import DENSE, CheckedOptimizer
-from lehi_cli.optim.hessian_free_base import Forward, evaluated
-from lehi_cli.optim.options import check_flag, check_integer, check_number
-from lehi_cli.optim.series import partial_sums, shanks
+from lehi_cli.optim.checked import DENSE, eager, shared_option
+from lehi_cli.optim.options import FLAG, NOT_NEGATIVE, PART, POSITIVE, check_options, is_integer, is_number
+from lehi_cli.optim.series import DIVERGED, NON_FINITE, partial_sums, shanks
+from lehi_cli.optim.whole_batch import BAD_GRADIENT, Forward, WholeBatchOptimizer, evaluated
 
 SCALE_DOUBLED = "scale doubled"
 NOT_DESCENT = "not a descent direction"
 UNDEFINED = "acceleration undefined"
-BAD_GRADIENT = "non-finite gradient"
 
 _GOOD, _POOR = 3 / 4, 1 / 4
 
 
-class SFN(CheckedOptimizer):
+class SFN(WholeBatchOptimizer):
     """Saddle-free Newton by a truncated series.
 
     With g and H the gradient and the Hessian of the mini-batch's loss f, |H| = (H^2)^(1/2), and S_0, ..., S_{K-1} the
@@ -84,6 +83,10 @@ class SFN(CheckedOptimizer):
         sablonniere: Sablonniere's modification of the acceleration, for slow convergence.
         loss: a name such as `"cross_entropy"`, `"bce"`, `"mse"` or `"huber"`, a loss of `torch.nn`, or
             a `lehi_cli.curvature.Loss`.
+        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
+
+    The groups have `scale` and `damping` as the next step will use them; with momentum, the state of a parameter is its
+    part of the last `update`.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
@@ -92,6 +95,30 @@ class SFN(CheckedOptimizer):
     Source: Oldewage, Clarke and Hernandez-Lobato, "Series of Hessian-Vector Products for Tractable Saddle-Free Newton
     Optimisation of Neural Networks", TMLR 2024, arXiv 2310.14901.
     """
+
+    REASONS = (SCALE_DOUBLED, DIVERGED, NON_FINITE, UNDEFINED, NOT_DESCENT, *WholeBatchOptimizer.REASONS)
+    RULES = {
+        **WholeBatchOptimizer.RULES,
+        "terms": (lambda v: is_integer(v, 1), "an integer >= 1"),
+        "shanks": (lambda v: is_integer(v, 0), "an integer >= 0"),
+        "scale": POSITIVE,
+        "damping": NOT_NEGATIVE,
+        "momentum": PART,
+        "adaptive": FLAG,
+        "omega": (lambda v: is_number(v, 0.0, 1.0) and v > 0, "a number in (0, 1]"),
+        "damping_floor": NOT_NEGATIVE,
+        "sablonniere": FLAG,
+    }
+    SHARED = frozenset(RULES) - {"lr"}
+
+    terms = shared_option("terms", "K, the terms of the series.")
+    shanks = shared_option("shanks", "N, the order of the acceleration.")
+    scale = shared_option("scale", "V, as the coming step starts with it.")
+    momentum = shared_option("momentum", "What is kept of the last update.")
+    adaptive = shared_option("adaptive", "Whether the damping follows how well the model predicts the loss.")
+    omega = shared_option("omega", "The factor of the damping.")
+    damping_floor = shared_option("damping_floor", "The least that the damping is lowered to.")
+    sablonniere = shared_option("sablonniere", "Whether the acceleration is modified as Sablonniere's.")
 
     def __init__(
         self,
@@ -108,33 +135,39 @@ class SFN(CheckedOptimizer):
         damping_floor: float = 1e-8,
         sablonniere: bool = False,
         loss: str | nn.Module | Loss = "cross_entropy",
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        check_flag("adaptive", adaptive)
-        check_flag("sablonniere", sablonniere)
-        _check_counts(terms, shanks)
-        damping = (1.0 if adaptive else 1e-4) if damping is None else damping
-        momentum = (0.0 if adaptive else 0.5) if momentum is None else momentum
-        for name, value in (("damping", damping), ("damping_floor", damping_floor)):
-            check_number(name, value)
-        _check_ranges(scale, omega, momentum)
-        if adaptive and momentum != 0:
-            raise ValueError(f"momentum must be 0 with adaptive=True, got {momentum!r}")
-        self.loss = make_loss(loss)
-        self.terms, self.shanks, self.sablonniere = terms, shanks, sablonniere
-        self.scale, self.damping, self.momentum = float(scale), float(damping), float(momentum)
-        self.adaptive, self.omega, self.damping_floor = adaptive, float(omega), float(damping_floor)
-        self.fallbacks: dict[str, int] = {}
-        self.diagnostics: dict[str, float] = {}
-        super().__init__(params, {"lr": lr})
+        options = {
+            "lr": lr,
+            "terms": terms,
+            "shanks": shanks,
+            "scale": scale,
+            "damping": (1.0 if adaptive else 1e-4) if damping is None else damping,
+            "momentum": (0.0 if adaptive else 0.5) if momentum is None else momentum,
+            "adaptive": adaptive,
+            "omega": omega,
+            "damping_floor": damping_floor,
+            "sablonniere": sablonniere,
+            "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        check_options(options, self.RULES)
+        _check_together(options)
+        super().__init__(params, loss, **options)
 
-    def _check_group(self, options: dict[str, Any]) -> None:
-        check_number("lr", options["lr"])
-
-    def step(self, forward: Forward) -> Tensor:  # type: ignore[override]
+    @eager
+    def step(self, closure: Forward | None = None) -> Tensor | None:  # type: ignore[override]
         """One update from one mini-batch: `opt.step(lambda rows=slice(None): (model(x[rows]), y[rows]))`.
 
         Args:
-            forward: `forward(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the weights
+            closure: `closure(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the weights
                 of the moment and, where gradients are on, attached to their graph, which must be twice differentiable.
                 It is called once, and once more with `adaptive`; it must then be the same function: the same dropout
                 masks, BatchNorm not moved on. `.grad` is neither read nor written.
@@ -143,12 +176,21 @@ class SFN(CheckedOptimizer):
             The mini-batch's loss before the step, detached.
 
         Raises:
+            TypeError: for anything else than such a function.
+            ValueError: for a momentum with `adaptive`, as of a scheduler that cycles it.
             RuntimeError: for sparse gradients, and for a model that cannot be differentiated twice.
         """
+        _check_together(self.param_groups[0])
+        only_prepares = self._only_prepares(closure)
+        if self.momentum > 0:
+            self._prepare("update")
+        if only_prepares:
+            return None
         trainable = [(p, float(group["lr"])) for group in self.param_groups for p in group["params"] if p.requires_grad]
         params = [p for p, _ in trainable]
         with torch.enable_grad():
-            loss = self.loss(*evaluated(forward))
+            forward, pair = evaluated(closure)
+            loss: Tensor = self.loss(*pair)
             self.diagnostics = {"products": 0.0, "scale": self.scale, "damping": self.damping}
             if not params:
                 return loss.detach()
@@ -187,9 +229,10 @@ class SFN(CheckedOptimizer):
             scale=self.scale,
             keep=2 * self.shanks + 1,
         )
-        self.scale = series.scale
+        self._set_all(scale=series.scale)
         self.diagnostics |= {"products": float(series.products), "scale": self.scale}
-        self._fell_back(SCALE_DOUBLED, series.restarts)
+        if series.restarts:
+            self._fell_back(SCALE_DOUBLED, series.restarts)
         candidates = [series.sums[-1], gradient]
         if series.reason:
             self._fell_back(series.reason)
@@ -208,8 +251,8 @@ class SFN(CheckedOptimizer):
     def _move(self, params: list[Tensor], update: Tensor) -> None:
         """Move w by -delta, in the gradient's dtype or wider."""
         if self.momentum > 0:
-            zeros = [torch.zeros_like(p) if p not in self.state else self.state[p]["update"] for p in params]
-            update = update + self.momentum * flatten(zeros).to(update)
+            last = [self.state[p]["update"] for p in params]
+            update = update + self.momentum * flatten(last).to(update)
             for p, piece in zip(params, unflatten(update, params), strict=True):
                 self.state[p]["update"] = piece.clone()
         for p, piece in zip(params, update.split([p.numel() for p in params]), strict=True):
@@ -224,43 +267,19 @@ class SFN(CheckedOptimizer):
         if math.isfinite(rho):
             self.diagnostics["rho"] = rho
         if rho > _GOOD:
-            self.damping = max(self.omega * self.damping, self.damping_floor)
+            self._set_all(damping=max(self.omega * self.damping, self.damping_floor))
         elif not rho >= _POOR:
-            self.damping = max(self.damping / self.omega, self.damping_floor)
-
-    def state_dict(self) -> dict[str, Any]:
-        """As in torch, and under `"sfn"` V, the damping reached and the fallbacks counted."""
-        own = {"scale": self.scale, "damping": self.damping, "fallbacks": dict(self.fallbacks)}
-        return {**super().state_dict(), "sfn": own}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch; the next step is the one that the saved optimizer would have taken.
-
-        Raises:
-            ValueError: when `state_dict` comes from another kind of optimizer.
-        """
-        saved = self._saved(state_dict, "sfn")
-        super().load_state_dict(state_dict)
-        self.scale, self.damping, self.fallbacks = saved["scale"], saved["damping"], dict(saved["fallbacks"])
-
-    def _fell_back(self, reason: str, times: int = 1) -> None:
-        if times:
-            self.fallbacks[reason] = self.fallbacks.get(reason, 0) + times
+            self._set_all(damping=max(self.damping / self.omega, self.damping_floor))
 
 
-def _check_counts(terms: Any, shanks: Any) -> None:
-    check_integer("terms", terms, 1)
-    check_integer("shanks", shanks, 0)
+def _check_together(options: Mapping[str, Any]) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ValueError: naming them.
+    """
+    terms, shanks, momentum = options["terms"], options["shanks"], options["momentum"]
     if terms < 2 * shanks + 1:
         raise ValueError(f"terms must be >= 2 * shanks + 1 = {2 * shanks + 1} for shanks={shanks}, got {terms!r}")
-
-
-def _check_ranges(scale: Any, omega: Any, momentum: Any) -> None:
-    check_number("scale", scale)
-    check_number("omega", omega, most=1.0)
-    check_number("momentum", momentum, most=1.0)
-    for name, value in (("scale", scale), ("omega", omega)):
-        if value == 0:
-            raise ValueError(f"{name} must be above 0, got {value!r}")
-    if momentum == 1:
-        raise ValueError(f"momentum must be in [0, 1), got {momentum!r}")
+    if options["adaptive"] and momentum != 0:
+        raise ValueError(f"momentum must be 0 with adaptive=True, got {momentum!r}")

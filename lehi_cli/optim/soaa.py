@@ -14,18 +14,8 @@ import torch
 from torch import Tensor
 
 from lehi_cli.curvature.loss import working_dtype
-from lehi_cli.optim.checked import CheckedOptimizer
-from lehi_cli.optim.options import (
-    BETAS,
-    FLAG,
-    FOREACH,
-    NOT_NEGATIVE,
-    Rule,
-    check_options,
-    is_integer,
-    is_number,
-    is_part,
-)
+from lehi_cli.optim.checked import CheckedOptimizer, eager, shared_option
+from lehi_cli.optim.options import BETAS, COUNT, FLAG, FOREACH, NOT_NEGATIVE, PART, POSITIVE, is_integer
 
 
 class SOAA(CheckedOptimizer):
@@ -52,7 +42,7 @@ class SOAA(CheckedOptimizer):
     Memory: m and v, two copies of the parameters. Nothing waits for the device.
 
     Args:
-        params: parameters, named parameters, or parameter groups. A group may set its own lr and weight_decay.
+        params: parameters, named parameters, or parameter groups. A group may set its own lr, weight_decay and foreach.
         lr: learning rate. The steps are d times Adam's, d up to 2: compare at rates tuned for each.
         betas: decay of the averages of g (and f), and of g^2.
         eps: added to both denominators and the floor of p, above 0.
@@ -64,6 +54,11 @@ class SOAA(CheckedOptimizer):
         same_step: use the new d in the step of the f that made it, not only in the next.
         schedule: `"t-1"`: q = (t - 1) / T; `"t"`: q = t / T.
         foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
+        maximize: climb instead: g and f are replaced by -g and -f.
+        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
+
+    The state of a parameter has `step`, `momentum` (m) and `second_moment` (v); the groups have `steps` (t) and
+    `average` (lh). `trust` (d), `predicted` (p) and `rho` are with the groups, or with the state for `scope="tensor"`.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
@@ -72,6 +67,35 @@ class SOAA(CheckedOptimizer):
     Source: Vo, "SOAA", arXiv 2410.02293, as reconstructed from two independent readers; its parent is Tadam (Neural
     Networks 167, 2023).
     """
+
+    RULES = {
+        "lr": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
+        "betas": BETAS,
+        "eps": POSITIVE,
+        "total_steps": (lambda v: is_integer(v, 1), "an integer >= 1, the number of steps of the run"),
+        "gamma": PART,
+        "scope": (lambda v: v in ("all", "tensor"), "'all' or 'tensor'"),
+        "lhat": (lambda v: v in ("inclusive", "previous"), "'inclusive' or 'previous'"),
+        "same_step": FLAG,
+        "schedule": (lambda v: v in ("t-1", "t"), "'t-1' or 't'"),
+        "foreach": FOREACH,
+        "steps": COUNT,
+    }
+    SHARED = frozenset(
+        {"betas", "eps", "total_steps", "gamma", "scope", "lhat", "same_step", "schedule", "maximize"}
+        | {"steps", "average", "trust", "predicted", "rho"}
+    )
+    LAYOUT = ("scope",)
+
+    betas = shared_option("betas", "Decay of the averages of g (and f), and of g^2.")
+    eps = shared_option("eps", "What is added to both denominators.")
+    total_steps = shared_option("total_steps", "T, the number of steps of the run.")
+    gamma = shared_option("gamma", "How far d may go.")
+    scope = shared_option("scope", "Whether the model of the loss is of all parameters, or of every tensor by itself.")
+    lhat = shared_option("lhat", "Whether f is part of the average that it is compared with.")
+    same_step = shared_option("same_step", "Whether the new d serves in the step of the f that made it.")
+    schedule = shared_option("schedule", "Where in the run the first step is.")
 
     def __init__(
         self,
@@ -88,10 +112,16 @@ class SOAA(CheckedOptimizer):
         same_step: bool = False,
         schedule: str = "t-1",
         foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        options = {
+        defaults = {
+            "lr": lr,
             "betas": betas,
             "eps": eps,
+            "weight_decay": weight_decay,
             "total_steps": total_steps,
             "gamma": gamma,
             "scope": scope,
@@ -99,21 +129,17 @@ class SOAA(CheckedOptimizer):
             "same_step": same_step,
             "schedule": schedule,
             "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "steps": 0,
         }
-        check_options(options, _OPTIONS)
-        self.betas = (float(betas[0]), float(betas[1]))
-        self.eps = float(eps)
-        self.total_steps = total_steps
-        self.gamma = float(gamma)
-        self.scope, self.lhat, self.same_step, self.schedule = scope, lhat, same_step, schedule
-        self.foreach = foreach
-        self._steps = 0
-        self._average: Tensor | None = None  # lh
-        # d, p and rho by the position of a tensor among all parameters, or at 0 for all.
-        self._trust: dict[int, Tensor] = {}
-        self._predicted: dict[int, Tensor] = {}
-        self._rho: dict[int, Tensor] = {}
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        super().__init__(params, defaults)
+        scalar = _scalar(self.param_groups[0]["params"])
+        self._set_all(average=scalar)
+        if scope == "all":
+            self._set_all(**_first_model(scalar))
 
     @property
     def diagnostics(self) -> dict[str, Tensor]:
@@ -121,21 +147,22 @@ class SOAA(CheckedOptimizer):
 
         0-dim tensors on the device: nothing waits until somebody reads their numbers.
         """
-        if not self._trust:
+        if self.param_groups[0]["steps"] == 0:
             return {}
-        trust, rho = (torch.stack(list(own.values())).mean() for own in (self._trust, self._rho))
-        return {"trust": trust, "rho": rho}
+        owners = self.param_groups[:1] if self.scope == "all" else list(self.state.values())
+        home = owners[0]["trust"]
+        return {name: torch.stack([owner[name].to(home) for owner in owners]).mean() for name in ("trust", "rho")}
 
-    def _check_group(self, options: dict[str, Any]) -> None:
-        check_options(options, _OPTIONS)
-
+    @eager
     @torch.no_grad()
-    def step(self, loss: Tensor | float | Callable[[], Tensor | float] | None = None) -> Tensor | float:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Tensor | float | Callable[[], Tensor | float] | None = None
+    ) -> Tensor | float | None:
         """Update every parameter that has a gradient.
 
         Args:
-            loss: the loss that the gradients are of, at the weights before the step: a number, a tensor of one element,
-                or a closure that clears the gradients, evaluates the model, calls `backward` and returns it.
+            closure: the loss that the gradients are of, at the weights before the step: a number, a tensor of one
+                element, or a closure that clears the gradients, evaluates the model, calls `backward` and returns it.
 
         Returns:
             The loss as given, or as the closure returned it.
@@ -145,31 +172,35 @@ class SOAA(CheckedOptimizer):
             ValueError: for a loss of more than one element.
             RuntimeError: for a step more than `total_steps`; for sparse gradients.
         """
-        if loss is None:
+        if self._only_prepares(closure):
+            self._prepare(self._active())
+            return None
+        if closure is None:
             raise TypeError("SOAA compares the loss with what it predicted: call step(loss), or step(closure)")
-        if self._steps >= self.total_steps:
+        steps, total_steps = self.param_groups[0]["steps"], self.total_steps
+        if steps >= total_steps:
             raise RuntimeError(
-                f"this is step {self._steps + 1}, and total_steps={self.total_steps}: the bounds of the trust region "
-                "end there; build SOAA with the number of steps of the run"
+                f"this is step {steps + 1}, and total_steps={total_steps}: the bounds of the trust region end there; "
+                "build SOAA with the number of steps of the run"
             )
-        if not isinstance(loss, Tensor) and callable(loss):
-            with torch.enable_grad():
-                loss = loss()
+        with torch.enable_grad():
+            loss = closure() if not isinstance(closure, Tensor) and callable(closure) else closure
         if isinstance(loss, Tensor) and loss.numel() != 1:
             raise ValueError(f"loss must be one number, got a tensor of shape {list(loss.shape)}")
-        places = [(i, p) for i, p in enumerate(self._parameters()) if p.grad is not None]
-        self._refuse_sparse(p.grad for _, p in places)
-        if places:
-            self._advance(loss, places)
+        params = self._active()
+        self._refuse_sparse(p.grad for p in params)
+        if params:
+            self._prepare(params)
+            self._advance(loss, params)
         return loss
 
-    def _advance(self, loss: Tensor | float, places: list[tuple[int, Tensor]]) -> None:
-        keys = [i for i, _ in places] if self.scope == "tensor" else [0]
-        home = places[0][1]
-        scalar = torch.zeros((), dtype=working_dtype(home), device=home.device)
+    def _advance(self, loss: Tensor | float, params: list[Tensor]) -> None:
+        scalar = _scalar(params)
         value = loss.detach().reshape(()).to(scalar) if isinstance(loss, Tensor) else scalar + loss
-        self._steps += 1
-        before, after = self._judge(value, keys)
+        if self.param_groups[0]["maximize"]:
+            value = -value
+        self._set_all(steps=self.param_groups[0]["steps"] + 1)
+        before, after = self._judge(value, params)
         trust = after if self.same_step else before
         batches = [self._average_moments(group, scalar) for group in self.param_groups]
         moments = torch.stack([total for _, batch in batches for total in batch])
@@ -177,45 +208,45 @@ class SOAA(CheckedOptimizer):
             moments = moments.sum(0, keepdim=True)
         scales = fisher_scale(moments[:, 0], moments[:, 1])
         predicted: list[Tensor] = []
-        for group, (params, _) in zip(self.param_groups, batches, strict=True):
+        for group, (active, _) in zip(self.param_groups, batches, strict=True):
             first = len(predicted)
-            per_tensor = slice(first, first + len(params)) if self.scope == "tensor" else slice(0, 1)
-            predicted += self._move(group, params, trust[per_tensor], scales[per_tensor], scalar)
+            per_tensor = slice(first, first + len(active)) if self.scope == "tensor" else slice(0, 1)
+            predicted += self._move(group, active, trust[per_tensor], scales[per_tensor], scalar)
         together = torch.stack(predicted)
         together = together.sum(0, keepdim=True) if self.scope == "all" else together
-        self._trust.update(zip(keys, after.unbind(), strict=True))
-        self._predicted.update(zip(keys, together.unbind(), strict=True))
+        self._write("trust", after, params)
+        self._write("predicted", together, params)
 
-    def _judge(self, loss: Tensor, keys: list[int]) -> tuple[Tensor, Tensor]:
-        """Take in the loss; d before and after it, one for each key."""
-        beta1, t = self.betas[0], self._steps
-        trust = _gather(self._trust, keys, loss, 1.0)
-        past = loss if self._average is None else self._average.to(loss)
+    def _judge(self, loss: Tensor, params: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Take in the loss; d before and after it, for all parameters [1] or for each [k]."""
+        group = self.param_groups[0]
+        beta1, t, gamma = group["betas"][0], group["steps"], group["gamma"]
+        trust = self._read("trust", params, loss)
+        past = loss if t == 1 else group["average"].to(loss)
         # As an average, not b1 lbar + (1 - b1) f over 1 - b1^t: at t = 1 it is f to the last bit, and rho exactly 0.
         average = torch.lerp(past, loss, (1 - beta1) / (1 - beta1**t))
         average = torch.where(past.isfinite(), average, loss)
-        self._average = torch.where(loss.isfinite(), average, past)
-        expected = self._average if self.lhat == "inclusive" else past
-        rho = (expected - loss) / _gather(self._predicted, keys, loss, 0.0).clamp(min=self.eps)
-        self._rho.update(zip(keys, rho.unbind(), strict=True))
-        q = (t if self.schedule == "t" else t - 1) / self.total_steps
-        return trust, next_trust(trust, rho, (1 - self.gamma) ** q, 1 + self.gamma**q)
+        average = torch.where(loss.isfinite(), average, past)
+        self._set_all(average=average)
+        expected = average if group["lhat"] == "inclusive" else past
+        rho = (expected - loss) / self._read("predicted", params, loss).clamp(min=group["eps"])
+        self._write("rho", rho, params)
+        q = (t if group["schedule"] == "t" else t - 1) / group["total_steps"]
+        return trust, next_trust(trust, rho, (1 - gamma) ** q, 1 + gamma**q)
 
     def _average_moments(self, group: dict[str, Any], scalar: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Move m and v on; the parameters with a gradient, and (sum mh^2, sum vh + eps) of each, [2]."""
         params = [p for p in group["params"] if p.grad is not None]
-        for p in params:
-            state = self.state[p]
-            if not state:
-                state["step"] = 0
-                state["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-                state["second_moment"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-            state["step"] += 1
         if not params:
             return [], []
+        for p in params:
+            self.state[p]["step"] += 1
+        grads: list[Tensor] = [p.grad for p in params]
+        if group["maximize"]:
+            grads = list(torch._foreach_neg(grads))
         momenta, seconds = self._moments(params)
-        average = _multi_tensor_average if self._use_foreach(params) else _single_tensor_average
-        average([p.grad for p in params], momenta, seconds, beta1=self.betas[0], beta2=self.betas[1])
+        average = _multi_tensor_average if _use_foreach(group, params) else _single_tensor_average
+        average(grads, momenta, seconds, beta1=group["betas"][0], beta2=group["betas"][1])
         # As norms, the first squared: one kernel each, without a tensor of squares.
         widest = reduce(torch.promote_types, (p.dtype for p in params), scalar.dtype)
         mean_norms = torch._foreach_norm(momenta, 2, dtype=widest)
@@ -223,7 +254,7 @@ class SOAA(CheckedOptimizer):
         scales = [self._corrections(p) for p in params]
         torch._foreach_div_(mean_norms, [scale for scale, _ in scales])
         torch._foreach_div_(square_norms, [scale for _, scale in scales])
-        torch._foreach_add_(square_norms, [self.eps * p.numel() for p in params])
+        torch._foreach_add_(square_norms, [group["eps"] * p.numel() for p in params])
         pairs = zip(mean_norms, square_norms, strict=True)
         return params, [torch.stack([mean * mean, square]).to(scalar) for mean, square in pairs]
 
@@ -233,7 +264,7 @@ class SOAA(CheckedOptimizer):
         """Move parameters of a group; the fall of the loss that is predicted for each, 0-dim."""
         if not params:
             return []
-        move = _multi_tensor_soaa if self._use_foreach(params) else _single_tensor_soaa
+        move = _multi_tensor_soaa if _use_foreach(group, params) else _single_tensor_soaa
         corrections = [self._corrections(p) for p in params]
         falls = move(
             params,
@@ -244,35 +275,42 @@ class SOAA(CheckedOptimizer):
             scales.unbind(),
             lr=group["lr"],
             weight_decay=group["weight_decay"],
-            eps=self.eps,
+            eps=group["eps"],
             dtype=scalar.dtype,
         )
         return [group["lr"] * fall.to(scalar.device) for fall in falls]
 
-    def state_dict(self) -> dict[str, Any]:
-        """As in torch, and under `"soaa"` what there is one of: the step, lh, d, p and rho."""
-        own = {
-            "steps": self._steps,
-            "average": self._average,
-            "trust": dict(self._trust),
-            "predicted": dict(self._predicted),
-            "rho": dict(self._rho),
-        }
-        return {**super().state_dict(), "soaa": own}
+    def _restore(self, state_dict: dict[str, Any]) -> None:
+        # torch has rounded d, p and rho to the parameters' own dtype.
+        for p, saved in self._saved_states(state_dict):
+            exact = {name: saved[name].to(p.device, copy=True) for name in _MODEL if name in saved}
+            self.state[p] |= exact
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch; the next step is the one that the saved optimizer would have taken.
+    def _active(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"] if p.grad is not None]
 
-        Raises:
-            ValueError: when `state_dict` comes from another kind of optimizer.
-        """
-        saved = self._saved(state_dict, "soaa")
-        super().load_state_dict(state_dict)
-        self._steps, self._average = saved["steps"], saved["average"]
-        self._trust, self._predicted, self._rho = (dict(saved[name]) for name in ("trust", "predicted", "rho"))
+    def _prepare(self, params: list[Tensor]) -> None:
+        """Make the states that are missing."""
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["step"] = 0
+                state["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                state["second_moment"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                if self.scope == "tensor":
+                    state |= _first_model(_scalar(params))
 
-    def _parameters(self) -> list[Tensor]:
-        return [p for group in self.param_groups for p in group["params"]]
+    def _read(self, name: str, params: list[Tensor], like: Tensor) -> Tensor:
+        """What the model knows of all parameters [1], or of each [k]; on the device and in the dtype of `like`."""
+        owners = self.param_groups[:1] if self.scope == "all" else [self.state[p] for p in params]
+        return torch.stack([owner[name].to(like) for owner in owners])
+
+    def _write(self, name: str, values: Tensor, params: list[Tensor]) -> None:
+        if self.scope == "all":
+            self._set_all(**{name: values[0]})
+            return
+        for p, value in zip(params, values.unbind(), strict=True):
+            self.state[p][name] = value
 
     def _moments(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         states = [self.state[p] for p in params]
@@ -280,11 +318,27 @@ class SOAA(CheckedOptimizer):
 
     def _corrections(self, param: Tensor) -> tuple[float, float]:
         """What m and v are divided by."""
+        beta1, beta2 = self.betas
         t = self.state[param]["step"]
-        return 1 - self.betas[0] ** t, 1 - self.betas[1] ** t
+        return 1 - beta1**t, 1 - beta2**t
 
-    def _use_foreach(self, params: list[Tensor]) -> bool:
-        return bool(params) and (all(p.is_cuda for p in params) if self.foreach is None else self.foreach)
+
+_MODEL = ("trust", "predicted", "rho")
+
+
+def _first_model(scalar: Tensor) -> dict[str, Tensor]:
+    """What d, p and rho are before the first step: tensors of their own, as checkpoints are read into them."""
+    return {"trust": torch.ones_like(scalar), "predicted": torch.zeros_like(scalar), "rho": torch.zeros_like(scalar)}
+
+
+def _scalar(params: Sequence[Tensor]) -> Tensor:
+    """0, of the dtype and on the device in which the loss is judged."""
+    return torch.zeros((), dtype=working_dtype(params[0]), device=params[0].device)
+
+
+def _use_foreach(group: dict[str, Any], params: list[Tensor]) -> bool:
+    foreach: bool | None = group["foreach"]
+    return all(p.is_cuda for p in params) if foreach is None else foreach
 
 
 def fisher_scale(mean_total: Tensor, square_total: Tensor) -> Tensor:
@@ -392,23 +446,3 @@ def _times(tensors: list[Tensor] | tuple[Tensor, ...], factors: Sequence[Tensor]
     if any(tensor.device != factors[0].device for tensor in tensors):
         return [tensor * factors[0].to(tensor.device) for tensor in tensors]
     return list(torch._foreach_mul(tensors, factors[0]))
-
-
-def _gather(values: dict[int, Tensor], keys: list[int], like: Tensor, default: float) -> Tensor:
-    """The values of some keys in one vector, on the device and in the dtype of `like`."""
-    return torch.stack([values[key].to(like) if key in values else torch.full_like(like, default) for key in keys])
-
-
-_OPTIONS: dict[str, Rule] = {
-    "lr": NOT_NEGATIVE,
-    "weight_decay": NOT_NEGATIVE,
-    "betas": BETAS,
-    "eps": (lambda v: is_number(v, 0.0) and v > 0, "a number > 0"),
-    "total_steps": (lambda v: is_integer(v, 1), "an integer >= 1, the number of steps of the run"),
-    "gamma": (is_part, "a number in [0, 1)"),
-    "scope": (lambda v: v in ("all", "tensor"), "'all' or 'tensor'"),
-    "lhat": (lambda v: v in ("inclusive", "previous"), "'inclusive' or 'previous'"),
-    "same_step": FLAG,
-    "schedule": (lambda v: v in ("t-1", "t"), "'t-1' or 't'"),
-    "foreach": FOREACH,
-}

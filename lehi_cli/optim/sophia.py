@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lehi_cli.curvature import Loss
 from lehi_cli.curvature.custom import FactorFunction
 from lehi_cli.optim.curvature_optimizer import CurvatureOptimizer
+from lehi_cli.optim.options import NOT_NEGATIVE
 
 
 class Sophia(CurvatureOptimizer):
@@ -33,8 +34,8 @@ class Sophia(CurvatureOptimizer):
     AdamW's and gamma 0.05, and they advise the gamma that leaves 10 to 50 % of the coordinates unclipped.
 
     Args:
-        params: parameters, named parameters, or parameter groups. A group may set its own lr, betas, gamma, eps and
-            weight_decay.
+        params: parameters, named parameters, or parameter groups. A group may set its own lr, betas, gamma, eps,
+            weight_decay, maximize and foreach.
         lr: learning rate, in parameter units per unit of the clipped step.
         betas: decay of the averages of g and of B ghat^2.
         gamma: scale of h against m: the smaller, the more coordinates are clipped.
@@ -45,6 +46,8 @@ class Sophia(CurvatureOptimizer):
         curvature_every: steps between two refreshes of h.
         curvature_warmup: number of first steps that all refresh.
         foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
+        maximize: climb instead: g is replaced by -g, and the curvature sample stays.
+        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
         seed: of the optimizer's own random numbers; torch's global ones are never touched.
 
     Raises:
@@ -54,6 +57,8 @@ class Sophia(CurvatureOptimizer):
     Source: Liu et al., "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model Pre-training",
     arXiv 2305.14342. The paper's floor of the denominator is 1e-12, the code adds 1e-15.
     """
+
+    RULES = {**CurvatureOptimizer.RULES, "gamma": NOT_NEGATIVE}
 
     def __init__(
         self,
@@ -69,6 +74,10 @@ class Sophia(CurvatureOptimizer):
         curvature_every: int = 10,
         curvature_warmup: int = 0,
         foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         seed: int = 0,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "gamma": gamma, "eps": eps, "weight_decay": weight_decay}
@@ -81,13 +90,17 @@ class Sophia(CurvatureOptimizer):
             curvature_every=curvature_every,
             curvature_warmup=curvature_warmup,
             foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
             seed=seed,
         )
 
     @torch.no_grad()
     def curvature_diagonal(self) -> dict[Tensor, Tensor]:
         """`{parameter: h}`: on the scale of the GGN's diagonal as it is, but too small by 1 - b2^refreshes at first."""
-        return {p: state["curvature"].clone() for p, state in self.state.items()}
+        return {p: state["curvature"].clone() for p, state in self._refreshed()}
 
     def _update(
         self,
@@ -96,8 +109,9 @@ class Sophia(CurvatureOptimizer):
         grads: list[Tensor],
         samples: list[Tensor] | None,
         states: list[dict[str, Any]],
+        predictions: Tensor | None,
     ) -> None:
-        update = _multi_tensor_sophia if self._use_foreach(params) else _single_tensor_sophia
+        update = _multi_tensor_sophia if self._use_foreach(group, params) else _single_tensor_sophia
         beta1, beta2 = group["betas"]
         update(
             params,
@@ -105,7 +119,7 @@ class Sophia(CurvatureOptimizer):
             samples,
             [state["momentum"] for state in states],
             [state["curvature"] for state in states],
-            predictions=self._predictions,
+            predictions=predictions,
             beta1=beta1,
             beta2=beta2,
             **{name: group[name] for name in ("lr", "gamma", "eps", "weight_decay")},

@@ -169,7 +169,7 @@ def test_a_plan_without_its_data_has_no_estimate(lehi: Callable) -> None:
 
 
 def test_smoke(lehi: Callable) -> None:
-    smoke = ("--task", "cifar10", "--data-dir", "nowhere", "--smoke", "--quiet", "--set", "batch_size=4")
+    smoke = ("--task", "mnist", "--data-dir", "nowhere", "--smoke", "--quiet", "--set", "batch_size=4")
     for rest in (("sweep", "--over", "lr=1e-3,1e-2"), ("sweep", "--trials", "2"), ("compare", "--tune", "2")):
         result = lehi(rest[0], *smoke, "--optims", "adam,sgd", *rest[1:], "--runs", "-".join(rest[:2]))
         assert result.code == 0, result.err

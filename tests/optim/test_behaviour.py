@@ -396,7 +396,10 @@ def test_parameter_off_the_outputs_uses_its_gradient():
     inputs, targets = batch()
     optimizer.backward(model(inputs), targets)
     side.square().sum().backward()
-    optimizer.step()
+    assert optimizer.fallbacks == {}
+    with pytest.warns(UserWarning, match=r"parameter 4 of group 0 \[2\]: a gradient, but no curvature sample"):
+        optimizer.step()
+    assert optimizer.fallbacks == {"gradient in place of the curvature sample": 1}
     torch.testing.assert_close(side.detach(), torch.tensor([0.9, -1.9]))  # Adam's first step: lr times the sign
 
 
@@ -542,9 +545,28 @@ def test_invalid_hybrid_options(options, message):
         LEHIBRID(params(), **options)
 
 
-def test_unknown_group_option():
-    with pytest.raises(ValueError, match=r"may set betas, .* got factor, wd"):
-        LEHI([{"params": params(), "factor": "sampled", "wd": 0.1}])
+GROUP_MISTAKES = {
+    "shared": ({"factor": "sampled"}, "factor is one for all groups of LEHI: give it to the constructor"),
+    "misspelt": ({"weigth_decay": 0.1}, "LEHI has no option 'weigth_decay'; did you mean weight_decay?"),
+    "of_another": ({"theta": 0.1}, r"LEHI has no option 'theta'. A group may set betas, clip, .*, weight_decay"),
+    "capturable": ({"capturable": True}, "capturable must be False: counters"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), GROUP_MISTAKES.values(), ids=GROUP_MISTAKES)
+def test_mistaken_group_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        LEHI([{"params": params(), **options}])
+
+
+def test_other_keys_of_a_group_stay_with_it():
+    # timm's layer-wise decay puts lr_scale into the groups and multiplies the rates itself.
+    optimizer = LEHI([{"params": params(), "lr_scale": 0.5, "name": "head"}])
+    assert optimizer.param_groups[0]["lr_scale"] == 0.5
+    assert optimizer.state_dict()["param_groups"][0]["lr_scale"] == 0.5
+    resumed = LEHI(params())
+    resumed.load_state_dict(optimizer.state_dict())
+    assert resumed.param_groups[0]["name"] == "head"
 
 
 def test_parameters_on_the_meta_device_are_refused():
@@ -604,10 +626,11 @@ def test_outputs_without_a_graph_are_refused(how, due):
 @pytest.mark.parametrize(
     ("saved", "loading", "missing"),
     [
-        (torch.optim.Adam, LEHI, "LEHI: it has no curvature, clip, damping, power"),
-        (LEHI, LEHIBRID, "LEHIBRID: it has no theta"),
+        (torch.optim.Adam, LEHI, "LEHI: it has no clip, curvature_every, curvature_warmup, damping, factor"),
+        (LEHI, LEHIBRID, "LEHIBRID: it has no hybrid, theta"),
         (LEHI, Sophia, "Sophia: it has no gamma"),
-        (SFN, HessianFree, "HessianFree: it has no hessian_free"),
+        (LEHIBRID, LEHI, "LEHI: it has hybrid, theta"),
+        (SFN, HessianFree, "HessianFree: it has no adaptive_damping, backtracking"),
     ],
 )
 def test_state_of_another_optimizer_is_refused(saved, loading, missing):

@@ -171,8 +171,13 @@ def test_step_is_semi_orthogonal():
 
 INVALID = {
     "nothing": (([], []), {}, "empty parameter list"),
+    "adjust_lr_fn": (
+        ([nn.Parameter(torch.ones(3, 2))], []),
+        {"adjust_lr_fn": "twice"},
+        "adjust_lr_fn must be one that",
+    ),
     "vector": (([nn.Parameter(torch.ones(3))], []), {}, "2D"),
-    "lr": (([nn.Parameter(torch.ones(3, 2))], []), {"lr": -1.0}, "[Ll]earning rate"),
+    "lr": (([nn.Parameter(torch.ones(3, 2))], []), {"lr": -1.0}, "lr must be a number >= 0, got -1.0"),
 }
 
 
@@ -180,3 +185,89 @@ INVALID = {
 def test_invalid(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         MuonAdamW(*arguments, **options)
+
+
+# What torch's own pair does, ours does to the last bit, whatever the option.
+PAIRS = {
+    "plain": {},
+    "original": {"adjust_lr_fn": "original", "ns_steps": 3},
+    "momentum": {"momentum": 0.8, "nesterov": False},
+    "adam": {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.0},
+    "foreach": {"foreach": True},
+}
+OF_MUON, OF_ADAMW = ("momentum", "nesterov", "ns_steps"), ("betas", "eps", "foreach")
+
+
+@pytest.mark.parametrize("options", PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("lr", [1e-2, torch.tensor(1e-2)], ids=["number", "tensor"])
+def test_every_option_as_in_torch(options, lr):
+    if options.get("foreach") and isinstance(lr, torch.Tensor):
+        pytest.skip("torch refuses this")
+    model, twin = mlp(), mlp()
+    optimizer = MuonAdamW.for_model(model, lr=lr, **options)
+    matrices, rest = split_matrices(twin)
+    decay = options.get("weight_decay", 0.1)
+    adjust = options.get("adjust_lr_fn", "match_rms_adamw")
+    muon = {name: options[name] for name in OF_MUON if name in options}
+    adamw = {name: options[name] for name in OF_ADAMW if name in options}
+    pair = [torch.optim.Muon(matrices, lr, decay, adjust_lr_fn=adjust, **muon)]
+    pair.append(torch.optim.AdamW(rest, lr, weight_decay=decay, **adamw))
+    for seed in range(5):
+        inputs = torch.randn(8, 4, generator=torch.Generator().manual_seed(seed))
+        for net, kinds in ((model, [optimizer]), (twin, pair)):
+            net.zero_grad()
+            nn.functional.cross_entropy(net(inputs), inputs[:, :3].argmax(-1)).backward()
+            for kind in kinds:
+                kind.step()
+        assert all(torch.equal(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+def test_maximize_is_the_negative_gradient():
+    ends = []
+    for sign, maximize in ((1.0, False), (-1.0, True)):
+        model = mlp()
+        optimizer = MuonAdamW.for_model(model, maximize=maximize)
+        (sign * model(torch.ones(2, 4)).square().sum()).backward()
+        optimizer.step()
+        ends.append(list(model.parameters()))
+    assert all(torch.equal(p, q) for p, q in zip(*ends, strict=True))
+
+
+def test_groups_in_the_constructor():
+    model = mlp()
+    matrices, rest = split_matrices(model)
+    optimizer = MuonAdamW([{"params": matrices, "lr": 0.0}], [{"params": rest, "eps": 1e-3}], lr=1e-2)
+    assert [(group["use_muon"], group["lr"], group["eps"]) for group in optimizer.param_groups] == [
+        (True, 0.0, 1e-8),
+        (False, 1e-2, 1e-3),
+    ]
+
+
+def test_added_groups_move():
+    model, extra = mlp(), [nn.Parameter(torch.ones(4, 3)), nn.Parameter(torch.ones(4, 3)), nn.Parameter(torch.ones(3))]
+    optimizer = MuonAdamW([], model.parameters())
+    optimizer.add_param_group({"params": extra[0], "use_muon": True})
+    optimizer.add_param_group({"params": extra[1], "use_muon": False})
+    optimizer.add_param_group({"params": extra[2]})
+    for p in extra:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    assert not any(torch.equal(p, torch.ones_like(p)) for p in extra)
+    assert [set(optimizer.state[p]) for p in extra] == [
+        {"momentum_buffer"},
+        {"step", "exp_avg", "exp_avg_sq"},
+        {"step", "exp_avg", "exp_avg_sq"},
+    ]
+
+
+def test_a_group_of_matrices_says_what_it_is():
+    optimizer = MuonAdamW.for_model(mlp())
+    with pytest.raises(ValueError, match="this group has matrices: say use_muon=True"):
+        optimizer.add_param_group({"params": [("late", nn.Parameter(torch.ones(2, 2)))]})
+    assert len(optimizer.param_groups) == 2
+
+
+def test_a_state_of_muon_is_not_one_of_adamw():
+    weights = [nn.Parameter(torch.ones(2, 2)) for _ in range(2)]
+    with pytest.raises(ValueError, match="use_muon is False here, and was True where the state was saved"):
+        MuonAdamW([], [weights[0]]).load_state_dict(MuonAdamW([weights[1]], []).state_dict())

@@ -405,16 +405,16 @@ BAD = [
     ({"shanks": -1}, "shanks must be an integer >= 0, got -1"),
     ({"shanks": True}, "shanks must be"),
     ({"shanks": 10}, "terms must be >= .* = 21 for shanks=10, got 20"),
-    ({"scale": 0.0}, "scale must be above 0, got 0.0"),
+    ({"scale": 0.0}, "scale must be a number > 0, got 0.0"),
     ({"scale": -1.0}, "scale must be"),
     ({"scale": math.inf}, "scale must be"),
     ({"damping": -1e-3}, "damping must be a number >= 0"),
     ({"damping_floor": "low"}, "damping_floor must be"),
     ({"momentum": 0.5}, "momentum must be 0 with adaptive=True, got 0.5"),
-    ({"momentum": 1.0, **FIXED}, r"momentum must be in \[0, 1\), got 1.0"),
+    ({"momentum": 1.0, **FIXED}, r"momentum must be a number in \[0, 1\), got 1.0"),
     ({"momentum": -0.1, **FIXED}, "momentum must be"),
-    ({"omega": 0.0}, "omega must be above 0, got 0.0"),
-    ({"omega": 1.1}, r"omega must be a number in \[0, 1\], got 1.1"),
+    ({"omega": 0.0}, r"omega must be a number in \(0, 1\], got 0.0"),
+    ({"omega": 1.1}, r"omega must be a number in \(0, 1\], got 1.1"),
     ({"adaptive": 1}, "adaptive must be True or False, got 1"),
     ({"sablonniere": None}, "sablonniere must be True or False"),
     ({"loss": "hinge"}, "loss must be one of cross_entropy, bce, mse, .*gaussian_nll, got 'hinge'"),
@@ -429,7 +429,7 @@ def test_bad_options_are_refused_by_name(options, message):
 
 def test_groups_may_set_only_their_own():
     first, *_ = mlp().parameters()
-    with pytest.raises(ValueError, match="a parameter group may set lr; got terms"):
+    with pytest.raises(ValueError, match="terms is one for all groups of SFN: give it to the constructor"):
         SFN([{"params": [first], "terms": 3}])
     with pytest.raises(ValueError, match="lr must be"):
         SFN([{"params": [first], "lr": -1}])

@@ -131,7 +131,7 @@ def test_the_estimate_is_not_corrected_for_its_bias():
     optimizer = Sophia(model.parameters(), lr=0.0, betas=(0.9, 0.99))
     inputs, targets = next(batches(1))
     optimizer.backward(model(inputs), targets)
-    samples = {p: h.clone() for p, h in optimizer._samples.items()}
+    samples = {p: state["sample"].clone() for p, state in optimizer.state.items()}
     optimizer.step()
     for p, h in optimizer.curvature_diagonal().items():
         torch.testing.assert_close(h, 0.01 * len(inputs) * samples[p].square())

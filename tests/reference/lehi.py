@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lehi_cli.curvature import Loss
+from lehi_cli.optim.curvature_optimizer import draw_seed
 
 
 class ReferenceLEHI:
@@ -17,7 +18,7 @@ class ReferenceLEHI:
 
     Args:
         hybrid: None (LEHI), "mix" or "max" (LEHIBRID).
-        factor: the kind of factor; the loss draws it here too, from a generator of the same seed.
+        factor: the kind of factor; the loss draws it here too, from generators of the same seeds.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class ReferenceLEHI:
         self.power, self.clip, self.damping = power, clip, damping
         self.every, self.warmup = curvature_every, curvature_warmup
         self.hybrid, self.theta = hybrid, theta
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
         self.k = 0
         d = len(params)
         self.m = [Discounted(self.beta_1) for _ in range(d)]  # of g
@@ -56,7 +57,8 @@ class ReferenceLEHI:
     def step(self, outputs: Tensor, targets: Tensor) -> None:
         g = torch.autograd.grad(self.loss(outputs, targets), self.params, retain_graph=True)
         if self.k < self.warmup or (self.k - self.warmup) % self.every == 0:
-            v = self.loss.factor(outputs, targets, self.factor, self.generator, sample_signs=self.sample_signs)
+            generator = torch.Generator().manual_seed(draw_seed(self.seed, 0, self.k, 0))
+            v = self.loss.factor(outputs, targets, self.factor, generator, sample_signs=self.sample_signs)
             h = torch.autograd.grad((v * outputs).sum(), self.params)
             share = self.theta if self.hybrid == "mix" else 1.0
             for i in range(len(self.params)):

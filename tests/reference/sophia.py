@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lehi_cli.optim.curvature_optimizer import draw_seed
+
 
 class ReferenceSophiaG:
     """Softmax cross-entropy, one parameter group; one call of `step` per iteration."""
@@ -24,7 +26,7 @@ class ReferenceSophiaG:
         self.theta, self.eta, (self.beta_1, self.beta_2) = params, lr, betas
         self.gamma, self.epsilon, self.lambda_ = gamma, eps, weight_decay
         self.k, self.warmup = curvature_every, curvature_warmup
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
         self.t = 0
         self.m = [torch.zeros_like(p) for p in params]
         self.h = [torch.zeros_like(p) for p in params]
@@ -43,6 +45,7 @@ class ReferenceSophiaG:
 
     def estimate(self, logits: Tensor) -> list[Tensor]:
         """Gauss-Newton-Bartlett: B ghat * ghat, ghat the gradient of the mean loss with labels from the model."""
-        y_hat = torch.multinomial(logits.detach().softmax(-1), 1, generator=self.generator)[:, 0]
+        generator = torch.Generator().manual_seed(draw_seed(self.seed, 0, self.t, 0))
+        y_hat = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator)[:, 0]
         g_hat = torch.autograd.grad(functional.cross_entropy(logits, y_hat), self.theta)
         return [len(logits) * g * g for g in g_hat]

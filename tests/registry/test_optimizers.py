@@ -41,9 +41,10 @@ def test_every_dense_optimizer_of_torch_is_there() -> None:
 @pytest.mark.parametrize("record", RECORDS)
 def test_options_are_the_constructors_own(record: OptimizerRecord) -> None:
     factory = resolve(record.factory)
-    # A factory that hands its keywords on has the options of the class it builds.
+    # A factory that hands its keywords on has the options of the class it builds, and a class those of its parents.
     owner = getattr(factory, "__self__", factory)
-    parameters = inspect.signature(owner).parameters
+    parents = reversed(inspect.getmro(owner))
+    parameters = {name: p for parent in parents for name, p in inspect.signature(parent.__init__).parameters.items()}
     for option in record.options:
         assert option.name in parameters
         stated = parameters[option.name].default

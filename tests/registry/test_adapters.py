@@ -19,8 +19,8 @@ import torch
 from cases import runs_of
 from torch import Tensor, nn
 
+from lehi_cli.adapters import AdaHessian, Prodigy, Shampoo, SophiaH
 from lehi_cli.curvature import make_loss
-from lehi_cli.optim.packages import AdaHessian, Prodigy, Shampoo, SophiaH
 from lehi_cli.steps import STEPS, Evaluation, Meter
 from lehi_cli.train import Training
 

@@ -4,7 +4,8 @@ AdaHessian and Sophia-H say on which steps they differentiate twice, so that the
 is told to keep Adam's step length, and its state becomes tensors. Prodigy is kept from printing. The rest of the
 packages' optimizers need nothing of this and are used as they are.
 
-Importing this module imports those packages, which `lehi_cli.optim` itself never needs.
+Importing this module imports torch and those packages, which listing, planning and reporting do without: it stands
+beside the registry, whose records name its classes by import string.
 """
 
 import contextlib
