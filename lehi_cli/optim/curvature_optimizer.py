@@ -473,8 +473,9 @@ class CurvatureOptimizer(CheckedOptimizer):
             return
         if self._parallel.is_sharded:
             raise RuntimeError(
-                f"{self._named(unsampled)}: a gradient, but no curvature sample. Under fully_shard it cannot be told "
-                "whether the outputs reach it: a penalty on it alone is not possible"
+                f"{self._named(unsampled)}: a gradient, but no curvature sample. Under fully_shard a penalty needs a "
+                "backward pass of its own, after optimizer.backward(outputs, targets), and the outputs must reach "
+                "every parameter that it reaches"
             )
         if self._opaque:
             self._refuse_unsampled(unsampled)

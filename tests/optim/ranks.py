@@ -366,6 +366,32 @@ def fsdp_penalty_alone(rank: int) -> Any:
 
 
 @scenario
+def fsdp_second_forward(rank: int) -> Any:
+    """A penalty through a forward pass of its own is differentiated before the loss is."""
+    model = shard()
+    opt = optimizer(model)
+    inputs, targets = (values[:2, rows(rank)] for values in data())
+    loss = opt.criterion()(model(inputs[0]), targets[0])
+    (loss + 0.1 * model(inputs[1]).square().mean()).backward()
+    opt.step()
+
+
+def penalised(model: nn.Module, opt: LEHI, part: slice, weight: float = 1.0) -> None:
+    inputs, targets = (values[:2, part] for values in data())
+    opt.backward(model(inputs[0]), targets[0], weight=weight)
+    (weight * 0.1 * model(inputs[1]).square().mean()).backward()
+
+
+@scenario
+def fsdp_penalty_after(rank: int) -> Any:
+    model = shard()
+    opt = optimizer(model)
+    penalised(model, opt, rows(rank))
+    opt.step()
+    return outcome(model, opt)
+
+
+@scenario
 def fsdp_distribution(rank: int) -> Any:
     """The average of many samples with random signs."""
     model = shard()

@@ -10,7 +10,20 @@ from typing import Any
 
 import pytest
 import torch
-from optim.ranks import ROWS, SCENARIOS, STEPS, Sometimes, TwoHeads, data, late_head, net, optimizer, outcome, two_heads
+from optim.ranks import (
+    ROWS,
+    SCENARIOS,
+    STEPS,
+    Sometimes,
+    TwoHeads,
+    data,
+    late_head,
+    net,
+    optimizer,
+    outcome,
+    penalised,
+    two_heads,
+)
 from reference.gauss_newton import jacobian, output_hessian
 from torch import Tensor, nn
 
@@ -125,6 +138,18 @@ def test_a_sharded_head_computed_after_a_loss(ranks: Any) -> None:
         same(rank["fsdp_a_head_after_a_loss"]["weights"], outcome(model, opt)["weights"])
 
 
+def test_a_sharded_penalty_after_the_backward_pass(ranks: Any) -> None:
+    model = net()
+    opt = optimizer(model)
+    for part, weight in HALVES:
+        penalised(model, opt, part, weight)
+    opt.step()
+    for rank in ranks:
+        assert not isinstance(rank["fsdp_penalty_after"], str), rank["fsdp_penalty_after"]
+        same(rank["fsdp_penalty_after"]["weights"], outcome(model, opt)["weights"])
+        same(rank["fsdp_penalty_after"]["diagonal"], outcome(model, opt)["diagonal"])
+
+
 def test_a_layer_that_one_rank_uses_gets_its_sample_on_both(ranks: Any) -> None:
     first, second = (rank["used_on_one_rank"] for rank in ranks)
     same(first["weights"], second["weights"], rtol=0)
@@ -169,7 +194,8 @@ def test_a_distributed_checkpoint_goes_on_bit_for_bit(ranks: Any, name: str) -> 
 
 
 REFUSED = {
-    "fsdp_penalty_alone": "parameter spare: a gradient, but no curvature sample. Under fully_shard it cannot be told",
+    "fsdp_penalty_alone": "parameter spare: a gradient, but no curvature sample. Under fully_shard a penalty needs a",
+    "fsdp_second_forward": "a gradient, but no curvature sample. Under fully_shard a penalty needs a backward pass of",
     "ddp_without_a_word": "there are 2 ranks: where gradients are averaged over them, as by DistributedDataParallel",
     "fsdp_without_sync": "no sharded parameter got a curvature sample: every backward pass must reduce its gradients",
     "fsdp_part_of_the_parameters": "the outputs depend on 6 sharded parameters, of which this optimizer has 2",
