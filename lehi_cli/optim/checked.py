@@ -1,7 +1,7 @@
 """What every optimizer written here has in common: what it refuses, and copies and checkpoints that are whole."""
 
 from abc import ABC
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
@@ -145,6 +145,17 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
     def _refuse_sparse(self, grads: Iterable[Tensor | None]) -> None:
         if any(grad is not None and grad.is_sparse for grad in grads):
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients: {DENSE}")
+
+    def _named(self, params: Sequence[Tensor]) -> str:
+        """The parameters in words: by name where the optimizer was given names, by place and shape otherwise."""
+        places = {
+            p: group["param_names"][i] if "param_names" in group else f"{i} of group {k} {list(p.shape)}"
+            for k, group in enumerate(self.param_groups)
+            for i, p in enumerate(group["params"])
+        }
+        names = [places[p] for p in params[:5]]
+        more = f" and {len(params) - 5} more" if len(params) > 5 else ""
+        return f"parameter{'s' if len(params) > 1 else ''} {', '.join(names)}{more}"
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.

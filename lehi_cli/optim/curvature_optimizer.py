@@ -16,18 +16,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lehi_cli.curvature import FACTOR_KINDS, CustomLoss, Loss, make_loss
+from lehi_cli.curvature import FACTOR_KINDS, CustomLoss, Loss
 from lehi_cli.curvature.custom import FactorFunction
 from lehi_cli.curvature.loss import working_dtype
-from lehi_cli.curvature.resolve import is_known
 from lehi_cli.optim.checked import CheckedOptimizer, eager
+from lehi_cli.optim.chosen_loss import CUSTOM, choose_loss, kind_of
 from lehi_cli.optim.criterion import Criterion, Scaler, check_outputs
-from lehi_cli.optim.options import BETAS, FLAG, FOREACH, NOT_NEGATIVE, Rule, check_options, is_integer
+from lehi_cli.optim.options import BETAS, FLAG, FOREACH, NOT_NEGATIVE, Rule, is_integer
 from lehi_cli.optim.parallel import Parallel
 from lehi_cli.optim.pull_back import opaque_functions
+from lehi_cli.optim.witness import Witness, changed, seen
 
 GRADIENT_USED = "gradient in place of the curvature sample"
-_CUSTOM = "custom"
 
 
 class CurvatureOptimizer(CheckedOptimizer):
@@ -49,7 +49,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         "weight_decay": NOT_NEGATIVE,
         "foreach": FOREACH,
         "loss": (lambda v: isinstance(v, str), "the name of a loss"),
-        "factor": (lambda v: v in (*FACTOR_KINDS, _CUSTOM), f"one of {', '.join(FACTOR_KINDS)}"),
+        "factor": (lambda v: v in (*FACTOR_KINDS, CUSTOM), f"one of {', '.join(FACTOR_KINDS)}"),
         "sample_signs": FLAG,
         "curvature_every": (lambda v: is_integer(v, 1), "an integer >= 1"),
         "curvature_warmup": (lambda v: is_integer(v, 0), "an integer >= 0"),
@@ -80,10 +80,10 @@ class CurvatureOptimizer(CheckedOptimizer):
         fused: bool | None,
         seed: int,
     ) -> None:
-        self.loss, kind = _resolve_loss(loss, factor)
+        self.loss, kind = choose_loss(loss, factor)
         self._parallel = Parallel()
         self._generator: torch.Generator | None = None
-        self._witness: tuple[Tensor, Tensor | None, int] | None = None  # a gradient as the last backward pass left it
+        self._witness = Witness()
         self._task = -1  # the backward pass that the last sample was taken in
         self._opaque: set[str] = set()
         self._warned = False
@@ -160,9 +160,9 @@ class CurvatureOptimizer(CheckedOptimizer):
         own: str = self.param_groups[0]["factor"]
         if loss is None and factor is None:
             return Criterion(self, self.loss, own, scaler)
-        if factor is None and own == _CUSTOM and not isinstance(loss, CustomLoss):
+        if factor is None and own == CUSTOM and not isinstance(loss, CustomLoss):
             raise ValueError("the optimizer's factor is a function, made for its own loss: give criterion a factor too")
-        return Criterion(self, *_resolve_loss(self.loss if loss is None else loss, factor or own), scaler)
+        return Criterion(self, *choose_loss(self.loss if loss is None else loss, factor or own), scaler)
 
     @eager
     def backward(
@@ -213,18 +213,17 @@ class CurvatureOptimizer(CheckedOptimizer):
         scale = None
         if scaler is not None and scaler.is_enabled():
             scale = scaler.scale(torch.ones((), device=outputs.device))
-        unsampled: list[tuple[Tensor, Any]] = []
+        unsampled: list[Tensor] = []
         if self.refresh_due:
-            if self._was_cleared():
-                self._discard()
-            missing = self._take_sample(self.loss, self.param_groups[0]["factor"], outputs, targets, weight, scale)
-            unsampled = [(p, _version(p)) for p in missing]
+            self._discard_cleared()
+            unsampled = self._take_sample(self.loss, self.param_groups[0]["factor"], outputs, targets, weight, scale)
         if unsampled and self._parallel.averages_gradients:
             self._opaque |= opaque_functions(outputs)  # a gradient that comes may be another rank's
             unsampled = []
+        before = seen(unsampled)
         objective = loss if weight == 1.0 else weight * loss
         torch.autograd.backward(objective if scale is None else objective * scale, retain_graph=retain_graph)
-        self._refuse_unsampled([p for p, before in unsampled if not _is_same(_version(p), before)])
+        self._refuse_unsampled([p for p, gradient in before if changed(p, gradient)])
         self._observe()
         return loss.detach()
 
@@ -248,6 +247,7 @@ class CurvatureOptimizer(CheckedOptimizer):
             with torch.enable_grad():
                 loss = closure()
         if hasattr(self, "found_inf"):  # set by a GradScaler, see `_step_supports_amp_scaling`
+            del self.found_inf, self.grad_scale  # type: ignore[attr-defined]
             raise RuntimeError(
                 "the gradients are scaled by a GradScaler, and the curvature sample was taken without: hand it over, "
                 "optimizer.backward(outputs, targets, scaler=scaler) or optimizer.criterion(loss, scaler=scaler)"
@@ -300,7 +300,7 @@ class CurvatureOptimizer(CheckedOptimizer):
     def _check_state_dict(self, state_dict: Any) -> None:
         super()._check_state_dict(state_dict)
         own, saved = self.param_groups[0]["factor"], state_dict["param_groups"][0]["factor"]
-        if own != saved and _CUSTOM in (own, saved):
+        if own != saved and CUSTOM in (own, saved):
             raise ValueError(f"factor is {own!r} here, and was {saved!r} where the state was saved")
 
     def _restore(self, state_dict: dict[str, Any]) -> None:
@@ -310,7 +310,7 @@ class CurvatureOptimizer(CheckedOptimizer):
                 average = saved["inverse_predictions"].to(p.device, working_dtype(p), copy=True)
                 self.state[p]["inverse_predictions"] = average
         self._set_all(loss=type(self.loss).__name__)
-        self._witness = None
+        self._witness.forget()
 
     @abstractmethod
     def _update(
@@ -392,8 +392,8 @@ class CurvatureOptimizer(CheckedOptimizer):
     ) -> None:
         """`_take_sample` from inside a backward pass of the user's, which goes on to compute the gradient."""
         task = torch._C._current_graph_task_id()
-        if task != self._task and self._was_cleared():  # a second loss in one pass comes before any gradient
-            self._discard()
+        if task != self._task:  # a second loss in one pass comes before any gradient
+            self._discard_cleared()
         self._task = task
         if self._take_sample(loss, factor, outputs, targets, weight, scale):
             self._opaque |= opaque_functions(outputs)
@@ -413,7 +413,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         working = outputs.detach().to(working_dtype(outputs))
         generator = self._draws(outputs.device, pending["calls"])
         group = self.param_groups[0]
-        v = loss.factor(working, targets, _kind(factor), generator, sample_signs=group["sample_signs"])
+        v = loss.factor(working, targets, kind_of(factor), generator, sample_signs=group["sample_signs"])
         predictions, share = self._parallel.share_before(loss.predictions(working, targets))
         weight = weight * share
         # h <- sqrt(B_before / B) h + sqrt(c_i B_i / B) h_i: normalised at every call, so a single one is left as it is.
@@ -497,45 +497,14 @@ class CurvatureOptimizer(CheckedOptimizer):
                 "use_reentrant=False, and FullyShardedDataParallel has to give way to fully_shard"
             )
 
-    def _named(self, params: Sequence[Tensor]) -> str:
-        """The parameters in words: by name where the optimizer was given names, by place and shape otherwise."""
-        places = {
-            p: group["param_names"][i] if "param_names" in group else f"{i} of group {k} {list(p.shape)}"
-            for k, group in enumerate(self.param_groups)
-            for i, p in enumerate(group["params"])
-        }
-        names = [places[p] for p in params[:5]]
-        more = f" and {len(params) - 5} more" if len(params) > 5 else ""
-        return f"parameter{'s' if len(params) > 1 else ''} {', '.join(names)}{more}"
-
-    def _was_cleared(self) -> bool:
-        """Whether the gradients were cleared since the last backward pass of this step, and not by `zero_grad`.
-
-        Raises:
-            RuntimeError: when they were replaced, and it cannot be told.
-        """
-        if self._pending is None:
-            return False
-        grads = [p.grad for p in self._trainable() if p.grad is not None]
-        if not grads:
-            return True
-        if self._witness is None or _is_same(_version(self._witness[0]), self._witness[1:]):
-            return False
-        p, grad, _ = self._witness
-        if not any(bool(grad.any()) for grad in grads):
-            return True
-        if p.grad is not grad and self._parallel.is_alone:
-            raise RuntimeError(
-                "the gradients are not those of the last backward pass, whose curvature sample waits for its step: "
-                "call optimizer.zero_grad() before the first backward pass of a step, not model.zero_grad()"
-            )
-        return False
+    def _discard_cleared(self) -> None:
+        """Let go of a sample whose gradients were cleared, and not by `zero_grad`."""
+        waits = self._pending is not None
+        if waits and self._witness.was_cleared(self._trainable(), in_place=self._parallel.is_alone):
+            self._discard()
 
     def _observe(self) -> None:
-        """Remember one gradient as it is after a backward pass, so that its being cleared is noticed."""
-        sampled = (p for p, state in self.state.items() if "sample" in state and p.grad is not None)
-        first = next(sampled, None)
-        self._witness = None if first is None else (first, *_version(first))
+        self._witness.look(p for p, state in self.state.items() if "sample" in state)
 
     def _discard(self) -> None:
         for p in [p for p, state in self.state.items() if "sample" in state]:
@@ -543,7 +512,7 @@ class CurvatureOptimizer(CheckedOptimizer):
             if not self.state[p]:
                 del self.state[p]
         self.param_groups[0].pop("pending", None)
-        self._witness = None
+        self._witness.forget()
         self._opaque = set()
 
     def _draws(self, device: torch.device, call: int) -> torch.Generator:
@@ -554,7 +523,7 @@ class CurvatureOptimizer(CheckedOptimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # Neither generators nor process groups can be copied; the first is made anew, the second has to be said again.
-        fresh = {"_generator": None, "_parallel": self._parallel.without_group(), "_witness": None}
+        fresh = {"_generator": None, "_parallel": self._parallel.without_group(), "_witness": Witness()}
         return {**super().__getstate__(), **fresh}
 
 
@@ -564,44 +533,7 @@ def draw_seed(seed: int, rank: int, step: int, call: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _version(p: Tensor) -> tuple[Tensor | None, int]:
-    """The gradient and how often it was changed in place."""
-    grad = p.grad
-    local = getattr(grad, "_local_tensor", grad)
-    return grad, -1 if local is None else local._version
-
-
-def _is_same(version: Sequence[Any], other: Sequence[Any]) -> bool:
-    return version[0] is other[0] and version[1] == other[1]
-
-
 def _inverse_scale(state: dict[str, Any]) -> Tensor:
     """What v is divided by to give B vh: the average of 1/B, whose bias correction cancels v's."""
     average: Tensor = state["inverse_predictions"]
     return average.clamp(min=torch.finfo(average.dtype).tiny)  # not one prediction so far: 0/0 must be 0
-
-
-def _kind(factor: str) -> str:
-    return FACTOR_KINDS[0] if factor == _CUSTOM else factor
-
-
-def _resolve_loss(loss: Any, factor: str | FactorFunction) -> tuple[Loss, str]:
-    """The loss and the kind of its factor, from what the constructor was given.
-
-    Raises:
-        ValueError: for an unknown name of a loss or a factor.
-        TypeError: for a loss without a known factor, or a factor that is no string and not callable.
-    """
-    if callable(factor):
-        known = make_loss(loss) if is_known(loss) else loss
-        return CustomLoss(known, factor, known.predictions if isinstance(known, Loss) else None), _CUSTOM
-    if factor == _CUSTOM and isinstance(loss, CustomLoss):
-        return loss, _CUSTOM
-    if not isinstance(factor, str):
-        raise TypeError(f"factor must be one of {', '.join(FACTOR_KINDS)} or a callable, got {factor!r}")
-    check_options(
-        {"factor": factor}, {"factor": (lambda v: v in FACTOR_KINDS, f"one of {', '.join(FACTOR_KINDS)} or a callable")}
-    )
-    resolved = make_loss(loss)
-    resolved.require_factor(factor)
-    return resolved, _CUSTOM if isinstance(resolved, CustomLoss) else factor

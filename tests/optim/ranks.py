@@ -129,24 +129,29 @@ def ddp_uneven_criterion(rank: int) -> Any:
     return ddp(rank, "criterion", split=4)
 
 
+def accumulate(model: nn.Module, opt: LEHI, rank: int, until_the_last: Callable[[], Any]) -> None:
+    """Steps of three micro-batches, two rows each."""
+    criterion = opt.criterion()
+    inputs, targets = data()
+    for step in range(STEPS):
+        opt.zero_grad()
+        for i, part in enumerate(range(6 * rank, 6 * rank + 6, 2)):
+            with until_the_last() if i < 2 else nullcontext():
+                outputs, wanted = model(inputs[step, part : part + 2]), targets[step, part : part + 2]
+                if step % 2:
+                    opt.backward(outputs, wanted, weight=1 / 3)
+                else:
+                    (criterion(outputs, wanted) / 3).backward()
+        opt.step()
+
+
 @scenario
 def ddp_no_sync(rank: int) -> Any:
     """Three micro-batches of two rows each on every rank, averaged over the ranks at the last."""
     parallel = DDP(net())
     opt = optimizer(parallel)
     opt.average_over(dist.group.WORLD)
-    criterion = opt.criterion()
-    inputs, targets = data()
-    for step in range(STEPS):
-        opt.zero_grad()
-        for i, part in enumerate(range(6 * rank, 6 * rank + 6, 2)):
-            with parallel.no_sync() if i < 2 else nullcontext():
-                outputs, wanted = parallel(inputs[step, part : part + 2]), targets[step, part : part + 2]
-                if step % 2:
-                    opt.backward(outputs, wanted, weight=1 / 3)
-                else:
-                    (criterion(outputs, wanted) / 3).backward()
-        opt.step()
+    accumulate(parallel, opt, rank, parallel.no_sync)
     return outcome(parallel, opt)
 
 
@@ -253,17 +258,7 @@ def fsdp_accumulation(rank: int) -> Any:
     """Three micro-batches, each with its gradients reduced."""
     model = shard()
     opt = optimizer(model)
-    criterion = opt.criterion()
-    inputs, targets = data()
-    for step in range(STEPS):
-        opt.zero_grad()
-        for part in range(6 * rank, 6 * rank + 6, 2):
-            outputs, wanted = model(inputs[step, part : part + 2]), targets[step, part : part + 2]
-            if step % 2:
-                opt.backward(outputs, wanted, weight=1 / 3)
-            else:
-                (criterion(outputs, wanted) / 3).backward()
-        opt.step()
+    accumulate(model, opt, rank, nullcontext)
     return outcome(model, opt)
 
 

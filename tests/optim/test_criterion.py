@@ -246,6 +246,9 @@ def test_a_grad_scaler_that_nobody_told_of_is_refused(how: str, clipped: bool) -
         scaler.unscale_(optimizer)
     with pytest.raises(RuntimeError, match=r"hand it over, .* or optimizer.criterion\(loss, scaler=scaler\)"):
         scaler.step(optimizer)
+    optimizer.zero_grad()
+    optimizer.backward(model(inputs), targets)
+    optimizer.step()  # the refusal is of that step only
 
 
 def test_a_scaler_that_is_switched_off_is_none() -> None:
