@@ -454,13 +454,13 @@ def _checksum(*tensors: Tensor) -> str:
 
 def _state_bytes(optimizer: Optimizer) -> int:
     """Memory the optimizer keeps between steps, in bytes; scalars such as step counters included."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(optimizer.state_dict()["state"]))
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(optimizer.state_dict()["state"]))
 
 
-def _tensors(state: object) -> Iterator[Tensor]:
+def tensors_in(state: object) -> Iterator[Tensor]:
     """The tensors in nested dictionaries and lists."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, Mapping | list | tuple):
         for part in state.values() if isinstance(state, Mapping) else state:
-            yield from _tensors(part)
+            yield from tensors_in(part)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
 
-from torch import Tensor
+from lehi_cli.train import tensors_in
 
 from .candidate import Candidate
 from .findings import NonconformityError, NotAskedError, require
@@ -53,7 +52,7 @@ def state(candidate: Candidate) -> str:
     optimizer = candidate.on(problem)
     candidate.train(problem, optimizer, FEWEST)
     # Step counters and the like have one element.
-    numbers = sum(tensor.numel() for tensor in _tensors(optimizer.state_dict()["state"]) if tensor.numel() > 1)
+    numbers = sum(tensor.numel() for tensor in tensors_in(optimizer.state_dict()["state"]) if tensor.numel() > 1)
     kept = Fraction(numbers, sum(p.numel() for p in problem.model.parameters()))
     if not stated:
         raise NotAskedError(f"state is not stated; {float(kept):.4g} per parameter was kept")
@@ -66,15 +65,6 @@ def state(candidate: Candidate) -> str:
 def _fits(value: Fraction, stated: str) -> bool:
     bounds = stated_range(stated)
     return bounds is not None and bounds[0] <= value and (bounds[1] is None or value <= bounds[1])
-
-
-def _tensors(kept: Any) -> Iterator[Tensor]:
-    """The tensors in nested dictionaries and lists."""
-    if isinstance(kept, Tensor):
-        yield kept
-    elif isinstance(kept, Mapping | list | tuple):
-        for part in kept.values() if isinstance(kept, Mapping) else kept:
-            yield from _tensors(part)
 
 
 def _shown(value: Fraction) -> str:

@@ -1,6 +1,7 @@
 """Softmax cross-entropy: Lam = omega (diag(s) - s s^T) for every prediction."""
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -8,14 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lehi_cli.curvature.loss import Loss, signs_of
-from lehi_cli.curvature.validation import (
-    looking_is_free,
-    nan_where,
-    outside,
-    range_error,
-    require,
-    require_weight,
-)
+from lehi_cli.curvature.validation import nan_where, outside, range_error, require, require_weight
 
 
 class CrossEntropy(Loss):
@@ -90,7 +84,7 @@ class CrossEntropy(Loss):
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )
-        return nan_where(outside(labels, 0, math.inf), loss) if labels.is_floating_point() else loss
+        return nan_where(labels, _negative, loss) if labels.is_floating_point() else loss
 
     def _count(self, outputs: Tensor, targets: Tensor) -> Tensor | float:
         axis = self._class_axis(outputs, targets)
@@ -161,23 +155,22 @@ class CrossEntropy(Loss):
             ValueError: for a negative probability.
         """
         if targets.is_floating_point():
-            if looking_is_free(targets):
-                wrong = outside(targets, 0, math.inf)
-                require(wrong, lambda: range_error("class probabilities", targets, 0, math.inf))
+            require(targets, _negative, lambda: range_error("class probabilities", targets, 0, math.inf))
             return targets
         if targets.dtype == torch.bool or targets.is_complex():
             raise TypeError(f"class indices must be integers, got {targets.dtype}: convert them with .long()")
         indices = targets.long()
-        if looking_is_free(indices) and indices.numel() > 0:
-            self._require_classes(indices, classes)
+        wrong = partial(self._no_class, classes)
+        require(indices, wrong, lambda: self._index_error(indices[wrong(indices)][0], classes))
         return indices
 
-    def _require_classes(self, indices: Tensor, classes: int) -> None:
-        low, high = torch.aminmax(indices)
-        if low >= 0 and high < classes:  # the usual case, in one pass
-            return
-        wrong = ((indices < 0) | (indices >= classes)) & (indices != self.ignore_index)
-        require(wrong, lambda: self._index_error(indices[wrong][0], classes))
+    def _no_class(self, classes: int, indices: Tensor) -> Tensor:
+        """Where class indices are neither a class nor ignored."""
+        if indices.numel() > 0:
+            low, high = torch.aminmax(indices)
+            if low >= 0 and high < classes:  # the usual case, in one pass
+                return indices.new_zeros((), dtype=torch.bool)
+        return ((indices < 0) | (indices >= classes)) & (indices != self.ignore_index)
 
     def _index_error(self, index: Tensor, classes: int) -> IndexError:
         return IndexError(
@@ -259,6 +252,10 @@ def _true_vs_rest(logits: Tensor, label: Tensor) -> Tensor:
     magnitude = (0.5 * (functional.logsigmoid(margin) + functional.logsigmoid(-margin))).exp()
     c = rest.softmax(-1).masked_fill(log_rest == -torch.inf, 0.0)
     return magnitude * c.scatter(-1, label, -1.0)
+
+
+def _negative(probabilities: Tensor) -> Tensor:
+    return outside(probabilities, 0, math.inf)
 
 
 def _without(shape: torch.Size, axis: int) -> torch.Size:

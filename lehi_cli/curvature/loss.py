@@ -165,7 +165,7 @@ class ElementwiseLoss(Loss):
             ValueError: when outputs and targets differ in shape, and for targets outside their range.
         """
         loss = self._value(outputs, self._checked(outputs, targets))
-        return loss if self.targets_in == (-math.inf, math.inf) else nan_where(outside(targets, *self.targets_in), loss)
+        return loss if self.targets_in == (-math.inf, math.inf) else nan_where(targets, self._outside, loss)
 
     @abstractmethod
     def _value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -209,8 +209,11 @@ class ElementwiseLoss(Loss):
         """The targets in the outputs' dtype."""
         require_same_shape(outputs, targets)
         if self.targets_in != (-math.inf, math.inf):
-            require(outside(targets, *self.targets_in), lambda: range_error("targets", targets, *self.targets_in))
+            require(targets, self._outside, lambda: range_error("targets", targets, *self.targets_in))
         return targets.to(outputs.dtype)
+
+    def _outside(self, targets: Tensor) -> Tensor:
+        return outside(targets, *self.targets_in)
 
 
 def working_dtype(tensor: Tensor) -> torch.dtype:

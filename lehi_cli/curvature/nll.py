@@ -65,7 +65,7 @@ class NLL(CrossEntropy):
         """The negative log-likelihood, equal to `torch.nn.functional.nll_loss`."""
         rows, labels = self._flatten(outputs, targets)
         loss = functional.nll_loss(rows, labels, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
-        return nan_where(_unnormalised(rows), loss)
+        return nan_where(rows, _unnormalised, loss)
 
     def split(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The cross-entropy of p as logits, whose Hessian at p = log_softmax(z) is that at z."""
@@ -78,7 +78,7 @@ class NLL(CrossEntropy):
 
     def _flatten(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         rows, labels = super()._flatten(outputs, targets)
-        require(_unnormalised(rows), _normalisation_error)
+        require(rows, _unnormalised, _normalisation_error)
         return rows, labels
 
 

@@ -18,15 +18,15 @@ def looking_is_free(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def require(wrong: Tensor, error: Callable[[], Exception]) -> None:
-    """Raise `error()` when an entry of `wrong` is true and looking is free."""
-    if looking_is_free(wrong) and bool(wrong.any()):
+def require(values: Tensor, wrong: Callable[[Tensor], Tensor], error: Callable[[], Exception]) -> None:
+    """Raise `error()` when an entry of `wrong(values)` is true and looking is free; else nothing is computed."""
+    if looking_is_free(values) and bool(wrong(values).any()):
         raise error()
 
 
-def nan_where(wrong: Tensor, loss: Tensor) -> Tensor:
-    """The scalar `loss`, times NaN when an entry of `wrong` is true and `require` could not look."""
-    return loss if looking_is_free(wrong) else loss * torch.where(wrong.any(), math.nan, 1.0)
+def nan_where(values: Tensor, wrong: Callable[[Tensor], Tensor], loss: Tensor) -> Tensor:
+    """The scalar `loss`, times NaN when an entry of `wrong(values)` is true and `require` could not look."""
+    return loss if looking_is_free(values) else loss * torch.where(wrong(values).any(), math.nan, 1.0)
 
 
 def outside(values: Tensor, low: float, high: float) -> Tensor:

@@ -262,7 +262,7 @@ class CurvatureOptimizer(CheckedOptimizer):
             self._prepare(every)
             return loss
         refresh = due and self._complete_sample(every)
-        predictions = self._predictions if refresh else None
+        predictions = self.param_groups[0]["pending"]["predictions"] if refresh else None
         for group, params in active:
             if not refresh:
                 params = [p for p in params if "curvature" in self.state.get(p, ())]
@@ -378,11 +378,6 @@ class CurvatureOptimizer(CheckedOptimizer):
         return pending
 
     @property
-    def _predictions(self) -> Tensor:
-        predictions: Tensor = self.param_groups[0]["pending"]["predictions"]
-        return predictions
-
-    @property
     def _step_supports_amp_scaling(self) -> bool:
         # Makes a GradScaler tell `step` of itself, which then says that the sample was taken without it.
         return self._pending is not None and not self._pending["scaled"]
@@ -409,7 +404,7 @@ class CurvatureOptimizer(CheckedOptimizer):
             return []  # all frozen: the gradient is for others
         first = self._pending is None
         pending = self._pending or {"predictions": None, "calls": 0, "scaled": False}
-        self._parallel = self._parallel.seen(outputs, params)
+        self._parallel.settle(outputs, params)
         working = outputs.detach().to(working_dtype(outputs))
         generator = self._draws(outputs.device, pending["calls"])
         group = self.param_groups[0]

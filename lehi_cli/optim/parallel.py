@@ -25,7 +25,7 @@ class Parallel:
     def __init__(self, group: "dist.ProcessGroup | None" = None, known: bool = False) -> None:
         self._group, self._known = group, known
         self._sharded = False
-        self._looked = False
+        self._settled = False
         self._pulled = False
 
     @property
@@ -56,15 +56,14 @@ class Parallel:
         """What a copy or a pickle keeps: process groups stay behind, and have to be named again."""
         return Parallel() if self._group is not None else Parallel(None, self._known)
 
-    def seen(self, outputs: Tensor, params: Sequence[Tensor]) -> "Parallel":
-        """This, once it is settled by the first outputs whether the parameters are sharded, and over which ranks.
+    def settle(self, outputs: Tensor, params: Sequence[Tensor]) -> None:
+        """Find out from the first outputs whether the parameters are sharded, and over which ranks.
 
         Raises:
             RuntimeError: when there are several ranks and nothing says what they have in common.
         """
-        if self._looked or not (dist.is_available() and dist.is_initialized()):
-            return self
-        self._looked = True
+        if self._settled or not (dist.is_available() and dist.is_initialized()):
+            return
         from torch.distributed.tensor import DTensor  # where there are no ranks it need not be loaded
 
         sharded = [p for p in params if isinstance(p, DTensor)]
@@ -84,7 +83,7 @@ class Parallel:
                 "DistributedDataParallel, call optimizer.average_over(torch.distributed.group.WORLD), or their "
                 "curvature samples would differ; where each trains on its own, optimizer.average_over(None)"
             )
-        return self
+        self._settled = True
 
     def share_before(self, predictions: Tensor) -> tuple[Tensor, Tensor | float]:
         """B and the factor on the weight of a sample that a backward pass is to average; B_r and 1 where none does.

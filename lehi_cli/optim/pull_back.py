@@ -51,7 +51,7 @@ def pull_back_past_sinks(outputs: Tensor, v: Tensor, params: Sequence[Tensor]) -
 
 def pull_back_through_grad(outputs: Tensor, v: Tensor, params: Sequence[Tensor]) -> list[Tensor | None]:
     """`pull_back` by a backward pass into `.grad`, which has before and after what it had before."""
-    owners = [*params, *(leaf for leaf in leaves(outputs) if leaf.is_leaf)]
+    owners = [*params, *leaves(outputs)]
     kept = [(p, p.grad) for p in owners]
     for p in owners:
         p.grad = None
