@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from operator import attrgetter
 from pathlib import Path
@@ -121,17 +121,33 @@ def call(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
+def module_spec(module_name: str, search: Sequence[str] | None = None) -> ModuleSpec | None:
+    """Where a module is, in the folders of `search` or where Python looks; None when it is not there.
+
+    Found part by part: `importlib.util.find_spec` would import the packages above it.
+    """
+    name, _, rest = module_name.partition(".")
+    try:
+        spec = importlib.util.find_spec(name) if search is None else PathFinder.find_spec(name, search)
+    except (ImportError, ValueError):
+        return None
+    for part in filter(None, rest.split(".")):
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+    return spec
+
+
 def locate(module_name: str) -> Path:
-    """The file of a module, found part by part: `importlib.util.find_spec` would import the packages above it."""
-    search: Sequence[str] | None = None
-    path = ""
-    parts = module_name.split(".")
-    for depth in range(1, len(parts) + 1):
-        name = ".".join(parts[:depth])
-        spec = importlib.util.find_spec(name) if depth == 1 else PathFinder.find_spec(name, search)
-        if spec is None or spec.origin is None:
-            raise PluginError(f"no module named {module_name!r}", "is it installed in this environment?")
-        if not spec.has_location:
-            raise PluginError(f"module {module_name!r} is built into Python: it has no source to tell its versions by")
-        search, path = spec.submodule_search_locations, spec.origin
-    return Path(path)
+    """The file of a module, which is not imported.
+
+    Raises:
+        PluginError: when there is no such module, or it has no file.
+    """
+    spec = module_spec(module_name)
+    if spec is None or spec.origin is None:
+        raise PluginError(f"no module named {module_name!r}", "is it installed in this environment?")
+    if not spec.has_location:
+        raise PluginError(f"module {module_name!r} is built into Python: it has no source to tell its versions by")
+    return Path(spec.origin)

@@ -247,3 +247,9 @@ def test_without_a_place_for_leftovers_nothing_fails(folder: Path, monkeypatch: 
     (folder / "taken").write_text("")
     monkeypatch.setenv("LEHI_CACHE", str(folder / "taken"))
     assert code_hash(":through", str(folder / "mine.py")) == before
+
+
+def test_code_in_a_yaml_file_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_text("name: mine\nsummary: no Python here\n")
+    with pytest.raises(PluginError, match=r"':f' is code of the file it is named in, and task\.yaml is not Python"):
+        code_hash(":f", str(tmp_path / "task.yaml"))

@@ -64,6 +64,11 @@ def reach(reference: str, sources: Sources) -> Closure:
             return closure
     elif sources.origin is None or not sources.origin.is_file():
         raise PluginError(f"there is no file {sources.origin}")
+    elif sources.origin.suffix != ".py":
+        hint = f"name a file: a task in Python, or module:{name}"
+        raise PluginError(
+            f"':{name}' is code of the file it is named in, and {sources.origin.name} is not Python", hint
+        )
     if not closure.follow(module, name):
         raise PluginError(f"{module or sources.origin} has no {name!r}", "check the name after the colon")
     return closure

@@ -8,21 +8,20 @@ and is then made again, but never wrong.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import tempfile
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from lehi_cli.errors import PluginError
+from lehi_cli.registry.plugins import module_spec
 
 from . import canonical, names
 from . import outline as outlines
@@ -52,9 +51,9 @@ class Sources:
         if not module:
             return self.origin
         if module not in self._paths:
-            spec = _installed(module)
+            spec = module_spec(module)
             if spec is None and self.origin is not None:
-                spec = _find(module, [str(self.origin.parent)])
+                spec = module_spec(module, [str(self.origin.parent)])
             location = spec.origin if spec is not None and spec.has_location else None
             self._paths[module] = Path(location) if location and location.endswith(".py") else None
         return self._paths[module]
@@ -98,30 +97,6 @@ class Sources:
 
 def _beside(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}.py", folder / name / "__init__.py"
-
-
-def _installed(module: str) -> ModuleSpec | None:
-    """Where a module is, found part by part: `importlib.util.find_spec` would import the packages above it."""
-    top, _, rest = module.partition(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    return _below(spec, top, rest)
-
-
-def _find(module: str, search: Sequence[str]) -> ModuleSpec | None:
-    top, _, rest = module.partition(".")
-    return _below(PathFinder.find_spec(top, search), top, rest)
-
-
-def _below(spec: ModuleSpec | None, name: str, rest: str) -> ModuleSpec | None:
-    for part in filter(None, rest.split(".")):
-        if spec is None or spec.submodule_search_locations is None:
-            return None
-        name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
-    return spec
 
 
 def _outline(path: Path, source: bytes) -> Outline:
