@@ -25,9 +25,9 @@ from lehi_cli.execute.place import Place
 from lehi_cli.execute.worker import execute
 from lehi_cli.plan import Request, plan
 from lehi_cli.render.live import watcher
-from lehi_cli.specs import Budget, RunSpec, parse_optimizers
-from lehi_cli.store import Store
-from lehi_cli.train import Training
+from lehi_cli.runs.specs import Budget, RunSpec, parse_optimizers
+from lehi_cli.runs.store import Store
+from lehi_cli.training.loop import Training
 
 OPTIMIZERS = "adam,adamw,sgd,lehi"
 RATES = "lr=1e-4..1e-1/log9"

@@ -18,8 +18,8 @@ from torch.nn.functional import cross_entropy
 
 from lehi_cli.data.dataset import Split
 from lehi_cli.plan import Request, plan
-from lehi_cli.specs import Budget, OptimSpec
-from lehi_cli.train import Training
+from lehi_cli.runs.specs import Budget, OptimSpec
+from lehi_cli.training.loop import Training
 
 CASES = {"mnist": ("mnist", "mlp", 100, 128, 21), "cifar10 resnet18": ("cifar10", "resnet18", 2, 32, 9)}
 

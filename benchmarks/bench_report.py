@@ -23,9 +23,9 @@ from statistics import median
 from measure import save
 
 from lehi_cli.plan import Request, plan
-from lehi_cli.records import Outcome
-from lehi_cli.specs import Budget, OptimSpec, RunSpec, parse_optimizers, parse_seeds
-from lehi_cli.store import Store
+from lehi_cli.runs.records import Outcome
+from lehi_cli.runs.specs import Budget, OptimSpec, RunSpec, parse_optimizers, parse_seeds
+from lehi_cli.runs.store import Store
 
 ROUNDS = 3
 POINTS = 50

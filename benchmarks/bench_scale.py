@@ -28,9 +28,9 @@ from lehi_cli.analysis.results import Section
 from lehi_cli.execute.conduct import Settings, conduct
 from lehi_cli.plan import Request, plan
 from lehi_cli.render.live import watcher
-from lehi_cli.specs import Budget, parse_optimizers
+from lehi_cli.runs.specs import Budget, parse_optimizers
+from lehi_cli.runs.store import Store
 from lehi_cli.stats.scale import Scale
-from lehi_cli.store import Store
 
 PASSES = {"digits": 600, "breast_cancer": 300, "diabetes": 300, "markov": 400, "quadratic": 1500}
 OPTIMIZERS = "adam,lehi,momentum:lr=0.05,sgd:lr=0.1"

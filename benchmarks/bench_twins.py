@@ -23,12 +23,12 @@ from lehi_cli.adaptive import FIRST
 from lehi_cli.execute.conduct import Settings, conduct
 from lehi_cli.plan import Request, plan
 from lehi_cli.render.live import watcher
-from lehi_cli.specs import Budget, parse_optimizers
+from lehi_cli.runs.specs import Budget, parse_optimizers
+from lehi_cli.runs.store import Store
 from lehi_cli.stats.anytime import judge_anytime
 from lehi_cli.stats.contest import MARGIN, Contest
 from lehi_cli.stats.scale import Scale, scale_of
 from lehi_cli.stats.verdict import LATER_SHARE, judge_pairs
-from lehi_cli.store import Store
 
 COMPARISONS = 200
 SEEDS = 10  # on each side

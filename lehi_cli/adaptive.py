@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .specs import RunSpec
+from lehi_cli.runs.specs import RunSpec
 
 FIRST = 3
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lehi_cli.runs.specs import Budget, OptimSpec, RunSpec, TaskSpec
+
 from .data.fingerprint import fingerprint
 from .data.folder import data_folder
 from .errors import UsageError
 from .registry import optimizers, tasks
 from .registry.optimizers import OptimizerRecord
-from .specs import Budget, OptimSpec, RunSpec, TaskSpec
 
 SMOKE = Budget("steps", 5)
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from lehi_cli.runs.store import Store, StoredRun
+
 from .analysis.arrange import arrange
 from .analysis.arrivals import Arrivals, Target, all_arrivals
 from .analysis.columns import Columns, restrict
@@ -21,7 +23,6 @@ from .analysis.margins import Margins
 from .analysis.prices import PriceList, load_prices, prices_of_runs
 from .analysis.provenance import provenance
 from .analysis.results import Section
-from .store import Store, StoredRun
 
 if TYPE_CHECKING:
     from .analysis.across import Across

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lehi_cli.runs.specs import OptimSpec, RunSpec, Value, format_value, parse_value
+from lehi_cli.runs.store import PRUNED, Store, StoredRun
+
 from .analysis.sensitivity import LAST
 from .errors import UsageError
 from .plan import Request, plan
 from .registry import optimizers
 from .registry.record import OptimizerRecord, Option
 from .space import Dimension, Search, dimension
-from .specs import OptimSpec, RunSpec, Value, format_value, parse_value
-from .store import PRUNED, Store, StoredRun
 
 ADAPTIVE = ("tpe",)
 NEAR = 0.05

@@ -9,9 +9,9 @@ import torch
 
 from lehi_cli.conformance.candidate import Candidate
 from lehi_cli.plan import Request, plan
-from lehi_cli.records import Pulse
 from lehi_cli.registry.optimizers import OptimizerRecord
-from lehi_cli.specs import Budget, RunSpec, parse_optimizers
+from lehi_cli.runs.records import Pulse
+from lehi_cli.runs.specs import Budget, RunSpec, parse_optimizers
 
 SMALL = Budget("steps", 25)
 

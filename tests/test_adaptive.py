@@ -9,7 +9,7 @@ import pytest
 from cases import runs_of
 
 from lehi_cli.adaptive import FIRST, Rival, contests, next_runs
-from lehi_cli.specs import RunSpec
+from lehi_cli.runs.specs import RunSpec
 from lehi_cli.stats.anytime import judge_anytime
 from lehi_cli.stats.contest import Contest
 

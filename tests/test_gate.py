@@ -23,13 +23,13 @@ from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import Exit, UnknownNameError, UsageError
 from lehi_cli.gate import Check, check_all, exit_code, parse
 from lehi_cli.gate.expression import Reference, Side
-from lehi_cli.records import Outcome
-from lehi_cli.shards import Metrics
-from lehi_cli.specs import Budget, RunSpec
+from lehi_cli.runs.records import Outcome
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.specs import Budget, RunSpec
+from lehi_cli.runs.store import Store, StoredRun
 from lehi_cli.stats.failures import failure_p
 from lehi_cli.stats.sequential import seeds_to_settle
 from lehi_cli.stats.verdict import FIRST_SHARE, LATER_SHARE, OTHER_SEEDS
-from lehi_cli.store import Store, StoredRun
 
 LEHI = Side(Reference("lehi"), 1.0, 0.0)
 ADAM = Side(Reference("adam"), 1.0, 0.0)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lehi_cli.shards import Metrics
-from lehi_cli.specs import canonical_json
-from lehi_cli.store import Store, StoredRun
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.specs import canonical_json
+from lehi_cli.runs.store import Store, StoredRun
 
 from .distinction import name_apart
 from .labels import code_of, distinct_labels

@@ -17,11 +17,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.shards import Metrics
-from lehi_cli.specs import RunSpec
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.targets import Arrival, arrival, survival, time_to_target
-from lehi_cli.store import StoredRun
 
 from .finals import UNFINISHED
 from .results import Section, Series

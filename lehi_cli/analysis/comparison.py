@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.shards import Metrics
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats.anytime import after_first_look, judge_anytime
 from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.verdict import OTHER_SEEDS, Verdict, family_size, judge_pairs, without_word
-from lehi_cli.store import StoredRun
 
 from .equal_price import PriceOf, price_of
 from .finals import UNFINISHED, Column, finals_by_seed, scale_in

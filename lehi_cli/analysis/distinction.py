@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lehi_cli.specs import Budget, format_value
+from lehi_cli.runs.specs import Budget, format_value
 
 from .labels import DIGITS, code_of, differing, numbered
 from .results import Section

@@ -15,8 +15,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.specs import format_value, parse_seeds, parse_value
-from lehi_cli.store import STATUSES, StoredRun
+from lehi_cli.runs.specs import format_value, parse_seeds, parse_value
+from lehi_cli.runs.store import STATUSES, StoredRun
 
 from .columns import names
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from lehi_cli.runs.store import PRUNED
 from lehi_cli.stats.scale import Scale, scale_of
-from lehi_cli.store import PRUNED
 
 from .results import Section, Series
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.specs import format_value
+from lehi_cli.runs.specs import format_value
 from lehi_cli.stats import is_better
 
 from .columns import check_metrics, is_measured, measured, names, parse_column

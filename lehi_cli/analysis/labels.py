@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lehi_cli.specs import canonical_json, format_value
-from lehi_cli.store import StoredRun
+from lehi_cli.runs.specs import canonical_json, format_value
+from lehi_cli.runs.store import StoredRun
 
 DIGITS = 6  # of a hash that are shown
 

@@ -21,27 +21,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lehi_cli.specs import canonical_json
+from lehi_cli.runs.comparisons import Look
+from lehi_cli.runs.specs import canonical_json
 from lehi_cli.stats.verdict import LATER_SHARE, Method
 
 from .labels import code_of
 from .results import Section, Series
 
 DIGITS = 16
-
-
-class Look(NamedTuple):
-    """One look at a pair.
-
-    Attributes:
-        seeds: in the order in which they were looked at.
-        adaptive: whether it was looked at after each of them.
-        family: how many comparisons it was one of: whoever picks one out of many has looked at all of them.
-    """
-
-    seeds: Sequence[int]
-    adaptive: bool = False
-    family: int = 0
 
 
 class Rule(NamedTuple):

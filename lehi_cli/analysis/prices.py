@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any, Literal
 
-from lehi_cli.measurements import Measured, Measurement, load_measurements, optimizer_key
+from lehi_cli.runs.measurements import Measured, Measurement, load_measurements, optimizer_key
+from lehi_cli.runs.store import Store, StoredRun
 from lehi_cli.stats.paired import Interval, t_interval, t_is_defined
-from lehi_cli.store import Store, StoredRun
 
 from .results import Section, Series
 

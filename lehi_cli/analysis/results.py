@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from lehi_cli.shards import Metrics
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats import HIGHER_IS_BETTER, Estimate, estimate, is_better
 from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.summary import Band, band_curve, mean_interval
-from lehi_cli.store import StoredRun
 
 WORST = math.inf
 

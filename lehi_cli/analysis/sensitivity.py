@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lehi_cli.specs import canonical_json
+from lehi_cli.runs.specs import canonical_json
 from lehi_cli.stats import estimate, is_better
 
 from .results import Section, Series

@@ -14,7 +14,7 @@ from lehi_cli.analysis.looks import Looks
 from lehi_cli.errors import UsageError
 from lehi_cli.plan import Request, plan
 from lehi_cli.report import View
-from lehi_cli.specs import RunSpec
+from lehi_cli.runs.specs import RunSpec
 from lehi_cli.stats.verdict import Word
 
 from .flow import Session, finish, say_registry, show_plan

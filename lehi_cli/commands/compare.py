@@ -9,8 +9,8 @@ import typer
 
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.registry import optimizers
+from lehi_cli.runs.specs import OptimSpec, parse_adaptive, parse_optimizers
 from lehi_cli.space import SAMPLERS, parse_space
-from lehi_cli.specs import OptimSpec, parse_adaptive, parse_optimizers
 
 from .adaptive import compare_adaptively
 from .flow import run_and_show

@@ -13,13 +13,11 @@ import typer
 from rich.console import Console
 
 from lehi_cli.analysis.arrivals import check_target
-from lehi_cli.comparisons import Comparisons
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import DataError, Exit, Notice, StoreError, UsageError
 from lehi_cli.execute.conduct import conduct, place_of, split
 from lehi_cli.execute.place import Place
 from lehi_cli.gate import check_names
-from lehi_cli.measurements import save_measurement
 from lehi_cli.plan import Request, plan
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.render.content import Column, Table
@@ -27,8 +25,10 @@ from lehi_cli.render.live import watcher
 from lehi_cli.render.numbers import compact, duration
 from lehi_cli.render.table import print_table
 from lehi_cli.report import View
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import FAILED, Store, StoredRun
+from lehi_cli.runs.comparisons import Comparisons
+from lehi_cli.runs.measurements import save_measurement
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import FAILED, Store, StoredRun
 
 from .options import DEFAULT_RUNS, TYPED
 from .output import say, show

@@ -14,7 +14,7 @@ from lehi_cli.registry import optimizers
 from lehi_cli.registry.optimizers import OptimizerRecord, Option
 from lehi_cli.render.content import Column, Table
 from lehi_cli.render.table import print_table
-from lehi_cli.specs import format_value
+from lehi_cli.runs.specs import format_value
 
 from . import starter
 from .findings import print_findings

@@ -10,7 +10,6 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from lehi_cli.comparisons import ComparisonRecord
 from lehi_cli.errors import Exit, Notice, UnknownNameError, UsageError
 from lehi_cli.render.comparisons import comparisons_part
 from lehi_cli.render.content import Document, Figure, Lines, Part
@@ -20,7 +19,8 @@ from lehi_cli.render.report import to_document
 from lehi_cli.render.step_summary import append_step_summary
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.report import Report
-from lehi_cli.store import Store
+from lehi_cli.runs.comparisons import ComparisonRecord
+from lehi_cli.runs.store import Store
 
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 SUFFIXES = {

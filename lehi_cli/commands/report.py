@@ -16,10 +16,10 @@ import typer
 from lehi_cli.analysis.columns import parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter, stored_facts
 from lehi_cli.analysis.looks import Looks
-from lehi_cli.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member, now
 from lehi_cli.errors import UsageError
 from lehi_cli.report import Report, View, make_report
-from lehi_cli.store import Store, StoredRun
+from lehi_cli.runs.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member, now
+from lehi_cli.runs.store import Store, StoredRun
 
 from .options import (
     AXES,

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 
 from lehi_cli.adaptive import FIRST
-from lehi_cli.comparisons import TUNING_SEED
 from lehi_cli.errors import Exit, UsageError
 from lehi_cli.plan import Request, plan, tasks_of
 from lehi_cli.report import View
+from lehi_cli.runs.comparisons import TUNING_SEED
+from lehi_cli.runs.specs import RunSpec
 from lehi_cli.space import Dimension, check_names
-from lehi_cli.specs import RunSpec
 from lehi_cli.tuning import Tuned, Tuning, space_of, tune
 
 from .adaptive import check_count, train_until_settled, up_to

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UsageError
-from lehi_cli.specs import parse_optimizers
+from lehi_cli.runs.specs import parse_optimizers
 
 from .flow import run_and_show
 from .options import Seeds

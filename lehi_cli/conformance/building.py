@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from lehi_cli.registry.record import OptimizerRecord, Option
 from lehi_cli.space import dimension
-from lehi_cli.steps import Meter
+from lehi_cli.training.steps import Meter
 
 from .candidate import CALLS, TOLD, Candidate
 from .findings import NonconformityError, in_words, require

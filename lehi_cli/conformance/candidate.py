@@ -9,8 +9,8 @@ from typing import Any
 from torch.optim import Optimizer
 
 from lehi_cli.registry.record import OptimizerRecord
-from lehi_cli.steps import Meter
-from lehi_cli.train import build_optimizer
+from lehi_cli.training.building import build_optimizer
+from lehi_cli.training.steps import Meter
 
 from .problems import Problem
 

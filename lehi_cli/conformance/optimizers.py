@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 
 from lehi_cli.registry.record import OptimizerRecord
-from lehi_cli.streams import preserved_random
+from lehi_cli.training.streams import preserved_random
 
 from . import building, extremes, moving, options, prices, resuming
 from .candidate import Candidate

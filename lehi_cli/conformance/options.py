@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lehi_cli.errors import UsageError
 from lehi_cli.registry.record import Option
-from lehi_cli.specs import Value, format_value
+from lehi_cli.runs.specs import Value, format_value
 
 from .candidate import Candidate
 from .findings import NotAskedError, in_words, require

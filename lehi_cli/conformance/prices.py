@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from lehi_cli.train import tensors_in
+from lehi_cli.training.state import tensors_in
 
 from .candidate import Candidate
 from .findings import NonconformityError, NotAskedError, require

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lehi_cli.curvature import make_loss
 from lehi_cli.data import embedded
-from lehi_cli.steps import STEPS, Evaluation, Meter
+from lehi_cli.training.steps import STEPS, Evaluation, Meter
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 

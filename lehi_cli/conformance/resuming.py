@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lehi_cli.steps import Meter
+from lehi_cli.training.steps import Meter
 
 from .candidate import Candidate
 from .findings import NotAskedError, in_words, require

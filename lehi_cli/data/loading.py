@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lehi_cli.errors import DataError, UsageError
 from lehi_cli.registry.plugins import call, resolve
-from lehi_cli.specs import TaskSpec, canonical_json
+from lehi_cli.runs.specs import TaskSpec, canonical_json
 
 from .dataset import Dataset
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import UsageError
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import DONE, PRUNED, Store, StoredRun
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import DONE, PRUNED, Store, StoredRun
 
 from .executor import Executor
 from .place import Place, cores

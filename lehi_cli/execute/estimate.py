@@ -16,8 +16,8 @@ from fractions import Fraction
 from statistics import fmean, median
 
 from lehi_cli.errors import LehiError
-from lehi_cli.specs import Budget, RunSpec, canonical_json
-from lehi_cli.train import Training
+from lehi_cli.runs.specs import Budget, RunSpec, canonical_json
+from lehi_cli.training.loop import Training
 
 from .place import Place
 from .pricing import period

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Store
 
 from .place import Place
 from .watch import Watcher

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from lehi_cli.train import Training
+from lehi_cli.training.loop import Training
 
 Batch = tuple[Tensor, Tensor]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import lehi_cli
 from lehi_cli.errors import StoreError
-from lehi_cli.records import Outcome, Row
-from lehi_cli.specs import Budget, RunSpec, canonical_json
-from lehi_cli.store import Recorder, Store
+from lehi_cli.runs.records import Outcome, Row
+from lehi_cli.runs.specs import Budget, RunSpec, canonical_json
+from lehi_cli.runs.store import Recorder, Store
 
 from .place import Place
 from .watch import Watcher

@@ -19,8 +19,8 @@ import lehi_cli
 from lehi_cli.errors import DataError, LehiError, UsageError
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.code import code_hash, own_files
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Store
 
 from .place import Place
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from lehi_cli.errors import LehiError
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Store
 
 from .place import Place, deal
 from .watch import Watcher

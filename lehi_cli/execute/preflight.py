@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lehi_cli.errors import UsageError
-from lehi_cli.specs import RunSpec, canonical_json
-from lehi_cli.train import Training
+from lehi_cli.runs.specs import RunSpec, canonical_json
+from lehi_cli.training.loop import Training
 
 from .place import Place
 

@@ -23,10 +23,10 @@ from typing import cast
 import torch
 
 from lehi_cli.errors import LehiError
-from lehi_cli.measurements import Measured, Measurement
 from lehi_cli.registry import optimizers
-from lehi_cli.specs import Budget, RunSpec, Schedule, canonical_json
-from lehi_cli.train import Training
+from lehi_cli.runs.measurements import Measured, Measurement
+from lehi_cli.runs.specs import Budget, RunSpec, Schedule, canonical_json
+from lehi_cli.training.loop import Training
 
 from .environment import environment
 from .memory import memory_in_words, peak_memory

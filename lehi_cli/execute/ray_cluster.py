@@ -21,8 +21,8 @@ from types import ModuleType
 from typing import Any
 
 from lehi_cli.errors import LehiError, StoreError, UsageError
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Recorder, Store
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Recorder, Store
 
 from .parcel import Parcel, Report, carry_out, pack
 from .place import Place, cores

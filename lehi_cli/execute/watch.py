@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lehi_cli.records import Pulse
-from lehi_cli.specs import RunSpec
+from lehi_cli.runs.records import Pulse
+from lehi_cli.runs.specs import RunSpec
 
 
 class Watcher(Protocol):

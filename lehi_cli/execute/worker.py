@@ -9,14 +9,14 @@ from dataclasses import asdict
 import torch
 
 from lehi_cli.errors import LehiError, StoreError
-from lehi_cli.pruning import Pruner
-from lehi_cli.records import Pulse, Row
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Recorder, Store
-from lehi_cli.train import train
+from lehi_cli.runs.records import Pulse, Row
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Recorder, Store
+from lehi_cli.training.loop import train
 
 from .environment import environment
 from .place import Place
+from .pruning import Pruner
 
 TORCH_THREADS = torch.get_num_threads()
 

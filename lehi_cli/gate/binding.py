@@ -16,7 +16,7 @@ from lehi_cli.analysis.arrivals import Target
 from lehi_cli.analysis.comparison import named
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.specs import RunSpec
+from lehi_cli.runs.specs import RunSpec
 
 from .expression import Assertion, Reference, Side
 from .quantity import columns, columns_with, refuse_without_target

@@ -23,10 +23,10 @@ from lehi_cli.analysis.arrivals import COLUMNS, UNITS, Target
 from lehi_cli.analysis.finals import UNFINISHED
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UsageError
-from lehi_cli.shards import Metrics
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.targets import time_to_target
-from lehi_cli.store import StoredRun
 
 TOTALS = ("steps", "passes", "seconds")
 PRICES: Mapping[str, tuple[str, str, float]] = {

@@ -1,7 +1,7 @@
 """Every optimizer the tool knows, as frozen records with import strings.
 
 A record says what the optimizer is called, what it can be told, how the training loop has to drive it (`kind`, see
-`lehi_cli.steps`), and what it costs. Building one is left to the training side: `factory` is only a string here.
+`lehi_cli.training.steps`), and what it costs. The training side builds it: `factory` is only a string here.
 """
 
 from __future__ import annotations

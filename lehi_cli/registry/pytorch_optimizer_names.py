@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from lehi_cli.errors import PluginError, UnknownNameError, UsageError
-from lehi_cli.specs import Value
+from lehi_cli.runs.specs import Value
 
 from . import plugins
 from .record import OptimizerRecord, Option

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lehi_cli.errors import PluginError, UsageError, did_you_mean
-from lehi_cli.specs import OptimSpec, Value, canonical_json, format_value, parse_value
+from lehi_cli.runs.specs import OptimSpec, Value, canonical_json, format_value, parse_value
 
-from .code import code_hash
+from .code import code_hash, first_name
 
 KINDS = ("gradient", "curvature", "closure", "loss", "differentiable", "whole")
 
@@ -182,6 +182,6 @@ class OptimizerRecord:
         Raises:
             PluginError: when there is no such source.
         """
-        driven = [self.factory, self.fixed, self.kind, self.takes, self.needs, self.modes, self.draws]
+        driven = [first_name(self.factory), self.fixed, self.kind, self.takes, self.needs, self.modes, self.draws]
         content = canonical_json([code_hash(self.factory, self.origin), *driven])
         return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -18,29 +18,19 @@ from typing import Any, TypeVar
 
 import yaml
 
-from lehi_cli.data import SOURCES
 from lehi_cli.errors import PluginError, UsageError, did_you_mean
-from lehi_cli.models import MODELS
-from lehi_cli.specs import Budget, Schedule, TaskSpec, canonical_json, parse_value
+from lehi_cli.runs.specs import Budget, Schedule, TaskSpec, canonical_json, parse_value
 
 from . import plugins
+from .built_in.losses import LOSSES
+from .built_in.models import MODELS
+from .built_in.sources import SOURCES
 from .catalog import Catalog
-from .code import code_hash
+from .code import code_hash, first_name
 
 T = TypeVar("T")
 GROUP = "lehi.tasks"
-LOSSES: Mapping[str, tuple[str, Sequence[str]]] = {
-    "cross_entropy": ("lehi_cli.curvature:CrossEntropy", ("ignore_index", "label_smoothing")),
-    "bce": ("lehi_cli.curvature:BCE", ()),
-    "mse": ("lehi_cli.curvature:MSE", ()),
-    "huber": ("lehi_cli.curvature:Huber", ("delta",)),
-    "smooth_l1": ("lehi_cli.curvature:SmoothL1", ("beta",)),
-    "nll": ("lehi_cli.curvature:NLL", ("ignore_index",)),
-    "poisson_nll": ("lehi_cli.curvature:PoissonNLL", ("log_input", "full", "eps")),
-    "gaussian_nll": ("lehi_cli.curvature:GaussianNLL", ("var", "full", "eps")),
-}
-"""By name, the class of a loss and those of its options that can be written down."""
-LOOP = ("lehi_cli.train:train", "lehi_cli.specs:Schedule", "lehi_cli.specs:TaskSpec")
+LOOP = ("lehi_cli.training.loop:train", "lehi_cli.runs.specs:Schedule", "lehi_cli.runs.specs:TaskSpec")
 """What every run goes through; methods of a task and its schedule are called there without the classes being named."""
 METRICS = ("accuracy", "mae", "perplexity", "rmse")
 TARGETS = ("train_loss", "val_loss", *(f"val_{metric}" for metric in METRICS))
@@ -163,7 +153,7 @@ def _build(content: Mapping[str, Any], origin: str, where: Where) -> TaskSpec:
             data["source"]: _with_place(where("data"), lambda: code_hash(data["source"], origin)),
             model["kind"]: _with_place(where("model"), lambda: code_hash(model["kind"], origin)),
             **_loss_code(loss["kind"], origin, where),
-            **{reference: code_hash(reference) for reference in LOOP},
+            **{first_name(reference): code_hash(reference) for reference in LOOP},
         },
         threads=None if content["threads"] is None else _count(content, "threads", where),
         target=_target(content, where),

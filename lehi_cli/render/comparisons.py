@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from lehi_cli.comparisons import ComparisonRecord
+from lehi_cli.runs.comparisons import ComparisonRecord
 
 from .content import Column, Part, Table
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lehi_cli.analysis.results import Section
-from lehi_cli.shards import Metrics
-from lehi_cli.specs import format_value
-from lehi_cli.store import StoredRun
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.specs import format_value
+from lehi_cli.runs.store import StoredRun
 
 ABOUT = (
     "task", "fake_data", "budget", "batch_size", "precision", "optimizer", "label", "options", "seed", "status",

@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lehi_cli.records import Pulse
-from lehi_cli.specs import RunSpec
+from lehi_cli.runs.records import Pulse
+from lehi_cli.runs.specs import RunSpec
 
 NAME_WIDTH = 24
 BAR_WIDTH = 10

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lehi_cli.specs import format_value
+from lehi_cli.runs.specs import format_value
 from lehi_cli.tuning import Tuned, Tuning
 
 from .content import Block, Column, Lines, Part, Table

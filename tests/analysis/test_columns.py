@@ -12,7 +12,7 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.columns import Columns, parse_column, parse_columns, restrict
 from lehi_cli.analysis.results import Section
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.store import Store
+from lehi_cli.runs.store import Store
 
 
 @pytest.fixture

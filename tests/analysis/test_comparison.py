@@ -17,13 +17,13 @@ from lehi_cli.analysis.looks import Look, Looks
 from lehi_cli.analysis.margins import Margins
 from lehi_cli.analysis.results import Section
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.records import Outcome, Row
-from lehi_cli.specs import Budget
+from lehi_cli.runs.records import Outcome, Row
+from lehi_cli.runs.specs import Budget
+from lehi_cli.runs.store import Store
 from lehi_cli.stats.anytime import judge_anytime
 from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.scale import Scale
 from lehi_cli.stats.verdict import FIRST_SHARE, LATER_SHARE, OTHER_SEEDS, UNBOUNDED, judge_pairs
-from lehi_cli.store import Store
 
 LOSS = {"adam": [1.00, 1.10, 0.90, 1.05, 0.95, 1.02], "sgd": [2.01, 2.08, 1.92, 2.03, 1.97, 2.00]}
 

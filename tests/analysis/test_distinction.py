@@ -12,8 +12,8 @@ from stored import write, write_all
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.distinction import distinctions, mixed_notes, short
 from lehi_cli.analysis.labels import numbered
-from lehi_cli.specs import Budget
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import Budget
+from lehi_cli.runs.store import Store
 
 
 @pytest.mark.parametrize(

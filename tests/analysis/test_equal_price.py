@@ -10,8 +10,8 @@ import pytest
 
 from lehi_cli.analysis.equal_price import few_steps, price_of, unequal
 from lehi_cli.analysis.results import Section, Series
-from lehi_cli.shards import Metrics
-from lehi_cli.store import StoredRun
+from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.store import StoredRun
 
 Spent = Sequence[tuple[str, Mapping[str, float]]]  # status and outcome of each run
 

@@ -13,7 +13,7 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.grouping import best_by, best_of_sections, by, chosen_notes, group_sections
 from lehi_cli.analysis.results import Section
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.store import Store
+from lehi_cli.runs.store import Store
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from stored import write_all
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.looks import Look, Looks, Rule, pair_id
 from lehi_cli.analysis.results import Section, Series
+from lehi_cli.runs.store import Store
 from lehi_cli.stats.verdict import LATER_SHARE
-from lehi_cli.store import Store
 
 FIXED, REFUSED, ADDED = Rule("fixed"), Rule("refused"), Rule("anytime")
 

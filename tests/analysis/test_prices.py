@@ -15,10 +15,10 @@ from scipy import stats
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.prices import Price, PriceList, load_prices, prices_of_runs
 from lehi_cli.analysis.results import Section
-from lehi_cli.measurements import Measured, Measurement, save_measurement
-from lehi_cli.records import Outcome
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.measurements import Measured, Measurement, save_measurement
+from lehi_cli.runs.records import Outcome
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Store
 
 ADAM = [2.0, 2.1, 8.0, 2.0]
 LEHI = [3.0, 3.3, 12.4, 2.9]

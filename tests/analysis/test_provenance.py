@@ -15,9 +15,9 @@ from cases import runs_of
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.provenance import provenance
 from lehi_cli.analysis.results import Section
-from lehi_cli.records import Outcome
-from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.records import Outcome
+from lehi_cli.runs.specs import Budget, RunSpec
+from lehi_cli.runs.store import Store
 
 CPU = {"device": "cpu", "device_name": "x86_64", "threads": 1, "lehi": "0.1.0", "torch": "2.11", "numpy": "2.0",
        "python": "3.11.7", "platform": "Linux"}  # fmt: skip

@@ -16,9 +16,9 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.render.numbers import mean_as_shown
 from lehi_cli.render.summary import summary_table
-from lehi_cli.specs import Budget, RunSpec, Schedule
+from lehi_cli.runs.specs import Budget, RunSpec, Schedule
+from lehi_cli.runs.store import Store
 from lehi_cli.stats.summary import Band
-from lehi_cli.store import Store
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from conftest import Result
 
 from lehi_cli.commands.flow import Session
-from lehi_cli.specs import RunSpec
+from lehi_cli.runs.specs import RunSpec
 
 Lehi = Callable[..., Result]
 CLEAR = "sgd,adam:lr=0.01"

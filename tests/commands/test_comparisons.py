@@ -16,8 +16,8 @@ from cases import runs_of
 from conftest import Result
 from stored import write
 
-from lehi_cli.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member
-from lehi_cli.store import Store
+from lehi_cli.runs.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member
+from lehi_cli.runs.store import Store
 
 Lehi = Callable[..., Result]
 STEPS = ("--task", "digits", "--steps", "6", "--quiet")

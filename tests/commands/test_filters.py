@@ -15,8 +15,8 @@ from commanded import Lehi, change, document, fill, labels, rows
 from conftest import Result
 from stored import write
 
-from lehi_cli.specs import Budget, OptimSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import Budget, OptimSpec
+from lehi_cli.runs.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from commanded import Lehi, document, rows
 from conftest import Result
 from stored import write, write_all
 
+from lehi_cli.runs.store import Store
 from lehi_cli.stats.verdict import FIRST_SHARE
-from lehi_cli.store import Store
 
 LOW, HIGH = (1.0, 1.1001, 1.1999, 1.3, 1.3999), (2.0, 2.1, 2.2, 2.3, 2.4)
 BOOM = """

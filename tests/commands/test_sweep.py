@@ -18,15 +18,15 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.analysis.sensitivity import Line, Point, sensitivity
 from lehi_cli.commands import flow
-from lehi_cli.comparisons import TUNING_SEED as SEED
 from lehi_cli.plan import Request
 from lehi_cli.render.content import Figure, Lines, Table
 from lehi_cli.render.sensitivity import edge_notes
 from lehi_cli.render.tuning import notes
 from lehi_cli.render.tuning_curve import comparisons, curves_of, tuning_curve_blocks
+from lehi_cli.runs.comparisons import TUNING_SEED as SEED
+from lehi_cli.runs.specs import Budget, OptimSpec
+from lehi_cli.runs.store import Store
 from lehi_cli.space import parse_space
-from lehi_cli.specs import Budget, OptimSpec
-from lehi_cli.store import Store
 from lehi_cli.tuning import Trial, Tuned, space_of, tune
 
 SHORT = ("--task", "digits", "--steps", "10", "--quiet")

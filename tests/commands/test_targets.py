@@ -12,7 +12,7 @@ from cases import runs_of
 from commanded import Lehi, document, rows
 from stored import Curve, sections, write
 
-from lehi_cli.store import Store
+from lehi_cli.runs.store import Store
 
 MALFORMED = [
     ("val_loss", "malformed target 'val_loss'"),

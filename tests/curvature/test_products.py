@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from lehi_cli.curvature import BCE, MSE, CrossEntropy
 from lehi_cli.curvature.products import GaussNewton, Hessian, flatten, unflatten
-from lehi_cli.steps import Evaluation, Meter
+from lehi_cli.training.steps import Evaluation, Meter
 
 SAMPLES = 4
 TOLERANCE = 1e-10

@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 
-from lehi_cli.data import SOURCES
 from lehi_cli.data.dataset import checksum
 from lehi_cli.data.embedded import split_rows
+from lehi_cli.registry.built_in.sources import SOURCES
 
 TASKS = Path(__file__).parents[2] / "tasks"
 

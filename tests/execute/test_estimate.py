@@ -13,8 +13,8 @@ from commanded import Lehi
 from lehi_cli.execute import estimate
 from lehi_cli.execute.estimate import Cost, Steps, estimate_costs
 from lehi_cli.execute.place import Place
-from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.train import train
+from lehi_cli.runs.specs import Budget, RunSpec
+from lehi_cli.training.loop import train
 
 BUDGETS = [Budget("steps", 30), Budget("steps", 3), Budget("passes", 25), Budget("epochs", 1)]
 STEPS = Budget("steps", 24)

@@ -17,8 +17,8 @@ from lehi_cli.execute.mock import Mock
 from lehi_cli.execute.place import Place, cores, deal
 from lehi_cli.execute.pool import Pool
 from lehi_cli.execute.serial import Serial
-from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.store import Store, StoredRun
+from lehi_cli.runs.specs import Budget, RunSpec
+from lehi_cli.runs.store import Store, StoredRun
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 HERE = Place("cpu", Path())

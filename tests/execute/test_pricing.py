@@ -17,9 +17,9 @@ from lehi_cli.execute import pricing
 from lehi_cli.execute.memory import TensorCounter, peak_memory
 from lehi_cli.execute.place import Place
 from lehi_cli.execute.pricing import Shape, measure_prices, period, shape
-from lehi_cli.measurements import Measured
-from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.train import Training
+from lehi_cli.runs.measurements import Measured
+from lehi_cli.runs.specs import Budget, RunSpec
+from lehi_cli.training.loop import Training
 
 HERE = Place("cpu", Path(), threads=1)
 BRIEF = 1e-3  # seconds: as short as it gets

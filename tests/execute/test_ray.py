@@ -24,8 +24,8 @@ from lehi_cli.execute.ray_cluster import Node, Share, device_of, find_cluster, s
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.code import code_hash
 from lehi_cli.registry.plugins import load_file
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Store
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 TESTS = Path(__file__).parents[1]
@@ -222,8 +222,8 @@ from cases import Recording, runs_of
 from ray.cluster_utils import Cluster
 
 from lehi_cli.execute.conduct import Settings, conduct
-from lehi_cli.specs import Budget
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import Budget
+from lehi_cli.runs.store import Store
 
 {body}
 """

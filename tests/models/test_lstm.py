@@ -10,8 +10,8 @@ from torch import nn
 from lehi_cli.data import fake
 from lehi_cli.models.lstm import LSTMLayer, lstm
 from lehi_cli.registry import optimizers, tasks
-from lehi_cli.specs import OptimSpec, RunSpec
-from lehi_cli.train import Training
+from lehi_cli.runs.specs import OptimSpec, RunSpec
+from lehi_cli.training.loop import Training
 
 SYMBOLS = 11
 DATA = fake.text(SYMBOLS, 8, as_stream=True)()

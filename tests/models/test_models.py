@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from lehi_cli.data.dataset import Dataset, Split
-from lehi_cli.models import MODELS
 from lehi_cli.models.sequence import GRULayer
+from lehi_cli.registry.built_in.models import MODELS
 
 ROWS, LENGTH, SYMBOLS = 6, 9, 5
 

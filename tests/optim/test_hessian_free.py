@@ -19,7 +19,7 @@ from lehi_cli.optim.blocks import partition
 from lehi_cli.optim.damping import adjusted_damping, reduction_ratio
 from lehi_cli.optim.hessian_free import HessianFree
 from lehi_cli.optim.line_search import armijo, backtrack
-from lehi_cli.steps import Evaluation, Meter, whole_step
+from lehi_cli.training.steps import Evaluation, Meter, whole_step
 
 BARE = {"adaptive_damping": False, "line_search": False, "backtracking": False}
 OPTIMIZERS = {"hf": lambda model, **options: HessianFree(model.named_parameters(), **options)}

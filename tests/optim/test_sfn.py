@@ -15,7 +15,7 @@ from lehi_cli.curvature import MSE, make_loss
 from lehi_cli.curvature.products import flatten, unflatten
 from lehi_cli.optim import HessianFree, sfn
 from lehi_cli.optim.sfn import SFN
-from lehi_cli.steps import STEPS, Evaluation, Meter
+from lehi_cli.training.steps import STEPS, Evaluation, Meter
 
 FIXED = {"adaptive": False}
 SMALL = {"terms": 4, "scale": 10.0}

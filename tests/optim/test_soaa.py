@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lehi_cli.curvature import make_loss
 from lehi_cli.optim.soaa import SOAA, next_trust, soaa_step
-from lehi_cli.steps import STEPS, Evaluation, Meter
+from lehi_cli.training.steps import STEPS, Evaluation, Meter
 
 TOTAL = 100
 

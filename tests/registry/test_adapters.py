@@ -19,10 +19,10 @@ import torch
 from cases import runs_of
 from torch import Tensor, nn
 
-from lehi_cli.adapters import AdaHessian, Prodigy, Shampoo, SophiaH
 from lehi_cli.curvature import make_loss
-from lehi_cli.steps import STEPS, Evaluation, Meter
-from lehi_cli.train import Training
+from lehi_cli.registry.adapters import AdaHessian, Prodigy, Shampoo, SophiaH
+from lehi_cli.training.loop import Training
+from lehi_cli.training.steps import STEPS, Evaluation, Meter
 
 H = torch.tensor([[2.0, 3.0], [3.0, 4.0]], dtype=torch.float64)
 

@@ -15,23 +15,27 @@ from cases import runs_of
 from PIL import Image
 
 from lehi_cli.curvature import make_loss
-from lehi_cli.data import SOURCES, loading
+from lehi_cli.data import loading
 from lehi_cli.data.batches import reader
-from lehi_cli.models import MODELS
 from lehi_cli.registry import optimizers, tasks
+from lehi_cli.registry.built_in.losses import LOSSES
+from lehi_cli.registry.built_in.models import MODELS
+from lehi_cli.registry.built_in.sources import SOURCES
 from lehi_cli.registry.code import closure, outline
-from lehi_cli.registry.code.identity import fingerprint, reach
+from lehi_cli.registry.code.history import MOVED, REWRITTEN, first_name, place
+from lehi_cli.registry.code.identity import exact_fingerprint, fingerprint, reach
 from lehi_cli.registry.code.sources import Sources
 from lehi_cli.registry.plugins import resolve
-from lehi_cli.specs import Budget, RunSpec
-from lehi_cli.steps import run_model
-from lehi_cli.train import _build_model, train
+from lehi_cli.runs.specs import Budget, RunSpec
+from lehi_cli.training.building import build_model
+from lehi_cli.training.loop import train
+from lehi_cli.training.steps import run_model
 
 KNOWN = Sources()
 FACTORIES = {record.name: record.factory for record in optimizers.BUILT_IN}
 REFERENCES = sorted(
     {reference for reference in FACTORIES.values() if not reference.startswith("torch.optim:")}
-    | {*SOURCES.values(), *MODELS.values(), *(reference for reference, _ in tasks.LOSSES.values()), *tasks.LOOP}
+    | {*SOURCES.values(), *MODELS.values(), *(reference for reference, _ in LOSSES.values()), *tasks.LOOP}
 )
 
 
@@ -119,11 +123,11 @@ def test_comments_docstrings_and_layout_do_not_count(reference: str) -> None:
         ("lehi_cli.data.embedded:diabetes", "lehi_cli.data.tables", "standardise"),
         ("lehi_cli.models.resnet:resnet18", "lehi_cli.models.conv", "image_shape"),
         ("lehi_cli.data.text:ptb", "lehi_cli.data.tokens", "words"),
-        ("lehi_cli.adapters:Shampoo", "pytorch_optimizer.optimizer.shampoo", "ScalableShampoo"),
-        ("lehi_cli.adapters:Shampoo", "pytorch_optimizer.base.optimizer", "BaseOptimizer"),
-        ("lehi_cli.adapters:Prodigy", "prodigyopt.prodigy", "Prodigy"),
+        ("lehi_cli.registry.adapters:Shampoo", "pytorch_optimizer.optimizer.shampoo", "ScalableShampoo"),
+        ("lehi_cli.registry.adapters:Shampoo", "pytorch_optimizer.base.optimizer", "BaseOptimizer"),
+        ("lehi_cli.registry.adapters:Prodigy", "prodigyopt.prodigy", "Prodigy"),
         ("schedulefree:SGDScheduleFree", "schedulefree.sgd_schedulefree", "SGDScheduleFree"),
-        ("lehi_cli.train:train", "lehi_cli.steps", "Evaluation"),
+        ("lehi_cli.training.loop:train", "lehi_cli.training.steps", "Evaluation"),
     ],
 )
 def test_code_of_other_modules_is_reached(reference: str, module: str, name: str) -> None:
@@ -135,10 +139,10 @@ def test_code_of_other_modules_is_reached(reference: str, module: str, name: str
     [
         ("lehi_cli.optim:LEHI", "lehi_cli.optim.sfn"),
         ("lehi_cli.optim:LEHI", "lehi_cli.curvature.cg"),
-        ("lehi_cli.train:train", "lehi_cli.store"),
-        ("lehi_cli.train:train", "lehi_cli.render"),
-        ("lehi_cli.train:train", "lehi_cli.registry"),
-        ("lehi_cli.train:train", "lehi_cli.optim"),
+        ("lehi_cli.training.loop:train", "lehi_cli.runs.store"),
+        ("lehi_cli.training.loop:train", "lehi_cli.render"),
+        ("lehi_cli.training.loop:train", "lehi_cli.registry"),
+        ("lehi_cli.training.loop:train", "lehi_cli.optim"),
     ],
 )
 def test_what_only_stands_beside_is_not(reference: str, module: str) -> None:
@@ -213,7 +217,7 @@ def assert_all_reached(called: Called, references: list[str], least: int) -> Non
 def trained(run: RunSpec, folder: Path) -> Called:
     """What is called in a run, once all of it is imported."""
     for reference in (*run.task.code, FACTORIES[run.optimizer.name]):
-        resolve(reference)
+        resolve(place(reference))
     loading._load.cache_clear()
     with Called() as called:
         outcome = train(run, "cpu", folder, lambda _: None, lambda _: None)
@@ -224,11 +228,11 @@ def trained(run: RunSpec, folder: Path) -> Called:
 def tried(run: RunSpec, folder: Path) -> Called:
     """What is called for the gradient of two rows of a task."""
     for reference in run.task.code:
-        resolve(reference)
+        resolve(place(reference))
     loading._load.cache_clear()
     with Called() as called:
         data = loading.load_dataset(run.task, folder)
-        model = _build_model(run, data, "cpu")
+        model = build_model(run, data, "cpu")
         inputs, targets = next(reader(data.splits["train"], 2, data.window).in_order())
         if data.augment is not None:
             inputs = data.augment(inputs, torch.Generator())
@@ -242,7 +246,7 @@ def tried(run: RunSpec, folder: Path) -> Called:
 @pytest.mark.parametrize("name", FACTORIES)
 def test_all_that_an_optimizer_runs_counts(name: str, tmp_path: Path) -> None:
     (run,) = runs_of(name, budget=Budget("steps", 12))
-    assert_all_reached(trained(run, tmp_path), [FACTORIES[name], *run.task.code], least=25)
+    assert_all_reached(trained(run, tmp_path), [FACTORIES[name], *map(place, run.task.code)], least=25)
 
 
 REAL = ("digits", "breast_cancer", "diabetes", "quadratic", "markov")
@@ -261,7 +265,7 @@ def planned(name: str, variant: str) -> RunSpec:
 @pytest.mark.parametrize(("name", "variant"), VARIANTS)
 def test_all_that_a_task_runs_counts(name: str, variant: str, tmp_path: Path) -> None:
     run = planned(name, variant)
-    assert_all_reached(tried(run, tmp_path), list(run.task.code), least=8)
+    assert_all_reached(tried(run, tmp_path), [*map(place, run.task.code)], least=8)
 
 
 def test_every_model_is_in_a_task() -> None:
@@ -305,3 +309,17 @@ def test_all_that_reads_a_users_data_counts(case: str, tmp_path: Path) -> None:
         data = load(tmp_path, **given)
     assert set(data.splits) == {"train", "val", "test"}
     assert_all_reached(called, [reference], least=5)
+
+
+def test_names_in_identities_lead_to_the_code_and_back() -> None:
+    for reference in tasks.LOOP:
+        assert place(first_name(reference)) == reference
+    for module in MOVED:
+        assert Sources().path(module) is not None, f"{module} is not there any more: mend or delete its entry"
+
+
+def test_every_entry_about_rewritten_code_is_about_code_that_is_there() -> None:
+    """Whoever changes what such code computes deletes its entry: the runs get new ids, as they should."""
+    references = {*tasks.LOOP, *SOURCES.values(), *MODELS.values(), *(reference for reference, _ in LOSSES.values())}
+    found = {exact_fingerprint(reach(reference, Sources())) for reference in references}
+    assert found >= REWRITTEN.keys(), f"no code has these hashes: {sorted(REWRITTEN.keys() - found)}"

@@ -21,9 +21,9 @@ from lehi_cli.registry.catalog import Catalog
 from lehi_cli.registry.code import code_hash
 from lehi_cli.registry.optimizers import BUILT_IN, KINDS, OptimizerRecord, Option
 from lehi_cli.registry.plugins import resolve
+from lehi_cli.runs.specs import OptimSpec
 from lehi_cli.space import dimension
-from lehi_cli.specs import OptimSpec
-from lehi_cli.steps import STEPS, Evaluation, Meter
+from lehi_cli.training.steps import STEPS, Evaluation, Meter
 
 RECORDS = [pytest.param(record, id=record.name) for record in BUILT_IN]
 

@@ -12,8 +12,10 @@ import pytest
 from lehi_cli.curvature import make_loss
 from lehi_cli.errors import LehiError, UsageError
 from lehi_cli.registry import tasks
+from lehi_cli.registry.built_in.losses import LOSSES
+from lehi_cli.registry.code import first_name
 from lehi_cli.registry.tasks import TaskRecord
-from lehi_cli.specs import Budget, Schedule
+from lehi_cli.runs.specs import Budget, Schedule
 
 GOOD = {
     "name": "mine",
@@ -45,7 +47,7 @@ def test_defaults_are_filled_in() -> None:
     assert spec.schedule == Schedule("constant")
     assert spec.data["source"] == "lehi_cli.data.embedded:digits"
     own = {"lehi_cli.data.embedded:digits", "lehi_cli.models.mlp:mlp", "lehi_cli.curvature:CrossEntropy"}
-    assert set(spec.code) == own | set(tasks.LOOP)
+    assert set(spec.code) == own | set(map(first_name, tasks.LOOP))
     assert all(spec.code.values())
 
 
@@ -86,12 +88,12 @@ def test_a_loss_is_a_name_or_a_mapping_with_options(loss: object, overrides: lis
     )
 
 
-@pytest.mark.parametrize("name", tasks.LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_the_losses_and_options_known_are_those_there_are(name: str) -> None:
     options = {"ignore_index": 1, "label_smoothing": 0.1, "delta": 2.0, "beta": 2.0, "log_input": False, "full": True}
     values = {**options, "eps": 0.1, "var": 2.0}
-    loss = make_loss(name, **{option: values[option] for option in tasks.LOSSES[name][1]})
-    for option in tasks.LOSSES[name][1]:
+    loss = make_loss(name, **{option: values[option] for option in LOSSES[name][1]})
+    for option in LOSSES[name][1]:
         assert float(getattr(loss, option)) == float(values[option])
 
 

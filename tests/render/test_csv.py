@@ -11,10 +11,10 @@ from pathlib import Path
 from cases import runs_of
 
 from lehi_cli.analysis.arrange import arrange
-from lehi_cli.records import Outcome
 from lehi_cli.render.csv import sections_to_csv
-from lehi_cli.specs import RunSpec
-from lehi_cli.store import Store
+from lehi_cli.runs.records import Outcome
+from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.store import Store
 
 GOLDEN = Path(__file__).parent / "golden" / "runs.csv"
 PLACE = {"device": "cpu", "device_name": 'a, "b"', "threads": 2, "lehi": "0.1", "torch": "2.0", "python": "3.11"}

@@ -22,7 +22,7 @@ from lehi_cli.render.document import to_json
 from lehi_cli.render.report import to_document
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.report import Report, View, make_report
-from lehi_cli.store import Store
+from lehi_cli.runs.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 

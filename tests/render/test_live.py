@@ -7,8 +7,8 @@ import io
 from cases import runs_of
 from rich.console import Console
 
-from lehi_cli.records import Pulse
 from lehi_cli.render.live import Lines, Live, Quiet, watcher
+from lehi_cli.runs.records import Pulse
 
 
 def console(terminal: bool) -> tuple[Console, io.StringIO]:

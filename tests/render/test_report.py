@@ -16,7 +16,7 @@ from lehi_cli.render.content import Document, Figure, Heading, Lines, Part, Tabl
 from lehi_cli.render.report import MOST_DRAWN, to_document
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.report import View, make_report
-from lehi_cli.store import Store
+from lehi_cli.runs.store import Store
 
 THREE = [[0.5, 0.6, 0.7], [0.8, 0.9, 1.0], [0.55, 0.65, 0.75]]
 

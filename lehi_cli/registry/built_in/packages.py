@@ -9,7 +9,7 @@ from lehi_cli.registry.record import OptimizerRecord, Option
 
 from .shared import COUNT, DECOUPLED, L2, POSITIVE, betas, decay, eps, lr
 
-_ADAPTER = "lehi_cli.adapters"
+_ADAPTER = "lehi_cli.registry.adapters"
 _NUM_SAMPLES = Option("num_samples", 1, "Hessian-vector products averaged at a refresh", within=COUNT)
 _PERIOD = "steps from one Hessian-vector product to the next"
 _WARMUP = Option("warmup_steps", 0, "first steps, over which the learning rate grows linearly", within=POSITIVE)

@@ -4,6 +4,7 @@
 that comments, docstrings and layout do not count. Nothing is imported: the code may need torch, this must not.
 """
 
+from .history import first_name
 from .identity import code_hash, own_files
 
-__all__ = ["code_hash", "own_files"]
+__all__ = ["code_hash", "first_name", "own_files"]

@@ -35,7 +35,7 @@ ASIDE = (
     "lehi_cli.curvature.resolve",  # finds a loss by its name, which every run has
     "lehi_cli.data.catalog",  # finds files, whose contents the data's checksum tells
     "lehi_cli.errors",
-    "lehi_cli.records",
+    "lehi_cli.runs.records",
     "lehi_cli.registry",  # finds what a run names, which counts by itself
 )
 """Modules that are not followed, because they decide no number."""

@@ -13,19 +13,23 @@ from lehi_cli.errors import PluginError
 from lehi_cli.registry import plugins
 
 from .closure import PLATFORM, Closure
+from .history import MOVED, REWRITTEN, place
 from .sources import Sources
 
 
 def code_hash(reference: str, origin: str = "") -> str:
     """SHA-256 (16 digits) of all that is reached from `module:name`, or from `:name` in the file `origin`.
 
+    The name may be the one that identities have, see `history`.
     Empty for code of the platform, such as torch's own optimizers. A module is read once per process, a file that was
     named by a path each time.
 
     Raises:
         PluginError: when the module or file is not there, is not Python, or has no such name.
     """
-    return _of_module(reference) if reference.partition(":")[0] else fingerprint(reach(reference, Sources(origin)))
+    if reference.partition(":")[0]:
+        return _of_module(place(reference))
+    return fingerprint(reach(reference, Sources(origin)))
 
 
 _SOURCES = Sources()
@@ -75,7 +79,13 @@ def reach(reference: str, sources: Sources) -> Closure:
 
 
 def fingerprint(closure: Closure) -> str:
-    """SHA-256 (16 digits) of what is reached; empty for nothing."""
+    """SHA-256 (16 digits) of what is reached, or that of the same code before it was rewritten; empty for nothing."""
+    digest = exact_fingerprint(closure)
+    return REWRITTEN.get(digest, digest)
+
+
+def exact_fingerprint(closure: Closure) -> str:
+    """SHA-256 (16 digits) of what is reached, as it reads now; empty for nothing."""
     lines = [*_definitions(closure), *_data(closure)]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16] if lines else ""
 
@@ -84,7 +94,7 @@ def _definitions(closure: Closure) -> Iterator[str]:
     """A line for each definition; those of one name in one module are numbered, as the last of them wins."""
     seen: Counter[str] = Counter()
     for module, definition in closure.definitions:
-        name = f"{module}:{','.join(definition.names)}"
+        name = f"{MOVED.get(module, module)}:{','.join(definition.names)}"
         seen[name] += 1
         yield f"{name} {seen[name]} {definition.digest}"
 

@@ -17,10 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from .analysis.looks import Look
-from .errors import Notice, StoreError, UsageError
+from lehi_cli.errors import Notice, StoreError, UsageError
 from .specs import canonical_json
 from .store import Store, StoredRun, write_json
 
@@ -33,6 +32,20 @@ TUNING_SEED = 100_000
 Role = Literal["final", "trial"]
 Kind = Literal["compare", "sweep", "train", "report"]
 KINDS: tuple[Kind, ...] = ("compare", "sweep", "train", "report")
+
+
+class Look(NamedTuple):
+    """One look at a pair.
+
+    Attributes:
+        seeds: in the order in which they were looked at.
+        adaptive: whether it was looked at after each of them.
+        family: how many comparisons it was one of: whoever picks one out of many has looked at all of them.
+    """
+
+    seeds: Sequence[int]
+    adaptive: bool = False
+    family: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from cases import runs_of
 from conftest import Result
 
 from lehi_cli.errors import StoreError
-from lehi_cli.shards import COLUMNS, Metrics
-from lehi_cli.specs import RunSpec, format_value
-from lehi_cli.store import Recorder, Store, is_abandoned, write_json
+from lehi_cli.runs.shards import COLUMNS, Metrics
+from lehi_cli.runs.specs import RunSpec, format_value
+from lehi_cli.runs.store import Recorder, Store, is_abandoned, write_json
 
 ROW = {
     "split": "val",
@@ -275,8 +275,8 @@ def test_a_run_on_another_host_is_left_alone_while_it_shows_life(store: Store, r
 CLAIM = """
 import sys
 from lehi_cli.plan import Request, plan
-from lehi_cli.specs import Budget, parse_optimizers
-from lehi_cli.store import Store
+from lehi_cli.runs.specs import Budget, parse_optimizers
+from lehi_cli.runs.store import Store
 from pathlib import Path
 
 (run,) = plan(Request(["digits"], parse_optimizers("adam"), [0], budget=Budget("steps", 25)))

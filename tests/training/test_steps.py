@@ -12,7 +12,7 @@ from torch import nn
 
 from lehi_cli.curvature import make_loss
 from lehi_cli.optim import LEHI
-from lehi_cli.steps import STEPS, Evaluation, Meter
+from lehi_cli.training.steps import STEPS, Evaluation, Meter
 
 STEPS_TAKEN = 40
 

@@ -9,7 +9,7 @@ import pytest
 
 from lehi_cli.errors import UsageError
 from lehi_cli.plan import Request, plan
-from lehi_cli.specs import (
+from lehi_cli.runs.specs import (
     Budget,
     OptimSpec,
     RunSpec,

@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from .records import Row
-from .store import DONE, Store
+from lehi_cli.runs.records import Row
+from lehi_cli.runs.store import DONE, Store
 
 STARTUP = 4
 WARMUP = 0.25

@@ -10,8 +10,8 @@ from cases import runs_of
 from conftest import Result
 
 from lehi_cli.conformance import check_task
-from lehi_cli.specs import Budget
-from lehi_cli.train import Training, train
+from lehi_cli.runs.specs import Budget
+from lehi_cli.training.loop import Training, train
 
 Lehi = Callable[..., Result]
 

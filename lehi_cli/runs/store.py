@@ -5,7 +5,7 @@
 
 No lock files: a run is claimed by creating its folder, which only one process can do. A folder left by a process that
 died is renamed out of the way before the run starts again, so readers never see rows of two attempts. What is in the
-parquet files is a matter of `lehi_cli.shards`.
+parquet files is a matter of `lehi_cli.runs.shards`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from .errors import Notice, StoreError
+from lehi_cli.errors import Notice, StoreError
 from .shards import AT_ONCE, Metrics, read_columns, write_shard
 from .specs import ADAPTIVE, Budget, RunSpec
 

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from lehi_cli.errors import DataError, UsageError
 from lehi_cli.plan import Request, plan
-from lehi_cli.records import Outcome, Pulse, Row
-from lehi_cli.specs import Budget, OptimSpec, RunSpec
-from lehi_cli.train import Clock, Ticks, Training, stream, train
+from lehi_cli.runs.records import Outcome, Pulse, Row
+from lehi_cli.runs.specs import Budget, OptimSpec, RunSpec
+from lehi_cli.training.clock import Clock, Ticks
+from lehi_cli.training.loop import Training, train
+from lehi_cli.training.streams import stream
 
 ALL = "lehi,lehibrid,adam,momentum,muon,lbfgs:max_iter=2"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lehi_cli.pruning import is_hopeless
+from lehi_cli.execute.pruning import is_hopeless
 
 PEERS = [[3.0, 2.0, 1.0], [4.0, 3.0, 2.0], [5.0, 1.0, 1.0], [6.0, 6.0, 6.0]]
 

@@ -21,7 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from lehi_cli.curvature import Loss
-from lehi_cli.streams import RandomState, preserved_random, random_state, set_random_state
+
+from .streams import RandomState, preserved_random, random_state, set_random_state
 
 FORWARD = 1
 BACKWARD = 2

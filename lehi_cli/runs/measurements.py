@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import Notice, StoreError
+from lehi_cli.errors import Notice, StoreError
 from .specs import canonical_json
 from .store import Store, write_json
 

@@ -1,7 +1,8 @@
-"""Torch's global random numbers, kept apart where two parties would draw from them."""
+"""Random streams: one for each purpose of a run; torch's global one is kept apart where two parties draw from it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 RandomState = tuple[Tensor, Tensor | None]
+
+
+def stream(seed: int, purpose: str) -> int:
+    """Seed of the random stream for one purpose, in [0, 2^63)."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()) >> 1
 
 
 def random_state(device: torch.device) -> RandomState:

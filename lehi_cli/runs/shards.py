@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import Notice
+from lehi_cli.errors import Notice
 
 if TYPE_CHECKING:
     import pyarrow as pa

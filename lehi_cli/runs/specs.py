@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 from unicodedata import category
 
-from .errors import UsageError
+from lehi_cli.errors import UsageError
 
 Value = None | bool | int | float | str | tuple[Any, ...]
 
