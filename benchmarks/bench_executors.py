@@ -23,7 +23,8 @@ from measure import ratios, save, seconds_in_turn, show
 from lehi_cli.execute.conduct import Settings, conduct
 from lehi_cli.execute.place import Place
 from lehi_cli.execute.worker import execute
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.render.live import watcher
 from lehi_cli.runs.specs import Budget, RunSpec, parse_optimizers
 from lehi_cli.runs.store import Store

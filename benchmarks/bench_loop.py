@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lehi_cli.data.dataset import Split
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.runs.specs import Budget, OptimSpec
 from lehi_cli.training.loop import Training
 

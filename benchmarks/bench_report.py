@@ -22,7 +22,8 @@ from statistics import median
 
 from measure import save
 
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.runs.records import Outcome
 from lehi_cli.runs.specs import Budget, OptimSpec, RunSpec, parse_optimizers, parse_seeds
 from lehi_cli.runs.store import Store

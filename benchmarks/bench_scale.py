@@ -26,7 +26,8 @@ from scipy import special, stats
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.execute.conduct import Settings, conduct
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.render.live import watcher
 from lehi_cli.runs.specs import Budget, parse_optimizers
 from lehi_cli.runs.store import Store

@@ -14,7 +14,7 @@ import numpy as np
 from measure import save
 from simulated import ALPHA, in_a_hurry
 
-from lehi_cli.adaptive import FIRST
+from lehi_cli.experiment.contests import FIRST
 from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.paired import median_interval, t_interval
 from lehi_cli.stats.power import seeds_for_difference, t_power

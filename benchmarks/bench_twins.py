@@ -19,9 +19,10 @@ from measure import save
 from rich.console import Console
 from simulated import FINDINGS, in_a_hurry
 
-from lehi_cli.adaptive import FIRST
 from lehi_cli.execute.conduct import Settings, conduct
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.contests import FIRST
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.render.live import watcher
 from lehi_cli.runs.specs import Budget, parse_optimizers
 from lehi_cli.runs.store import Store

@@ -35,7 +35,7 @@ from simulated import (
     plain_tost,
 )
 
-from lehi_cli.adaptive import FIRST
+from lehi_cli.experiment.contests import FIRST
 from lehi_cli.stats.verdict import LATER_SHARE, Verdict, judge_pairs
 
 REPEATS = 10_000  # comparisons of which few are looked at closely

@@ -10,10 +10,10 @@ from lehi_cli.cli import build
 from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
 from lehi_cli.conformance.optimizers import CHECKS
-from lehi_cli.render import document
+from lehi_cli.render import json as document
 from lehi_cli.render.across import across_content
 from lehi_cli.render.arrivals import arrival_content
-from lehi_cli.render.content import Column, Table
+from lehi_cli.render.document import Column, Table
 from lehi_cli.render.gate import gate_data
 from lehi_cli.render.prices import price_content
 from lehi_cli.render.table import to_markdown

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 import lehi_cli
+from lehi_cli.commands.shared.once import each_option_once
+from lehi_cli.commands.shared.options import TYPED
 
-from .commands.once import each_option_once
-from .commands.options import TYPED
 from .errors import LehiError
 from .render import plain
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from lehi_cli.conformance.candidate import Candidate
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.registry.optimizers import OptimizerRecord
 from lehi_cli.runs.records import Pulse
 from lehi_cli.runs.specs import Budget, RunSpec, parse_optimizers

@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.experiment.experiment import Experiment
+from lehi_cli.experiment.fixed import FixedPlan
+from lehi_cli.experiment.sequential import SeedBySeed
+from lehi_cli.experiment.space import SAMPLERS, parse_space
+from lehi_cli.experiment.tuned import Trials, TunedComparison
 from lehi_cli.registry import optimizers
 from lehi_cli.runs.specs import OptimSpec, parse_adaptive, parse_optimizers
-from lehi_cli.space import SAMPLERS, parse_space
 
-from .adaptive import compare_adaptively
-from .flow import run_and_show
-from .options import (
+from .shared.experiment import carry_out
+from .shared.options import (
     AllowDiverged,
     AnySeeds,
     Assertions,
@@ -34,8 +37,7 @@ from .options import (
     parsed_margins,
     parsed_target,
 )
-from .run_options import RunOptions, takes_run_options
-from .search import Trials, compare_tuned
+from .shared.run_options import RunOptions, takes_run_options
 
 Tune = Annotated[int | None, typer.Option(help="First tune each optimizer with this many trials, on another seed.")]
 
@@ -76,14 +78,14 @@ def compare(
     most = parse_adaptive(seeds)
     adaptive = most is not None and not options.smoke
     request = options.request(specs, seeds if most is None else str(most))
-    if tune is not None:
-        trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
-        compare_tuned(request, options, view, trials, adaptive)
-        return
-    if space or prune or sampler != SAMPLERS[0]:
+    if tune is None and (space or prune or sampler != SAMPLERS[0]):
         flag = "--space" if space else "--prune" if prune else "--sampler"
         raise UsageError(f"{flag} goes with --tune", "for example --tune 16")
-    (compare_adaptively if adaptive else run_and_show)(request, options, view)
+    experiment: Experiment = SeedBySeed(request) if adaptive else FixedPlan(request)
+    if tune is not None:
+        trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
+        experiment = TunedComparison(request, trials, adaptive)
+    carry_out(experiment, options, view)
 
 
 def _led_by(reference: str, specs: Sequence[OptimSpec]) -> list[OptimSpec]:

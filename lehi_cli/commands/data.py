@@ -13,10 +13,10 @@ from lehi_cli.data import catalog
 from lehi_cli.data.fetch import fetch
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import UsageError
-from lehi_cli.render.content import Column, Table
+from lehi_cli.render.document import Column, Table
 from lehi_cli.render.table import print_table
 
-from .options import DataDir
+from .shared.options import DataDir
 
 app = typer.Typer(invoke_without_command=True, help="List data sets; `lehi data fetch NAME` downloads one.")
 

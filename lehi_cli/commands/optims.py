@@ -10,16 +10,15 @@ import typer
 from rich.console import Console
 
 from lehi_cli.errors import Exit, Notice
-from lehi_cli.registry import optimizers
+from lehi_cli.registry import optimizers, starter
 from lehi_cli.registry.optimizers import OptimizerRecord, Option
-from lehi_cli.render.content import Column, Table
+from lehi_cli.render.document import Column, Table
+from lehi_cli.render.findings import print_findings
 from lehi_cli.render.table import print_table
 from lehi_cli.runs.specs import format_value
 
-from . import starter
-from .findings import print_findings
-from .output import say
-from .shorthand import ShowGroup
+from .shared.output import say
+from .shared.shorthand import ShowGroup
 
 KIND_WORDS: Mapping[str, str] = {
     "gradient": "one forward and one backward pass",

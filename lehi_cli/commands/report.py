@@ -5,23 +5,21 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lehi_cli.analysis.columns import parse_column, parse_columns
-from lehi_cli.analysis.filters import Filter, stored_facts
-from lehi_cli.analysis.looks import Looks
-from lehi_cli.errors import UsageError
-from lehi_cli.report import Report, View, make_report
-from lehi_cli.runs.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member, now
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.analysis.filters import Filter
+from lehi_cli.experiment.report import View
+from lehi_cli.experiment.stored import ROLES, Selection, report_stored
+from lehi_cli.render.export import FORMATS
+from lehi_cli.runs.store import Store
 
-from .options import (
+from .shared.options import (
     AXES,
     DEFAULT_RUNS,
     TYPED,
@@ -41,11 +39,8 @@ from .options import (
     parsed_margins,
     parsed_target,
 )
-from .output import FORMATS, chosen_format, show
-from .recorded import keep, pairs_shown, report_on, seen_by, stored_view, view_data
+from .shared.output import chosen_format, show
 
-ROLES = ("final", "trial", "all")
-TRIALS = "these are trials, by which settings are chosen; compare the chosen ones on fresh seeds"
 Axis = Annotated[
     str | None, typer.Option("--x", help="What curves are drawn against: passes (the default), steps or seconds.")
 ]
@@ -129,70 +124,8 @@ def report(
     given = [flag for flag, value in choosing.items() if value is not None]
     store = Store(runs)
     with _keeping_all():
-        page, listed = _page(store, comparison, given, view, chosen, wanted)
+        page, listed = report_stored(store, Selection(comparison, chosen, wanted, given), view)
         raise typer.Exit(show(page, store, kind, output, listed))
-
-
-def _page(
-    store: Store, comparison: str | None, given: Sequence[str], view: View, chosen: Filter, role: str | None
-) -> tuple[Report, Sequence[ComparisonRecord]]:
-    """What is to be shown, and the comparisons to be listed before it.
-
-    Raises:
-        UsageError: when there is nothing to show, or a stored comparison was to be shown otherwise than it is.
-    """
-    comparisons = Comparisons(store)
-    if comparison is not None:
-        if given:
-            raise UsageError(
-                f"--comparison shows what was asked then, {given[0]} asks for something else", "leave out one of them"
-            )
-        return _stored(store, comparisons.find(comparison), view), ()
-    if not given and comparisons.shown:
-        return _stored(store, comparisons.shown[-1], view), comparisons.shown
-    return _chosen(store, comparisons, view, chosen, role), ()
-
-
-def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
-    """A stored comparison, as much of it as is asked for now.
-
-    Raises:
-        UsageError: when its record does not say what it should, or its runs are gone.
-    """
-    asked = replace(stored_view(record), detail=view.detail)
-    return report_on(store, record, seen_by(record, asked))
-
-
-def _chosen(store: Store, comparisons: Comparisons, view: View, chosen: Filter, role: str | None) -> Report:
-    """A page on runs that were chosen here; what pairs it looks at is remembered."""
-    runs = _wanted(store, chosen)
-    roles = comparisons.roles(runs)
-    is_choosing = view.by is not None or view.best_by is not None
-    trials = {run_id for run_id, own in roles.items() if own == "trial"}
-    hidden = trials
-    if role is None and is_choosing:  # a sweep is there to be chosen from, the trials of a tuning are not
-        hidden = {run.run_id for run in runs if run.run_id in trials and run.seed == TUNING_SEED}
-    role = role or ("final" if len(hidden) < len(runs) else "trial")
-    kept = [run for run in runs if role == "all" or (run.run_id in hidden) == (role == "trial")]
-    if not kept:
-        raise UsageError(f"no {role} run in {store.root} matches", "--role all shows all of them")
-    has_trials = any(run.run_id in trials for run in kept)
-    left_out = f"{len(hidden)} trials are left out: settings were chosen by them (--role all shows them)"
-    view = replace(
-        view,
-        order=chosen.order(kept),
-        sweep=has_trials and not is_choosing,
-        undecided=TRIALS if has_trials else "",
-        looks=Looks(comparisons.looked()),
-        notes=[left_out] if role == "final" and hidden else [],
-    )
-    report = make_report(store, kept, view)
-    members = [Member(run.run_id, run.label, roles[run.run_id]) for run in kept]
-    record = ComparisonRecord("report", members, view_data(view), command=list(view.command), created=now())
-    seen = comparisons.looked()
-    if any(seeds not in [look.seeds for look in seen.get(pair, [])] for pair, seeds in pairs_shown(report).items()):
-        keep(comparisons, record, report)
-    return report
 
 
 @contextmanager
@@ -207,18 +140,3 @@ def _keeping_all() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
-    """The runs that are to be shown.
-
-    Raises:
-        UsageError: when there is none.
-    """
-    stored = store.runs()
-    if not stored:
-        raise UsageError(f"no runs in {store.root}", "make some with lehi compare")
-    wanted = chosen.select(stored)
-    if not wanted:
-        raise UsageError(f"no stored run in {store.root} matches", stored_facts(stored))
-    return wanted

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UsageError
+from lehi_cli.experiment.fixed import FixedPlan
+from lehi_cli.experiment.space import SAMPLERS, check_names, grid, parse_axes, parse_space
+from lehi_cli.experiment.tuned import Trials, TrialsAlone
 from lehi_cli.runs.specs import parse_optimizers
-from lehi_cli.space import SAMPLERS, check_names, grid, parse_axes, parse_space
 
-from .flow import run_and_show
-from .options import Optims, Prune, Sampler, Seeds, Space, choice
-from .run_options import RunOptions, takes_run_options
-from .search import Trials, sweep_trials
+from .shared.experiment import carry_out
+from .shared.options import Optims, Prune, Sampler, Seeds, Space, choice
+from .shared.run_options import RunOptions, takes_run_options
 
 Over = Annotated[
     list[str] | None,
@@ -39,10 +40,10 @@ def sweep(
             "sweep needs one of --over and --trials", "for example --over lr=1e-5..1e-1/log9, or --trials 16"
         )
     specs = parse_optimizers(optims)
+    view = options.view(sweep=True)
     if trials is not None:
-        request = options.request(specs, seeds)
         drawn = Trials(trials, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
-        sweep_trials(request, options, drawn)
+        carry_out(TrialsAlone(options.request(specs, seeds), drawn), options, view)
         return
     if prune:
         raise UsageError("--prune goes with --trials", "a grid is shown whole")
@@ -52,4 +53,4 @@ def sweep(
     axes = parse_axes(over or ())
     check_names("--over", [(axis.only, axis.name) for axis in axes], specs)
     request = options.request([setting for spec in specs for setting in grid(spec, axes)], seeds)
-    run_and_show(request, options, options.view(sweep=True))
+    carry_out(FixedPlan(request), options, view)

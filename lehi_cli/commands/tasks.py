@@ -10,15 +10,15 @@ from rich.console import Console
 
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import Exit
+from lehi_cli.registry import starter
 from lehi_cli.registry import tasks as registry
-from lehi_cli.render.content import Column, Table
+from lehi_cli.render.document import Column, Table
+from lehi_cli.render.findings import print_findings
 from lehi_cli.render.table import print_table
 
-from . import starter
-from .findings import print_findings
-from .options import DataDir
-from .output import say
-from .shorthand import ShowGroup
+from .shared.options import DataDir
+from .shared.output import say
+from .shared.shorthand import ShowGroup
 
 app = typer.Typer(
     cls=ShowGroup, invoke_without_command=True, help="List tasks, show one, check one, or start one of your own."

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UsageError
+from lehi_cli.experiment.fixed import FixedPlan
 from lehi_cli.runs.specs import parse_optimizers
 
-from .flow import run_and_show
-from .options import Seeds
-from .run_options import RunOptions, takes_run_options
+from .shared.experiment import carry_out
+from .shared.options import Seeds
+from .shared.run_options import RunOptions, takes_run_options
 
 Optim = Annotated[str, typer.Option(help="Optimizer such as lehi or adam:lr=3e-4.")]
 
@@ -22,4 +23,4 @@ def train(options: RunOptions, optim: Optim = "lehi", seeds: Seeds = "1") -> Non
     specs = parse_optimizers(optim)
     if len(specs) > 1:
         raise UsageError("train takes a single optimizer", "lehi compare runs several")
-    run_and_show(options.request(specs, seeds), options, options.view())
+    carry_out(FixedPlan(options.request(specs, seeds)), options, options.view())

@@ -7,8 +7,8 @@ import re
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lehi_cli.experiment.space import dimension
 from lehi_cli.registry.record import OptimizerRecord, Option
-from lehi_cli.space import dimension
 from lehi_cli.training.steps import Meter
 
 from .candidate import CALLS, TOLD, Candidate

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from lehi_cli.curvature import Loss, check_loss
 from lehi_cli.data.dataset import Split
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.runs.specs import Budget, RunSpec, TaskSpec, parse_optimizers
 from lehi_cli.training.loop import Training
 from lehi_cli.training.steps import STEPS, Evaluation, Meter, run_model

@@ -7,8 +7,8 @@ from typing import Any
 from lehi_cli.analysis.across import Across
 from lehi_cli.stats.targets import Profile
 
-from .content import Block, Column, Figure, Lines, Part, Table, Trace
 from .critical_difference import critical_difference, groups_content, groups_sentence
+from .document import Block, Column, Figure, Lines, Part, Table, Trace
 from .numbers import compact, finite
 from .standings import standings_content, standings_table
 

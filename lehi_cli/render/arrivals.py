@@ -7,7 +7,7 @@ from typing import Any
 
 from lehi_cli.analysis.arrivals import UNITS, Arrivals, Course, SeriesArrival
 
-from .content import Block, Column, Figure, Heading, Lines, Table, Trace
+from .document import Block, Column, Figure, Heading, Lines, Table, Trace
 from .numbers import compact
 
 LEAST_RUNS = 3  # of one or two runs the table says it all

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from .content import Figure
+from .document import Figure
 
 LOG_RATIO = 10.0
 FAR = 100.0  # times the typical highest value

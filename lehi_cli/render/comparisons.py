@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lehi_cli.runs.comparisons import ComparisonRecord
 
-from .content import Column, Part, Table
+from .document import Column, Part, Table
 
 MOST = 10
 

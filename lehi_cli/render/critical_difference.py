@@ -7,7 +7,7 @@ from typing import Any
 
 from lehi_cli.stats.groups import Groups
 
-from .content import Figure, Trace
+from .document import Figure, Trace
 from .numbers import compact, finite
 
 NOT_APART = "not told apart"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats.summary import Band
 
-from .content import Figure, Trace
+from .document import Figure, Trace
 
 MOST_ROWS = 30
 MOST_CURVES = 12  # more of them hide each other

@@ -1,155 +1,135 @@
-"""Results as one JSON document, for programs.
+"""What is shown, as plain data: parts of tables, figures and lines of text. Each format has a writer of its own.
 
-Schema 1:
-
-    {"schema": 1, "comparison", "provenance": {"command", "data", "seeds", ...}, "mixed": [...], "sections": [{
-        "task", "title", "fake_data", "budget", "batch_size", "seeds", "floor", "notes": [...], "series": [{
-            "label", "optimizer", "options", "chosen_from", "chosen_by",
-            "final": {"val_loss": {"mean", "sd", "n"}, ...},
-            "price": {"passes_per_step", "seconds_per_step", "state_bytes_per_parameter"},
-            "spent": {"steps", "passes", "seconds"},
-            "runs": [{"run_id", "seed", "status", "error", "environment"}]}],
-        "verdicts": [{"label", "reference", "metric", "method", "verdict", "n", "center", "difference",
-            "interval": [low, high], "scale": {"kind", "floor", "best"}, "price_ratio", "margin", "p_t", "p_wilcoxon",
-            "p_adjusted", "p_skewed", "p_failures", "failures": [label, reference], "p_equivalent", "family",
-            "effect_size", "correlation", "variance_ratio", "detectable", "seeds_needed", "note"}],
-        "time_to_target": see below, or null,
-        "prices": see below, or null}],
-    "across": see below, or null,
-    "assertions": see below,
-    "tuning": [{"task", "label", "space", "passes", "edges",
-        "trials": [{"options", "val_loss", "statuses", "passes"}]}], after tuning only}
-
-"title" tells sections of one task apart, "mixed" says in what they differ. "verdicts" compares "label" with "reference"
-on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`. Less is better on every "scale": a "ratio" is of
-logarithms, an accuracy is judged by what is missing to its "best". "method" is "fixed", "anytime" where seeds were
-added after a look, or "refused" where earlier looks were at other seeds. "family" is the number of comparisons that the
-p-values are adjusted for. The list is empty in a sweep, and where there are fewer than two optimizers or more than 12.
-A number that is not finite is null.
-
-Later versions of schema 1 may add keys; one that changes or removes a key is schema 2. What stands below is said where
-it is written: in `arrivals.py`, `prices.py`, `across.py` and `gate.py` beside this file.
+Nothing here knows how it will look: a terminal draws a figure in characters, HTML in vectors, and both say the same.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from lehi_cli.analysis.results import Section, Series
-from lehi_cli.stats import Estimate
-
-from .across import across_content
-from .arrivals import arrival_content
-from .gate import gate_data
-from .numbers import finite
-from .prices import price_content
-
-if TYPE_CHECKING:
-    from lehi_cli.analysis.comparison import Comparison
-    from lehi_cli.report import Report, SectionReport
-
-SCHEMA = 1
+Style = int | Literal["auxiliary", "lost"]
 
 
-def to_json(report: Report) -> str:
-    """The document, indented."""
-    content: dict[str, Any] = {
-        "schema": SCHEMA,
-        "comparison": report.view.comparison or None,
-        "provenance": dict(report.provenance),
-        "mixed": list(report.mixed),
-        "sections": [_section(item) for item in report.sections],
-        "across": across_content(report.across) if report.across else None,
-        "assertions": gate_data(report.checks),
-    }
-    if report.tuning:
-        from .tuning import tuning_content  # here, because a report of stored runs does without it
+@dataclass(frozen=True)
+class Trace:
+    """Points of one meaning.
 
-        content["tuning"] = tuning_content(report.tuning.results)
-    return json.dumps(content, indent=2, allow_nan=False)
+    Attributes:
+        label: for the legend; empty for none.
+        xs: places.
+        ys: values there; of a figure with `rows` the row's number from 0.
+        style: the i-th colour and character, alike for one optimizer in all figures; `auxiliary` for what is there to
+            be compared with, `lost` for what has no value.
+        kind: `line` joins the points, `steps` holds each value up to the next point, `points` leaves them alone.
+        low: lower end of a band, or of an interval, at each point; empty for none.
+        high: its upper end.
+        marks: further places in the row of each point, such as the single runs behind a mean; only in a figure with
+            `rows`.
+    """
 
-
-def _section(item: SectionReport) -> dict[str, Any]:
-    section = item.section
-    task = section.runs[0].spec["task"]
-    return {
-        "task": section.task,
-        "title": section.title,
-        "fake_data": section.is_fake,
-        "budget": task["budget"],
-        "batch_size": task["batch_size"],
-        "seeds": section.seeds,
-        "floor": section.floor,
-        "notes": list(item.notes),
-        "series": [_series(section, series) for series in section.ranked()],
-        "verdicts": _verdicts(item.comparison) if item.comparison else [],
-        "time_to_target": arrival_content(item.arrivals) if item.arrivals else None,
-        "prices": price_content(item.prices) if item.prices else None,
-    }
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    style: Style = 0
+    kind: Literal["line", "steps", "points"] = "line"
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    marks: Sequence[Sequence[float]] = ()
 
 
-def _verdicts(comparison: Comparison) -> list[dict[str, Any]]:
-    return [
-        {
-            "label": judgement.label,
-            "reference": comparison.reference,
-            "metric": f"{judgement.split}_{judgement.metric}",
-            "method": judgement.verdict.method,
-            "verdict": judgement.verdict.word,
-            "n": judgement.verdict.n,
-            "center": judgement.verdict.center,
-            "difference": finite(judgement.verdict.difference) if judgement.has_values else None,
-            "interval": [finite(end) if judgement.has_values else None for end in judgement.verdict.interval],
-            "scale": {
-                "kind": judgement.verdict.scale.kind,
-                "floor": judgement.verdict.scale.floor,
-                "best": judgement.verdict.scale.best,
-            },
-            "price_ratio": finite(comparison.prices[judgement.label].ratio),
-            "margin": judgement.verdict.margin,
-            "p_t": finite(judgement.verdict.p_t),
-            "p_wilcoxon": finite(judgement.verdict.p_wilcoxon),
-            "p_adjusted": finite(judgement.verdict.p_adjusted),
-            "p_skewed": finite(judgement.verdict.p_skewed),
-            "p_failures": finite(judgement.verdict.p_failures),
-            "failures": [judgement.verdict.failures.own, judgement.verdict.failures.other],
-            "p_equivalent": finite(judgement.verdict.p_equivalent),
-            "family": comparison.family,
-            "effect_size": finite(judgement.verdict.effect_size),
-            "correlation": finite(judgement.verdict.correlation),
-            "variance_ratio": finite(judgement.verdict.variance_ratio),
-            "detectable": finite(judgement.verdict.detectable),
-            "seeds_needed": judgement.verdict.seeds_needed,
-            "note": judgement.verdict.note,
-        }
-        for judgement in comparison.judgements
-    ]
+@dataclass(frozen=True)
+class Figure:
+    """Traces on common axes.
+
+    Attributes:
+        title: what is drawn.
+        x_label: of the horizontal axis.
+        traces: those that come later lie over those before.
+        caption: what a line and its band are, and over how many runs.
+        log_x: whether x is logarithmic, where its values allow it; None where positive values span more than a decade.
+        log_y: the same of y.
+        rows: names of the rows from top to bottom, of a figure of one row per name: intervals are then along x.
+    """
+
+    title: str
+    x_label: str
+    traces: Sequence[Trace]
+    caption: str = ""
+    log_x: bool | None = False
+    log_y: bool | None = None
+    rows: Sequence[str] = ()
 
 
-def _series(section: Section, series: Series) -> dict[str, Any]:
-    first = series.runs[0]
-    return {
-        "label": series.label,
-        "optimizer": first.optimizer,
-        "options": dict(first.options),
-        "chosen_from": series.chosen_from,
-        "chosen_by": series.chosen_by,
-        "final": {f"{split}_{name}": _estimate(series.final(split, name)) for split, name in section.columns},
-        "price": {what: finite(value) for what, value in series.price().items()},
-        "spent": {what: _estimate(series.spent(what)) for what in ("steps", "passes", "seconds")},
-        "runs": [
-            {
-                "run_id": run.run_id,
-                "seed": run.seed,
-                "status": run.status,
-                "error": run.error.get("message"),
-                "environment": dict(run.environment),
-            }
-            for run in series.runs
-        ],
-    }
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        heading: what it is called.
+        part: columns of one part stay together when the whole table is too wide.
+        right: set to the right, as numbers are.
+        wraps: prose that may run over several lines; any other cell is shown whole or not at all.
+    """
+
+    heading: str
+    part: int = 0
+    right: bool = True
+    wraps: bool = False
 
 
-def _estimate(value: Estimate) -> dict[str, Any]:
-    return {"mean": finite(value.mean), "sd": finite(value.sd), "n": value.n}
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of finished text; the first column names the row, a cell ending in `*` is its column's best."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Sentences, each on a line of its own; `strong` for the answer that all the rest is there for."""
+
+    lines: Sequence[str]
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What the blocks after it are about."""
+
+    text: str
+
+
+Block = Table | Figure | Lines | Heading
+
+
+@dataclass(frozen=True)
+class Part:
+    """What belongs together under one heading.
+
+    Attributes:
+        title: such as the task's name.
+        subtitle: such as budget, batch size, seeds and device.
+        blocks: in the order in which they are read.
+    """
+
+    title: str
+    subtitle: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole report.
+
+    Attributes:
+        parts: one per task and budget, then what holds for all of them.
+        provenance: names and values of what a reader needs to get the same numbers: the command, versions, devices,
+            seeds, budgets, identity of the data, whether any of it is fake.
+    """
+
+    parts: Sequence[Part]
+    provenance: Sequence[tuple[str, str]] = ()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lehi_cli.stats.scale import Scale
 
-from .content import Block, Column, Lines, Part, Table
 from .difference import shown_difference
+from .document import Block, Column, Lines, Part, Table
 from .numbers import finite, p_value, with_interval
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from .axes import caption, is_drawable
-from .content import Block, Document, Figure, Heading, Lines, Part, Table
+from .document import Block, Document, Figure, Heading, Lines, Part, Table
 from .svg import Key, figure_to_svg, legend
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from .content import Block, Document, Figure, Heading, Part, Table
+from .document import Block, Document, Figure, Heading, Part, Table
 
 LINE_CHARACTERS = 78
 """About what a line of a one-column article holds in small type; a wider table is set in its parts."""

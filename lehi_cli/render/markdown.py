@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .axes import caption
-from .content import Block, Column, Document, Figure, Heading, Lines, Part, Table
+from .document import Block, Column, Document, Figure, Heading, Lines, Part, Table
 from .table import to_markdown
 
 Draw = Callable[[Figure], str]

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .axes import caption, x_range, y_range
-from .content import Figure, Style, Trace
+from .document import Figure, Style, Trace
 
 HEIGHT = 16
 AROUND = 5  # lines of a figure beside its rows: title, frame, frame, ticks, label

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from lehi_cli.analysis.prices import Price, PriceList
 from lehi_cli.stats.paired import Interval
 
-from .content import Block, Column, Heading, Lines, Table
+from .document import Block, Column, Heading, Lines, Table
 from .numbers import compact, finite
 
 PASSES = "passes in gradients (forward + backward)"

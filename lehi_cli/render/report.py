@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from lehi_cli.analysis.comparison import MOST_SERIES, named
 from lehi_cli.analysis.equal_price import few_steps
-from lehi_cli.report import Report, SectionReport, View, prices_apart
+from lehi_cli.experiment.report import Report, SectionReport, View, prices_apart
 
 from .across import across_part
 from .answer import answer_lines
 from .arrivals import arrival_blocks
-from .content import Block, Document, Figure, Lines, Part
 from .curves import curve_figures, finals_figures
+from .document import Block, Document, Figure, Lines, Part
 from .gate import gate_part, in_one_line
 from .prices import price_blocks
 from .sensitivity import sensitivity_blocks

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lehi_cli.analysis.results import Section
 from lehi_cli.analysis.sensitivity import LAST, WITHIN, Line, Point, sensitivity
 
-from .content import Block, Column, Figure, Lines, Table, Trace
+from .document import Block, Column, Figure, Lines, Table, Trace
 from .numbers import compact
 
 BAND = 2.0

@@ -9,7 +9,7 @@ from lehi_cli.analysis.standings import Standing, Standings
 from lehi_cli.stats.aggregate import Aggregate
 from lehi_cli.stats.paired import Interval
 
-from .content import Column, Table
+from .document import Column, Table
 from .numbers import finite, with_interval
 
 LARGEST = 700.0  # logarithm from about which a number is too large for a float

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats import Estimate
 
-from .content import Block, Column, Lines, Table
+from .document import Block, Column, Lines, Table
 from .numbers import compact, mean_as_shown, with_spread
 
 PRICE = 1  # the columns that stay together after those of quality

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from .axes import Range, finite, x_range, y_range
-from .content import Figure, Style, Trace
+from .document import Figure, Style, Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

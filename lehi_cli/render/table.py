@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from tabulate import tabulate
 
-from .content import Table
+from .document import Table
 
 PROSE = 32  # columns of a terminal in which prose can be read
 GAP = 3  # between two columns, as drawn

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from .content import Block, Figure, Heading, Lines, Part, Table
+from .document import Block, Figure, Heading, Lines, Part, Table
 from .plot import print_figure
 from .table import print_table
 

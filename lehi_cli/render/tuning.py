@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lehi_cli.experiment.tuning import Tuned, Tuning
 from lehi_cli.runs.specs import format_value
-from lehi_cli.tuning import Tuned, Tuning
 
-from .content import Block, Column, Lines, Part, Table
+from .document import Block, Column, Lines, Part, Table
 from .numbers import compact
 from .tuning_curve import tuning_curve_blocks
 

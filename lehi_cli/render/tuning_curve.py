@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
+from lehi_cli.experiment.tuning import ADAPTIVE, Tuned
 from lehi_cli.stats.tuning_curve import Lead, TuningCurve, leads, tuning_curve
-from lehi_cli.tuning import ADAPTIVE, Tuned
 
-from .content import Block, Column, Figure, Lines, Table, Trace
+from .document import Block, Column, Figure, Lines, Table, Trace
 from .numbers import compact
 
 MIN_TRIALS = 3

@@ -10,8 +10,8 @@ from lehi_cli.stats.failures import rate_interval
 from lehi_cli.stats.verdict import Verdict
 
 from .answer import p_in_words
-from .content import Block, Column, Lines, Table
 from .difference import shown_difference, what_is_compared
+from .document import Block, Column, Lines, Table
 from .numbers import compact, p_value
 
 FEW = 10  # seeds below which the default of `--seeds auto` goes on far enough

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import Result
 
-from lehi_cli.commands.flow import Session
+from lehi_cli.experiment.session import Session
 from lehi_cli.runs.specs import RunSpec
 
 Lehi = Callable[..., Result]

@@ -17,17 +17,17 @@ import pytest
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.analysis.sensitivity import Line, Point, sensitivity
-from lehi_cli.commands import flow
-from lehi_cli.plan import Request
-from lehi_cli.render.content import Figure, Lines, Table
+from lehi_cli.experiment import session
+from lehi_cli.experiment.request import Request
+from lehi_cli.experiment.space import parse_space
+from lehi_cli.experiment.tuning import Trial, Tuned, space_of, tune
+from lehi_cli.render.document import Figure, Lines, Table
 from lehi_cli.render.sensitivity import edge_notes
 from lehi_cli.render.tuning import notes
 from lehi_cli.render.tuning_curve import comparisons, curves_of, tuning_curve_blocks
 from lehi_cli.runs.comparisons import TUNING_SEED as SEED
 from lehi_cli.runs.specs import Budget, OptimSpec
 from lehi_cli.runs.store import Store
-from lehi_cli.space import parse_space
-from lehi_cli.tuning import Trial, Tuned, space_of, tune
 
 SHORT = ("--task", "digits", "--steps", "10", "--quiet")
 
@@ -224,7 +224,7 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
 
 
 def test_only_runs_that_have_to_be_trained_are_counted(lehi: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "LIMIT", 3)
+    monkeypatch.setattr(session, "LIMIT", 3)
     command = ("sweep", *SHORT, "--executor", "mock", "--optims", "adam", "--trials")
     assert lehi(*command, "3").code == 0
     assert lehi(*command, "6").code == 0

@@ -16,13 +16,13 @@ from torch import nn
 from lehi_cli.commands.optims import KIND_WORDS
 from lehi_cli.curvature import make_loss
 from lehi_cli.errors import LehiError, PluginError, UsageError
+from lehi_cli.experiment.space import dimension
 from lehi_cli.registry import optimizers, pytorch_optimizer_names
 from lehi_cli.registry.catalog import Catalog
 from lehi_cli.registry.code import code_hash
 from lehi_cli.registry.optimizers import BUILT_IN, KINDS, OptimizerRecord, Option
 from lehi_cli.registry.plugins import resolve
 from lehi_cli.runs.specs import OptimSpec
-from lehi_cli.space import dimension
 from lehi_cli.training.steps import STEPS, Evaluation, Meter
 
 RECORDS = [pytest.param(record, id=record.name) for record in BUILT_IN]

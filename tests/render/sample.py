@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lehi_cli.render.content import Column, Document, Figure, Heading, Lines, Part, Table, Trace
+from lehi_cli.render.document import Column, Document, Figure, Heading, Lines, Part, Table, Trace
 
 AWKWARD = "a*b|c_d & <é> 50% {x} [y](z) ~1 $2 `c` #1 ^ \\ it's --lr"
 

@@ -16,7 +16,7 @@ from stored import Curve, sections
 from lehi_cli.analysis.across import Across, across
 from lehi_cli.analysis.standings import Standing, Standings
 from lehi_cli.render.across import across_content, across_part
-from lehi_cli.render.content import Document, Figure, Lines, Table
+from lehi_cli.render.document import Document, Figure, Lines, Table
 from lehi_cli.render.html import document_to_html
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.stats.aggregate import Aggregate

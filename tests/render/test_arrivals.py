@@ -10,7 +10,7 @@ import pytest
 
 from lehi_cli.analysis.arrivals import UNITS, Arrivals, Course, SeriesArrival, Target
 from lehi_cli.render.arrivals import arrival_blocks, arrival_content
-from lehi_cli.render.content import Figure, Heading, Lines, Table
+from lehi_cli.render.document import Figure, Heading, Lines, Table
 from lehi_cli.stats.targets import arrival
 
 NEVER = math.inf

@@ -17,11 +17,11 @@ from rich.console import Console
 from stored import write, write_all
 
 from lehi_cli.analysis.arrivals import parse_target
+from lehi_cli.experiment.report import Report, View, make_report
 from lehi_cli.gate import parse
-from lehi_cli.render.document import to_json
+from lehi_cli.render.json import to_json
 from lehi_cli.render.report import to_document
 from lehi_cli.render.terminal import print_parts
-from lehi_cli.report import Report, View, make_report
 from lehi_cli.runs.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -16,7 +16,7 @@ import pytest
 from render.sample import AWKWARD, CURVES, DOCUMENT, EMPTY, FINALS, SUMMARY
 
 from lehi_cli.render.axes import is_drawable
-from lehi_cli.render.content import Column, Document, Figure, Lines, Part, Table, Trace
+from lehi_cli.render.document import Column, Document, Figure, Lines, Part, Table, Trace
 from lehi_cli.render.html import document_to_html
 from lehi_cli.render.svg import COLORS, LOST, figure_to_svg, legend, look
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from render.sample import AWKWARD, DOCUMENT
 
-from lehi_cli.render.content import Column, Document, Part, Table
+from lehi_cli.render.document import Column, Document, Part, Table
 from lehi_cli.render.latex import document_to_latex, escape
 
 GOLDEN = Path(__file__).parent / "golden" / "report.tex"

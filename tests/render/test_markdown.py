@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt  # rich is built on it, so it is there
 from render.sample import AWKWARD, DOCUMENT, SUMMARY, draw
 
-from lehi_cli.render.content import Document, Figure, Lines, Part, Trace
+from lehi_cli.render.document import Document, Figure, Lines, Part, Trace
 from lehi_cli.render.markdown import document_to_markdown, escape
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lehi_cli.render.content import Figure, Trace
+from lehi_cli.render.document import Figure, Trace
 from lehi_cli.render.plot import draw, legend, log_ticks, nice_ticks
 
 STEPS = [float(step) for step in range(0, 101, 10)]

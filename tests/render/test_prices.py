@@ -8,7 +8,7 @@ import math
 import pytest
 
 from lehi_cli.analysis.prices import NO_INTERVAL, Price, PriceList
-from lehi_cli.render.content import Heading, Lines, Table
+from lehi_cli.render.document import Heading, Lines, Table
 from lehi_cli.render.prices import price_blocks, price_content
 from lehi_cli.render.table import to_markdown
 from lehi_cli.stats.paired import Interval

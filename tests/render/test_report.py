@@ -12,10 +12,10 @@ from cases import runs_of
 from rich.console import Console
 from stored import write, write_all
 
-from lehi_cli.render.content import Document, Figure, Heading, Lines, Part, Table
+from lehi_cli.experiment.report import View, make_report
+from lehi_cli.render.document import Document, Figure, Heading, Lines, Part, Table
 from lehi_cli.render.report import MOST_DRAWN, to_document
 from lehi_cli.render.terminal import print_parts
-from lehi_cli.report import View, make_report
 from lehi_cli.runs.store import Store
 
 THREE = [[0.5, 0.6, 0.7], [0.8, 0.9, 1.0], [0.55, 0.65, 0.75]]

@@ -8,7 +8,7 @@ import math
 import pytest
 from rich.console import Console
 
-from lehi_cli.render.content import Column, Table
+from lehi_cli.render.document import Column, Table
 from lehi_cli.render.numbers import compact, with_spread
 from lehi_cli.render.table import print_table
 from lehi_cli.stats import Estimate

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lehi_cli.analysis.comparison import Comparison, Judgement
 from lehi_cli.analysis.margins import Margins, parse_margins
-from lehi_cli.render.content import Lines, Part, Table
+from lehi_cli.render.document import Lines, Part, Table
 from lehi_cli.render.terminal import print_parts
 from lehi_cli.render.verdict import failure_lines, going_on, notes, verdict_blocks, verdict_table
 from lehi_cli.stats.anytime import judge_anytime

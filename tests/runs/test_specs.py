@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lehi_cli.errors import UsageError
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.runs.specs import (
     Budget,
     OptimSpec,

@@ -274,7 +274,8 @@ def test_a_run_on_another_host_is_left_alone_while_it_shows_life(store: Store, r
 
 CLAIM = """
 import sys
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.runs.specs import Budget, parse_optimizers
 from lehi_cli.runs.store import Store
 from pathlib import Path

@@ -12,7 +12,8 @@ from cases import runs_of
 from torch import Tensor, nn
 
 from lehi_cli.errors import DataError, UsageError
-from lehi_cli.plan import Request, plan
+from lehi_cli.experiment.plan import plan
+from lehi_cli.experiment.request import Request
 from lehi_cli.runs.records import Outcome, Pulse, Row
 from lehi_cli.runs.specs import Budget, OptimSpec, RunSpec
 from lehi_cli.training.clock import Clock, Ticks

@@ -12,11 +12,12 @@ from lehi_cli.analysis.arrivals import parse_target
 from lehi_cli.analysis.looks import Looks
 from lehi_cli.analysis.margins import parse_margins
 from lehi_cli.errors import Notice, StoreError, UsageError
-from lehi_cli.report import Report, View, make_report
 from lehi_cli.runs.comparisons import ComparisonRecord, Comparisons, Kind, Member, Role, now
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.store import Store, StoredRun
-from lehi_cli.tuning import Tuning, stored_tuning, tuning_data
+
+from .report import Report, View, make_report
+from .tuning import Tuning, stored_tuning, tuning_data
 
 MISSING = "runs are missing that were asked for"
 

@@ -9,24 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from lehi_cli.analysis.arrange import arrange
+from lehi_cli.analysis.arrivals import Arrivals, Target, all_arrivals
+from lehi_cli.analysis.columns import Columns, restrict
+from lehi_cli.analysis.comparison import Comparison, compare_sections, named
+from lehi_cli.analysis.distinction import mixed_notes
+from lehi_cli.analysis.equal_price import unequal
+from lehi_cli.analysis.grouping import best_of_sections, chosen_notes, group_sections
+from lehi_cli.analysis.looks import Looks
+from lehi_cli.analysis.margins import Margins
+from lehi_cli.analysis.prices import PriceList, load_prices, prices_of_runs
+from lehi_cli.analysis.provenance import provenance
+from lehi_cli.analysis.results import Section
 from lehi_cli.runs.store import Store, StoredRun
 
-from .analysis.arrange import arrange
-from .analysis.arrivals import Arrivals, Target, all_arrivals
-from .analysis.columns import Columns, restrict
-from .analysis.comparison import Comparison, compare_sections, named
-from .analysis.distinction import mixed_notes
-from .analysis.equal_price import unequal
-from .analysis.grouping import best_of_sections, chosen_notes, group_sections
-from .analysis.looks import Looks
-from .analysis.margins import Margins
-from .analysis.prices import PriceList, load_prices, prices_of_runs
-from .analysis.provenance import provenance
-from .analysis.results import Section
-
 if TYPE_CHECKING:
-    from .analysis.across import Across
-    from .gate import Assertion, Check
+    from lehi_cli.analysis.across import Across
+    from lehi_cli.gate import Assertion, Check
+
     from .tuning import Tuning
 
 Detail = Literal["brief", "usual", "full"]
@@ -202,7 +202,7 @@ def _across(reports: Sequence[SectionReport], view: View) -> Across | None:
     """The view across tasks; of a task that has several sections the one of most runs, so that none counts twice."""
     if view.sweep or view.undecided or len({item.section.task for item in reports}) < 2:
         return None
-    from .analysis.across import across
+    from lehi_cli.analysis.across import across
 
     largest: dict[str, SectionReport] = {}
     for item in reports:
@@ -249,7 +249,7 @@ def prices_apart(item: SectionReport) -> list[str]:
 def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
     if not view.assertions:
         return ()
-    from .gate import check_all, undecided
+    from lehi_cli.gate import check_all, undecided
 
     if view.undecided:
         return [undecided(assertion, view.undecided) for assertion in view.assertions]

@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lehi_cli.errors import UsageError, did_you_mean
 from lehi_cli.runs.specs import OptimSpec, Value, format_value, parse_value, parse_values, rounded
-
-from .errors import UsageError, did_you_mean
 
 SCALES = ("log", "lin", "int")
 SAMPLERS = ("sobol", "random", "tpe")

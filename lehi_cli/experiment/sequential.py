@@ -1,44 +1,54 @@
-"""`lehi compare --seeds auto`: train, look, and add seeds where the verdict is not settled."""
+"""An experiment that adds seeds until it is settled: train, look, and go on where the verdict is open."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
-from rich.console import Console
-
-from lehi_cli.adaptive import FIRST, Rival, contests, next_runs
 from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.comparison import MOST_SERIES, Judgement, compare_sections
 from lehi_cli.analysis.looks import Looks
 from lehi_cli.errors import UsageError
-from lehi_cli.plan import Request, plan
-from lehi_cli.report import View
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.stats.verdict import Word
 
-from .flow import Session, finish, say_registry, show_plan
-from .run_options import RunOptions
+from .contests import FIRST, Rival, contests, next_runs
+from .finish import Finished, finish
+from .plan import plan
+from .preview import Preview, preview
+from .request import Request
+from .session import Session
 
 HOPELESS: Final = "no run of either has a value"
 REFUSED: Final = "looked at before with other seeds"
 State = Word | Literal["no run of either has a value", "looked at before with other seeds"]
 
 
-def compare_adaptively(request: Request, options: RunOptions, view: View) -> None:
-    """Plan with every seed there may be, train until each verdict is settled, and show what was trained."""
-    check_count(request)
-    session = Session(options, view)
-    say_registry(session.errors)
-    runs = plan(request)
-    session.check(runs)
-    if options.dry_run:
-        show_plan(Console(), next_runs(runs, contests(runs)), session)
-        Console().print(f"then {up_to(request)}", highlight=False, soft_wrap=True)
-        return
-    session.confirm(len(session.missing(runs)), at_most=True)
-    asked, interrupted = train_until_settled(session, runs)
-    finish(session, asked, interrupted, adaptive=True)
+@dataclass(frozen=True)
+class SeedBySeed:
+    """Plan with every seed there may be, train until each verdict is settled, and report on what was trained."""
+
+    request: Request
+
+    def run(self, session: Session) -> Finished:
+        """Carry it out."""
+        runs = self._planned(session)
+        session.confirm(len(session.missing(runs)), at_most=True)
+        asked, interrupted = train_until_settled(session, runs)
+        return finish(session, asked, interrupted, adaptive=True)
+
+    def preview(self, session: Session) -> Preview:
+        """What would be trained first, and what may follow."""
+        runs = self._planned(session)
+        return preview(next_runs(runs, contests(runs)), session, f"then {up_to(self.request)}")
+
+    def _planned(self, session: Session) -> list[RunSpec]:
+        check_count(self.request)
+        session.say_registry()
+        runs = plan(self.request)
+        session.check(runs)
+        return runs
 
 
 def check_count(request: Request) -> None:
@@ -121,11 +131,9 @@ def _state(judgement: Judgement, last: bool) -> State:
 
 def _say(session: Session, words: Mapping[Rival, State], tasks: Collection[str], seeds: int) -> None:
     """One line for each of the tasks."""
-    if session.options.quiet or session.options.json:
-        return
     for task in dict.fromkeys(task for task, _ in words if task in tasks):
         states = ", ".join(_in_words(label, word) for (other, label), word in words.items() if other == task)
-        session.errors.print(f"{task}: {seeds} seeds, {states}", markup=False, highlight=False, soft_wrap=True)
+        session.listener.say(f"{task}: {seeds} seeds, {states}")
 
 
 def _in_words(label: str, state: State) -> str:

@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
+from lehi_cli.data.fingerprint import fingerprint
+from lehi_cli.data.folder import data_folder
+from lehi_cli.errors import UsageError
+from lehi_cli.registry import optimizers, tasks
+from lehi_cli.registry.optimizers import OptimizerRecord
+from lehi_cli.registry.tasks import TaskRecord
 from lehi_cli.runs.specs import Budget, OptimSpec, RunSpec, TaskSpec
 
-from .data.fingerprint import fingerprint
-from .data.folder import data_folder
-from .errors import UsageError
-from .registry import optimizers, tasks
-from .registry.optimizers import OptimizerRecord
+from .request import Request
 
 SMOKE = Budget("steps", 5)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for.
-
-    Attributes:
-        tasks: names or paths.
-        optimizers: in the order they are to be compared; the first is the reference.
-        seeds: one run per task, optimizer and seed.
-        overrides: `key=value` changes to every task.
-        budget: as it is, in place of the tasks' own, which each optimizer gets in passes.
-        precision: `fp32` or `bf16`.
-        smoke: a few steps, to prove that everything runs.
-        fake: synthetic data in the shape of the real.
-        data: folder of the data sets; None for `LEHI_DATA` or the user's cache folder.
-    """
-
-    tasks: Sequence[str]
-    optimizers: Sequence[OptimSpec]
-    seeds: Sequence[int]
-    overrides: Sequence[str] = ()
-    budget: Budget | None = None
-    precision: str = "fp32"
-    smoke: bool = False
-    fake: bool = False
-    data: Path | None = None
 
 
 def plan(request: Request) -> list[RunSpec]:
@@ -75,7 +49,7 @@ def tasks_of(request: Request) -> list[TaskSpec]:
     Raises:
         UsageError: on an unknown task, and on one that is given twice, be it by name and by path.
     """
-    specs = [_task(name, request) for name in request.tasks]
+    specs = [_task(task, request) for task in request.tasks]
     names = [spec.name for spec in specs]
     for name in names:
         if names.count(name) > 1:
@@ -83,8 +57,9 @@ def tasks_of(request: Request) -> list[TaskSpec]:
     return specs
 
 
-def _task(name: str, request: Request) -> TaskSpec:
-    spec = tasks.find(tasks.load(), name).spec(request.overrides)
+def _task(task: str | TaskRecord, request: Request) -> TaskSpec:
+    record = task if isinstance(task, TaskRecord) else tasks.find(tasks.load(), task)
+    spec = record.spec(request.overrides)
     if request.fake:
         spec = replace(spec, data={**spec.data, "fake": True})
     elif isinstance(path := spec.data.get("path"), str):

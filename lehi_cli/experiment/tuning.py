@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lehi_cli.analysis.sensitivity import LAST
+from lehi_cli.errors import UsageError
+from lehi_cli.registry import optimizers
+from lehi_cli.registry.record import OptimizerRecord, Option
 from lehi_cli.runs.specs import OptimSpec, RunSpec, Value, format_value, parse_value
 from lehi_cli.runs.store import PRUNED, Store, StoredRun
 
-from .analysis.sensitivity import LAST
-from .errors import UsageError
-from .plan import Request, plan
-from .registry import optimizers
-from .registry.record import OptimizerRecord, Option
+from .plan import plan
+from .request import Request, task_name
 from .space import Dimension, Search, dimension
 
 ADAPTIVE = ("tpe",)
@@ -216,7 +217,7 @@ def tune(
         left -= size
     (task,) = request.tasks
     return [
-        Tuned(task, search.spec.label or str(search.spec), search.spec, search.space, trials)
+        Tuned(task_name(task), search.spec.label or str(search.spec), search.spec, search.space, trials)
         for search, trials in zip(searches, tried, strict=True)
     ]
 

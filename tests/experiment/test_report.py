@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from lehi_cli.report import differences
+from lehi_cli.experiment.report import differences
 
 
 def test_runs_from_different_places_are_pointed_out() -> None:

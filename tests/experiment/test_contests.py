@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cases import runs_of
 
-from lehi_cli.adaptive import FIRST, Rival, contests, next_runs
+from lehi_cli.experiment.contests import FIRST, contests, next_runs
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.stats.anytime import judge_anytime
 from lehi_cli.stats.contest import Contest
@@ -45,7 +45,7 @@ CASES = [
 
 @pytest.mark.parametrize(("unsettled", "done", "jobs", "expected"), CASES)
 def test_then_the_next_seeds_of_what_is_open_and_of_its_reference(
-    unsettled: list[Rival], done: int, jobs: int, expected: list[tuple[str, str, int]]
+    unsettled: list[Contest], done: int, jobs: int, expected: list[tuple[str, str, int]]
 ) -> None:
     assert names(next_runs(ALL, unsettled, done, jobs)) == expected
 

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from lehi_cli.errors import UsageError
+from lehi_cli.experiment.space import Search, dimension, grid, parse_axes, parse_space
 from lehi_cli.runs.specs import OptimSpec
-from lehi_cli.space import Search, dimension, grid, parse_axes, parse_space
 
 
 def test_a_grid_is_every_combination() -> None:

@@ -15,8 +15,8 @@ import typer
 
 from lehi_cli.errors import UsageError
 from lehi_cli.execute.conduct import EXECUTORS, Settings
-from lehi_cli.plan import Request
-from lehi_cli.report import View
+from lehi_cli.experiment.report import View
+from lehi_cli.experiment.request import Request
 from lehi_cli.runs.specs import Budget, OptimSpec, parse_seeds
 
 from .options import AXES, DEFAULT_RUNS, TYPED, Axis, DataDir, Json, Runs, choice

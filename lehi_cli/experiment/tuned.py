@@ -1,4 +1,4 @@
-"""Trials from tuning spaces: as a sweep, and as the first half of a comparison."""
+"""Experiments with trials from tuning spaces: a sweep, and a comparison of the settings that tuning found."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-import typer
-from rich.console import Console
-
-from lehi_cli.adaptive import FIRST
-from lehi_cli.errors import Exit, UsageError
-from lehi_cli.plan import Request, plan, tasks_of
-from lehi_cli.report import View
+from lehi_cli.errors import UsageError
+from lehi_cli.registry.tasks import TaskRecord
 from lehi_cli.runs.comparisons import TUNING_SEED
 from lehi_cli.runs.specs import RunSpec
-from lehi_cli.space import Dimension, check_names
-from lehi_cli.tuning import Tuned, Tuning, space_of, tune
 
-from .adaptive import check_count, train_until_settled, up_to
-from .flow import Session, finish, or_with_fake_data, say_registry, show_plan
-from .run_options import RunOptions
+from .contests import FIRST
+from .finish import Finished, cut_short, finish
+from .plan import plan, tasks_of
+from .preview import Preview, preview
+from .request import Request, task_name
+from .sequential import check_count, train_until_settled, up_to
+from .session import Session, or_with_fake_data
+from .space import Dimension, check_names
+from .tuning import Tuned, Tuning, space_of, tune
 
 
 @dataclass(frozen=True)
@@ -38,60 +37,82 @@ class Trials:
         return tune(request, self.space, self.count, self.sampler, train, session.store, jobs, self.prune)
 
 
-def sweep_trials(request: Request, options: RunOptions, trials: Trials) -> None:
-    """Draw settings of every optimizer, train them, and show all of them."""
-    session = _begin(request, options, options.view(sweep=True), trials)
+@dataclass(frozen=True)
+class TrialsAlone:
+    """Draw settings of every optimizer, train them, and report on all of them."""
 
-    def run(request: Request) -> None:
-        if options.dry_run:
-            _show_first(request, session, trials)
-            return
-        _confirm(request, session, trials, finals=0)
-        seen: list[RunSpec] = []
-        tuned, interrupted = _tune(session, request, trials, seen)
-        finish(session, seen, interrupted, Tuning(tuned, trials.sampler))
+    request: Request
+    trials: Trials
 
-    or_with_fake_data(run, request, session)
+    def run(self, session: Session) -> Finished:
+        """Carry it out."""
+
+        def run(request: Request) -> Finished:
+            _confirm(request, session, self.trials, finals=0)
+            seen: list[RunSpec] = []
+            tuned, interrupted = _tune(session, request, self.trials, seen)
+            return finish(session, seen, interrupted, Tuning(tuned, self.trials.sampler))
+
+        _begin(self.request, session, self.trials)
+        return or_with_fake_data(run, self.request, session)
+
+    def preview(self, session: Session) -> Preview:
+        """What would be trained."""
+        _begin(self.request, session, self.trials)
+        return or_with_fake_data(lambda request: _preview(request, session, self.trials), self.request, session)
 
 
-def compare_tuned(request: Request, options: RunOptions, view: View, trials: Trials, adaptive: bool = False) -> None:
+@dataclass(frozen=True)
+class TunedComparison:
     """Tune every optimizer with the same number of trials, then compare the winners on seeds tuning never saw.
 
-    Args:
+    Attributes:
         request: what to compare.
-        options: as typed.
-        view: what is asked of the runs.
         trials: how to tune.
         adaptive: take only as many of the request's seeds as settle the verdicts.
     """
-    if TUNING_SEED in request.seeds:
-        raise UsageError(f"seed {TUNING_SEED} is the one that tuning uses", "choose other seeds for the comparison")
-    if adaptive:
-        check_count(request)
-    session = _begin(request, options, view, trials)
 
-    def run(request: Request) -> None:
+    request: Request
+    trials: Trials
+    adaptive: bool = False
+
+    def run(self, session: Session) -> Finished:
+        """Carry it out."""
+        self._begin(session)
+        return or_with_fake_data(lambda request: self._run(request, session), self.request, session)
+
+    def preview(self, session: Session) -> Preview:
+        """What would be trained first, and what follows."""
+
+        def run(request: Request) -> Preview:
+            tuning = replace(request, seeds=(TUNING_SEED,))
+            return _preview(tuning, session, self.trials, _then(request, self.adaptive))
+
+        self._begin(session)
+        return or_with_fake_data(run, self.request, session)
+
+    def _begin(self, session: Session) -> None:
+        if TUNING_SEED in self.request.seeds:
+            raise UsageError(f"seed {TUNING_SEED} is the one that tuning uses", "choose other seeds for the comparison")
+        if self.adaptive:
+            check_count(self.request)
+        _begin(self.request, session, self.trials)
+
+    def _run(self, request: Request, session: Session) -> Finished:
         tuning = replace(request, seeds=(TUNING_SEED,))
-        if options.dry_run:
-            _show_first(tuning, session, trials)
-            Console().print(_then(request, adaptive), highlight=False, soft_wrap=True)
-            return
         finals = plan(request)
         session.check(finals)
-        _confirm(tuning, session, trials, len(finals))
-        tuned, interrupted = _tune(session, tuning, trials, [])
+        _confirm(tuning, session, self.trials, len(finals))
+        tuned, interrupted = _tune(session, tuning, self.trials, [])
         if interrupted:
-            session.say_interrupted()
-            raise typer.Exit(Exit.INTERRUPTED)
-        plans = {task: plan(_final(request, task, tuned)) for task in request.tasks}
+            return cut_short(session)
+        plans = {task_name(task): plan(_final(request, task, tuned)) for task in request.tasks}
         finals = [run for of_task in plans.values() for run in of_task]
         runs, interrupted = (
-            train_until_settled(session, finals, "test") if adaptive else (finals, session.train_all(finals))
+            train_until_settled(session, finals, "test") if self.adaptive else (finals, session.train_all(finals))
         )
         passes = _final_passes(session, plans, {run.run_id for run in runs})
-        finish(session, runs, interrupted, Tuning(tuned, trials.sampler, passes), adaptive)
-
-    or_with_fake_data(run, request, session)
+        return finish(session, runs, interrupted, Tuning(tuned, self.trials.sampler, passes), self.adaptive)
 
 
 def _then(request: Request, adaptive: bool) -> str:
@@ -101,16 +122,14 @@ def _then(request: Request, adaptive: bool) -> str:
     return f"then {count} runs: the winners on seeds {', '.join(map(str, request.seeds))}"
 
 
-def _begin(request: Request, options: RunOptions, view: View, trials: Trials) -> Session:
+def _begin(request: Request, session: Session, trials: Trials) -> None:
     """Check that the request makes sense before anything is trained."""
     if trials.count < 1:
         raise UsageError(f"{trials.count} trials", "at least one is needed")
     check_names("--space", trials.space, request.optimizers)
     for spec in request.optimizers:
         space_of(spec, trials.space)
-    session = Session(options, view)
-    say_registry(session.errors)
-    return session
+    session.say_registry()
 
 
 def _confirm(request: Request, session: Session, trials: Trials, finals: int) -> None:
@@ -138,9 +157,10 @@ def _tune(session: Session, request: Request, trials: Trials, seen: list[RunSpec
     return tuned, False
 
 
-def _final(request: Request, task: str, tuned: Sequence[Tuned]) -> Request:
+def _final(request: Request, task: str | TaskRecord, tuned: Sequence[Tuned]) -> Request:
     """The winners on one task."""
-    return replace(request, tasks=[task], optimizers=[result.winner for result in tuned if result.task == task])
+    winners = [result.winner for result in tuned if result.task == task_name(task)]
+    return replace(request, tasks=[task], optimizers=winners)
 
 
 def _final_passes(
@@ -157,7 +177,7 @@ def _final_passes(
     return passes
 
 
-class _Planned(Exception):  # noqa: N818  (no error: it stops the tuning where it would start to train)
+class _Planned(Exception):  # noqa: N818  (not an error: it stops the tuning where it would start to train)
     pass
 
 
@@ -177,11 +197,9 @@ def _first(request: Request, session: Session, trials: Trials) -> list[RunSpec]:
     return first
 
 
-def _show_first(request: Request, session: Session, trials: Trials) -> None:
+def _preview(request: Request, session: Session, trials: Trials, *then: str) -> Preview:
     """The plan of the trials, as far as they are drawn."""
     first = _first(request, session, trials)
-    show_plan(Console(), first, session)
     if len(first) < len(request.tasks) * len(request.optimizers) * trials.count * len(request.seeds):
-        Console().print(
-            f"{trials.sampler} draws the rest of {trials.count} trials each as results come in", highlight=False
-        )
+        then = (f"{trials.sampler} draws the rest of {trials.count} trials each as results come in", *then)
+    return preview(first, session, *then)

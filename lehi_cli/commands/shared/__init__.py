@@ -1,0 +1,1 @@
+"""What several verbs share: options, how a report is written, how the user is told and asked."""

@@ -1,0 +1,112 @@
+"""Reports on what is stored: a comparison as it was shown first, or runs that are chosen now. Nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from lehi_cli.analysis.filters import Filter, stored_facts
+from lehi_cli.analysis.looks import Looks
+from lehi_cli.errors import UsageError
+from lehi_cli.runs.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member, now
+from lehi_cli.runs.store import Store, StoredRun
+
+from .recorded import keep, pairs_shown, report_on, seen_by, stored_view, view_data
+from .report import Report, View, make_report
+
+ROLES = ("final", "trial", "all")
+TRIALS = "these are trials, by which settings are chosen; compare the chosen ones on fresh seeds"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the stored runs are to be shown.
+
+    Attributes:
+        comparison: id of a stored comparison, or how it begins; None to choose among the runs.
+        chosen: what runs must be.
+        role: `final`, `trial` or `all`; None for finals, and for trials where nothing else is stored.
+        asked: what was asked for that a stored comparison does not take, by the names the user knows.
+    """
+
+    comparison: str | None = None
+    chosen: Filter = field(default_factory=Filter)
+    role: str | None = None
+    asked: Sequence[str] = ()
+
+
+def report_stored(store: Store, selection: Selection, view: View) -> tuple[Report, Sequence[ComparisonRecord]]:
+    """What is to be shown, and the comparisons there are when nothing in particular was asked for.
+
+    Raises:
+        UsageError: when there is nothing to show, or a stored comparison was to be shown otherwise than it is.
+    """
+    comparisons = Comparisons(store)
+    if selection.comparison is not None:
+        if selection.asked:
+            raise UsageError(
+                f"--comparison shows what was asked then, {selection.asked[0]} asks for something else",
+                "leave out one of them",
+            )
+        return _stored(store, comparisons.find(selection.comparison), view), ()
+    if not selection.asked and comparisons.shown:
+        return _stored(store, comparisons.shown[-1], view), comparisons.shown
+    return _chosen(store, comparisons, view, selection), ()
+
+
+def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
+    """A stored comparison, as much of it as is asked for now.
+
+    Raises:
+        UsageError: when its record does not say what it should, or its runs are gone.
+    """
+    asked = replace(stored_view(record), detail=view.detail)
+    return report_on(store, record, seen_by(record, asked))
+
+
+def _chosen(store: Store, comparisons: Comparisons, view: View, selection: Selection) -> Report:
+    """A page on runs that were chosen here; what pairs it looks at is remembered."""
+    chosen, role = selection.chosen, selection.role
+    runs = _wanted(store, chosen)
+    roles = comparisons.roles(runs)
+    is_choosing = view.by is not None or view.best_by is not None
+    trials = {run_id for run_id, own in roles.items() if own == "trial"}
+    hidden = trials
+    if role is None and is_choosing:  # a sweep is there to be chosen from, the trials of a tuning are not
+        hidden = {run.run_id for run in runs if run.run_id in trials and run.seed == TUNING_SEED}
+    role = role or ("final" if len(hidden) < len(runs) else "trial")
+    kept = [run for run in runs if role == "all" or (run.run_id in hidden) == (role == "trial")]
+    if not kept:
+        raise UsageError(f"no {role} run in {store.root} matches", "--role all shows all of them")
+    has_trials = any(run.run_id in trials for run in kept)
+    left_out = f"{len(hidden)} trials are left out: settings were chosen by them (--role all shows them)"
+    view = replace(
+        view,
+        order=chosen.order(kept),
+        sweep=has_trials and not is_choosing,
+        undecided=TRIALS if has_trials else "",
+        looks=Looks(comparisons.looked()),
+        notes=[left_out] if role == "final" and hidden else [],
+    )
+    report = make_report(store, kept, view)
+    members = [Member(run.run_id, run.label, roles[run.run_id]) for run in kept]
+    record = ComparisonRecord("report", members, view_data(view), command=list(view.command), created=now())
+    seen = comparisons.looked()
+    if any(seeds not in [look.seeds for look in seen.get(pair, [])] for pair, seeds in pairs_shown(report).items()):
+        keep(comparisons, record, report)
+    return report
+
+
+def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
+    """The runs that are to be shown.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    stored = store.runs()
+    if not stored:
+        raise UsageError(f"no runs in {store.root}", "make some with lehi compare")
+    wanted = chosen.select(stored)
+    if not wanted:
+        raise UsageError(f"no stored run in {store.root} matches", stored_facts(stored))
+    return wanted

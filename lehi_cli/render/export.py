@@ -1,0 +1,97 @@
+"""A report in one of several formats, as text and as a file; each writer is imported when it is wanted."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from lehi_cli.errors import UsageError
+from lehi_cli.experiment.report import Report
+
+from .document import Document, Figure, Lines, Part
+from .report import to_document
+from .terminal import print_parts
+
+FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
+SUFFIXES = {
+    ".txt": "table", ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex",
+    ".html": "html", ".htm": "html",
+}  # fmt: skip
+WIDTH = 100  # of text that goes into a file
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's name stands for.
+
+    Raises:
+        UsageError: when it stands for none.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        hint = f"name it with --format, or end the file's name in one of {', '.join(SUFFIXES)}"
+        raise UsageError(f"no format is known by the name of {path}", hint)
+    return SUFFIXES[path.suffix.lower()]
+
+
+def save(report: Report, path: Path, kind: str) -> None:
+    """Write a report into a file, replaced when it is there.
+
+    Args:
+        report: what is shown.
+        path: the file.
+        kind: one of `FORMATS`.
+
+    Raises:
+        UsageError: when the file cannot be written.
+    """
+    text = formatted(report, kind)
+    try:
+        whole = text if text.endswith("\n") else f"{text}\n"
+        path.write_text(whole, encoding="utf-8", errors="replace", newline="")  # a path may be no text
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", "choose another file with --output") from error
+
+
+def formatted(report: Report, kind: str) -> str:
+    """A report as text."""
+    if kind == "json":
+        from .json import to_json
+
+        return to_json(report)
+    if kind == "csv":
+        from .csv import sections_to_csv
+
+        return sections_to_csv([item.section for item in report.sections], report.provenance)
+    document = to_document(report)
+    if kind == "latex":
+        from .latex import document_to_latex
+
+        return document_to_latex(document)
+    if kind == "html":
+        from .html import document_to_html
+
+        return document_to_html(document)
+    return _markdown(document) if kind == "markdown" else _plain(document)
+
+
+def _markdown(document: Document) -> str:
+    from .markdown import document_to_markdown
+
+    return document_to_markdown(document, _drawn)
+
+
+def _drawn(figure: Figure) -> str:
+    """A figure as text with its legend; nothing where there is nothing to draw."""
+    from .plot import draw, legend
+
+    drawing = draw(figure, WIDTH, colored=False)
+    return f"{drawing}\n{legend(figure, colored=False).plain}".rstrip() if drawing else ""
+
+
+def _plain(document: Document) -> str:
+    """What a terminal without colour shows, and where it comes from."""
+    origin = Part("provenance", "", [Lines([f"{name}: {value}" for name, value in document.provenance])])
+    stream = io.StringIO()
+    print_parts(Console(file=stream, width=WIDTH, force_terminal=True, color_system=None), [*document.parts, origin])
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
