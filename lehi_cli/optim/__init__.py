@@ -1,4 +1,4 @@
-"""Optimizers of this project, usable in any training script: they need torch and nothing of the command line."""
+"""This project's optimizers. They work in any training script and need torch, but nothing of the command-line tool."""
 
 from lehi_cli.optim.block_hessian_free import BlockHessianFree
 from lehi_cli.optim.hessian_free import HessianFree

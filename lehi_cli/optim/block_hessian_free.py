@@ -1,8 +1,8 @@
-"""Block-diagonal Hessian-free optimization: a system of its own for every layer.
+"""Block-diagonal Hessian-free optimization: a separate linear system for each block of parameters.
 
-Curvature between blocks is taken to be zero. Every block's system is smaller and better conditioned than the whole, and
-none waits for another; but each has products of its own, so on one device B blocks cost about B times the products per
-iteration. Products on part of the mini-batch and few iterations make up for it.
+The curvature between blocks is taken to be zero. Each block's system is smaller and better conditioned than the whole,
+and no block waits for another; but each needs its own products, so on one device B blocks cost about B times as many
+products per iteration. Taking the products on part of the mini-batch, and few iterations, makes up for it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,42 +26,43 @@ class BlockHessianFree(HessianFreeBase):
         u_b from zeta u_b,previous by conjugate gradients on (G_bb + damping I) u_b = -g_b, at most max_cg iterations
         w_b <- w_b + lr u_b
 
-    all blocks from the same w. With `adaptive_damping`, one damping for all blocks follows the model of all together:
+    All blocks start from the same w. With `adaptive_damping`, one damping for all blocks follows their combined model:
 
         rho = (f(w + u) - f(w)) / sum_b phi_b(u_b),   phi_b(u) = g_b . u + 1/2 u^T (G_bb + damping I) u
         damping <- 3/2 damping if rho < 1/4, 2/3 damping if rho > 3/4, from the next step on
 
-    with f on the whole mini-batch, where g comes from. The first step starts from 0.
+    where f, like g, is taken on the whole mini-batch. The first solve starts from 0.
 
-    Cost: 1 gradient, c = `curvature_fraction` of one for the forward pass on its rows and to prepare products (2/3 at
-    c = 1, where the gradient's forward pass serves), 2 c per product of every block, and 1/3 for `adaptive_damping`.
+    Cost: 1 gradient; c = `curvature_fraction` of one for the forward pass on the curvature's rows and for preparing the
+    products (2/3 at c = 1, where the gradient's forward pass is reused); 2 c per product of each block; and 1/3 for
+    `adaptive_damping`.
 
     ```python
     optimizer = BlockHessianFree.for_model(model, loss="cross_entropy", blocks="encoder.*/decoder.*")
     loss = optimizer.step(lambda rows=slice(None): (model(x[rows]), y[rows]))
     ```
 
-    `fallbacks` counts by reason what went wrong, block by block: `"negative curvature"` and `"non-finite product"` (the
-    solve ends with the last good iterate; without one the block's step is its negative gradient over the curvature's
-    magnitude plus the damping, or for numbers that are not finite no step), `"useless warm start"` (the solve is
-    repeated from 0) and `"non-finite gradient"` (no step). `diagnostics` has `cg_iterations` and `products` (sums over
-    the blocks), `damping` and, if adaptive, `rho` of the last step.
+    `fallbacks` counts what went wrong, by reason and block by block: `"negative curvature"` and `"non-finite product"`
+    (the solve ends with the last good iterate; if there is none, the block's step is its negative gradient divided by
+    the curvature's magnitude plus the damping, or no step if the product was not finite), `"useless warm start"` (the
+    solve is repeated from 0) and `"non-finite gradient"` (no step). `diagnostics` holds the last step's
+    `cg_iterations` and `products` (summed over the blocks), `damping` and, if adaptive, `rho`.
 
     Args:
         params: *named* parameters, `model.named_parameters()`, or groups of them. A group may set its own lr.
-        lr: factor of the step.
-        loss: as `HessianFree` takes it.
-        blocks: `"layer"`, a block for each module that owns parameters (an LSTM of several layers is one module); or
-            patterns of parameter names such as `["encoder.*", "decoder.*"]` or `"encoder.*/decoder.*"`, a block each.
-            A parameter belongs to the first pattern that matches; those that none matches are one more block. A weight
-            used in several places goes by the name it was registered under first.
-        max_cg: most conjugate gradient iterations per step and block.
+        lr: factor on the step.
+        loss: as for `HessianFree`.
+        blocks: `"layer"`, one block per module that owns parameters (an LSTM of several layers is one module); or
+            patterns of parameter names such as `["encoder.*", "decoder.*"]` or `"encoder.*/decoder.*"`, one block each.
+            A parameter belongs to the first pattern that matches it; those that match none form one more block. A
+            weight used in several places goes by the name it was registered under first.
+        max_cg: maximum number of conjugate gradient iterations per step and block.
         eps_cg: the stopping rule's least relative progress per iteration, see `conjugate_gradient`.
-        zeta: decay of the last solution where the next starts; 0 starts from 0.
-        damping: multiple of the identity added to every G_bb; with `adaptive_damping` only the first.
-        adaptive_damping: follow rho. A damping of 0 stays 0.
-        curvature_fraction: part of the mini-batch, its first rows, that G is taken on.
-        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
+        zeta: factor on the last solution, where the next solve starts; 0 starts from 0.
+        damping: multiple of the identity added to every G_bb; with `adaptive_damping`, its initial value.
+        adaptive_damping: adapt the damping to rho. A damping of 0 stays 0.
+        curvature_fraction: the part of the mini-batch, its first rows, on which G is taken.
+        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`; an error when on.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group; for parameters
@@ -69,7 +70,7 @@ class BlockHessianFree(HessianFreeBase):
         TypeError: for an unknown loss; for complex parameters.
 
     Source: Zhang, Xiong, Bradbury and Socher, "Block-diagonal Hessian-free optimization for training neural networks",
-    arXiv 1712.07296. Whether their damping was fixed could not be learnt; fixed is the default here.
+    arXiv 1712.07296. Whether their damping was fixed is not known; fixed is the default here.
     """
 
     RULES = {
@@ -120,7 +121,7 @@ class BlockHessianFree(HessianFreeBase):
 
     @classmethod
     def for_model(cls, model: nn.Module, **options: Any) -> "BlockHessianFree":
-        """The optimizer of a model's parameters under the names they have there; `options` as in the constructor."""
+        """The optimizer of a model's parameters, with their names in the model; `options` as in the constructor."""
         return cls(model.named_parameters(), **options)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -160,7 +161,7 @@ class BlockHessianFree(HessianFreeBase):
         for block in self._trainable_blocks(problem.places):
             gradient = flatten([slices[i] for i in block])
             if not bool(gradient.any()):
-                continue  # at 0 already; the warm start is kept for when there is something to solve
+                continue  # the solution is 0; the warm start is kept until there is something to solve
             result = self._solve(operator.block(block), gradient)
             phi += result.phi
             for i, piece in zip(block, result.solution.split([slices[i].numel() for i in block]), strict=True):
@@ -172,7 +173,7 @@ class BlockHessianFree(HessianFreeBase):
         trial.settle(self._scaled(solution, problem))
 
     def _trainable_blocks(self, places: list[int]) -> list[list[int]]:
-        """The blocks as positions among the trainable parameters, which stand at `places` among all."""
+        """The blocks as positions among the trainable parameters, which are at `places` among all parameters."""
         position = {place: i for i, place in enumerate(places)}
         blocks = [[position[i] for i in block if i in position] for block in partition(self._names(), self.blocks)]
         return [block for block in blocks if block]

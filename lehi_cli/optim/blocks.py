@@ -1,4 +1,4 @@
-"""Which parameters make a block, from their names."""
+"""Sorting parameters into blocks by their names."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -7,7 +7,7 @@ LAYER = "layer"
 
 
 def check_blocks(blocks: str | Sequence[str]) -> str | tuple[str, ...]:
-    """`"layer"`, or the patterns of a list or of a string that joins them by `/`.
+    """`"layer"`, or the patterns in a list or in a `/`-separated string.
 
     Raises:
         ValueError: for anything else.
@@ -21,11 +21,11 @@ def check_blocks(blocks: str | Sequence[str]) -> str | tuple[str, ...]:
 
 
 def partition(names: Sequence[str], blocks: str | Sequence[str]) -> list[list[int]]:
-    """The positions of `names`, sorted into blocks.
+    """The positions of `names`, grouped into blocks.
 
-    `"layer"` puts together what one module owns: `encoder.0.weight` and `encoder.0.bias`, all weights of one LSTM.
-    Patterns (as in file names: `*`, `?`, `[...]`) make a block each, of the names they match that no pattern before
-    them does; names that no pattern matches make one more block, the last.
+    `"layer"` groups what one module owns: `encoder.0.weight` and `encoder.0.bias`, or all the weights of one LSTM.
+    Otherwise each pattern (with file-name wildcards: `*`, `?`, `[...]`) makes a block of the names that it matches and
+    no earlier pattern does; names that match no pattern form one more block, the last.
 
     Raises:
         ValueError: for a pattern that is left without a name.

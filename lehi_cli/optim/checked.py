@@ -1,4 +1,4 @@
-"""What every optimizer written here has in common: what it refuses, and copies and checkpoints that are whole."""
+"""What all of this project's optimizers share: checks of their arguments, and complete copies and checkpoints."""
 
 from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,21 +14,21 @@ from lehi_cli.optim.options import CONVENTIONS, Rule, check_options
 DENSE = "make the embedding that they come from with sparse=False"
 _TORCHS_OWN = ("_optimizer", "_zero", "step")
 
-# Python counters would be constants in a compiled step. torch.compiler.disable does the same, but imports the compiler
-# with the module that it decorates a function of.
+# In a compiled step, Python counters would become constants. torch.compiler.disable does the same as this, but imports
+# the compiler along with every module in which it decorates a function.
 eager = _disable_dynamo
 
 
 class CheckedOptimizer(torch.optim.Optimizer, ABC):
-    """A `torch.optim.Optimizer` that refuses options it does not have, and parameters it cannot move.
+    """A `torch.optim.Optimizer` that refuses options it does not have and parameters it cannot move.
 
-    All that decides its next step is in `state` and `param_groups`, so hooks on `load_state_dict`, and programs that
-    take checkpoints apart, see all of it. Keys of a group that are no options stay with the group, as in torch.
+    Everything that decides its next step is in `state` and `param_groups`, so hooks on `load_state_dict`, and programs
+    that take checkpoints apart, see all of it. Keys of a group that are not options stay with the group, as in torch.
 
     Attributes:
-        RULES: what each option may be; those of a subclass include its parents'.
-        SHARED: options that are one for all groups, and so not a group's to set.
-        LAYOUT: options that decide what is in the state: they must be the saved ones when a state is loaded.
+        RULES: the values each option may have; a subclass's rules include its parents'.
+        SHARED: options that have one value for all groups, so that a group cannot set them.
+        LAYOUT: options that decide what the state contains; they must equal the saved ones when a state is loaded.
     """
 
     RULES: ClassVar[Mapping[str, Rule]] = {}
@@ -39,7 +39,7 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
         """Add a group of parameters, as in torch, with its options checked.
 
         Raises:
-            ValueError: for an option that is out of range, is not a group's to set or looks misspelt, and for
+            ValueError: for an option that is out of range, cannot be set by a group or looks misspelt, and for
                 parameters on the meta device.
             TypeError: for complex parameters.
         """
@@ -53,11 +53,11 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
             self.param_groups.pop()
             raise
         group |= {name: self.param_groups[0][name] for name in self.SHARED & set(self.param_groups[0])}
-        # In-place operations take 0-dim scalars only; as views they follow whoever changes the tensor in place.
+        # In-place operations take 0-dim tensors only; as views, these follow in-place changes of the user's tensor.
         group |= {name: group[name].squeeze() for name in self.defaults if isinstance(group[name], Tensor)}
 
     def _add_defaults(self, **options: Any) -> None:
-        """Options that a subclass has beside its parent's, once the parent is constructed.
+        """Add a subclass's own options to its parent's, once the parent is constructed.
 
         Raises:
             ValueError: for an option that is out of range.
@@ -90,11 +90,11 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
             group |= values
 
     def _only_prepares(self, closure: object) -> bool:
-        """Whether a step is only there to make a state for torch.distributed.checkpoint to fill: no loss, no rate."""
+        """Whether a step only creates state for torch.distributed.checkpoint to fill: no closure, no state, lr 0."""
         return closure is None and not self.state and all(group["lr"] == 0 for group in self.param_groups)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch, hooks included; the next step is the one that the saved optimizer would have taken.
+        """Load a state as torch does, hooks included; the next step is the one the saved optimizer would have taken.
 
         Raises:
             ValueError: when `state_dict` comes from another kind of optimizer, or from one whose state has other parts.
@@ -105,7 +105,7 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
             self._check_state_dict(state_dict)
             final.append(state_dict)
 
-        # After the hooks that the user has for before it, and before those for after it.
+        # Runs after the user's pre-hooks and before the user's post-hooks.
         handles = [
             self.register_load_state_dict_pre_hook(look),
             self.register_load_state_dict_post_hook(lambda _: self._restore(final[0]), prepend=True),
@@ -117,10 +117,10 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
                 handle.remove()
 
     def _restore(self, state_dict: dict[str, Any]) -> None:
-        """Put right what torch's loading does to the state; `state_dict` is what the hooks made of it."""
+        """Repair what torch's loading does to the state; `state_dict` is as the hooks left it."""
 
     def _saved_states(self, state_dict: Mapping[str, Any]) -> Iterator[tuple[Tensor, Mapping[str, Any]]]:
-        """The parameters with the states that `state_dict` has for them, matched as torch does."""
+        """Each parameter that has a state in `state_dict`, with that state, matched as torch does."""
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             for p, place in zip(group["params"], saved["params"], strict=True):
                 if place in state_dict["state"]:
@@ -128,7 +128,7 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
 
     def _check_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         foreign = _names_elsewhere() - set(self.RULES)
-        # Of other numbers of groups torch says so itself.
+        # When the numbers of groups differ, torch itself raises.
         for own_group, group in zip(self.param_groups, state_dict["param_groups"], strict=False):
             name = f"this state_dict is not that of a {type(self).__name__}"
             missing = sorted(set(self.defaults) - set(group))
@@ -147,7 +147,7 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients: {DENSE}")
 
     def _named(self, params: Sequence[Tensor]) -> str:
-        """The parameters in words: by name where the optimizer was given names, by place and shape otherwise."""
+        """The parameters in words: by name if the optimizer was given names, otherwise by position and shape."""
         places = {
             p: group["param_names"][i] if "param_names" in group else f"{i} of group {k} {list(p.shape)}"
             for k, group in enumerate(self.param_groups)
@@ -158,13 +158,13 @@ class CheckedOptimizer(torch.optim.Optimizer, ABC):
         return f"parameter{'s' if len(params) > 1 else ''} {', '.join(names)}{more}"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles: the hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
+        # For copies and pickles. Hooks are left out, as in torch, and so is a `step` that a scheduler has wrapped.
         own = {name: value for name, value in self.__dict__.items() if not name.startswith(_TORCHS_OWN)}
         return {**own, **super().__getstate__()}
 
 
 def shared_option(name: str, doc: str) -> Any:
-    """A property that reads an option that is one for all groups."""
+    """A property that reads an option shared by all groups."""
 
     def read(optimizer: CheckedOptimizer) -> Any:
         return optimizer.param_groups[0][name]
@@ -173,7 +173,7 @@ def shared_option(name: str, doc: str) -> Any:
 
 
 def _names_elsewhere() -> set[str]:
-    """The options of all optimizers written here."""
+    """The options of all of this project's optimizers."""
     names: set[str] = set()
     classes = [CheckedOptimizer]
     while classes:

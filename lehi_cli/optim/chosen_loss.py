@@ -1,4 +1,4 @@
-"""A loss and the kind of its factor, from what an optimizer was given for them."""
+"""From an optimizer's `loss` and `factor` arguments to a loss and the kind of its factor."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from lehi_cli.curvature.resolve import is_known
 from lehi_cli.optim.options import check_options
 
 CUSTOM = "custom"
-"""The kind of a factor that is a function."""
+"""The kind of a factor that the user gives as a function."""
 
 
 def choose_loss(loss: Any, factor: str | FactorFunction) -> tuple[Loss, str]:
-    """The loss, and one of `FACTOR_KINDS` or `CUSTOM`.
+    """The loss, and the kind of its factor: one of `FACTOR_KINDS`, or `CUSTOM`.
 
     Raises:
         ValueError: for an unknown name of a loss or a factor, or a factor that the loss does not have.
-        TypeError: for a loss without a known factor, or a factor that is no string and not callable.
+        TypeError: for a loss without a known factor, or a factor that is neither a string nor callable.
     """
     if callable(factor):
         known = make_loss(loss) if is_known(loss) else loss
@@ -33,5 +33,5 @@ def choose_loss(loss: Any, factor: str | FactorFunction) -> tuple[Loss, str]:
 
 
 def kind_of(factor: str) -> str:
-    """What `Loss.factor` is asked for; a factor that is a function does not look at it."""
+    """The kind to ask `Loss.factor` for; a factor given as a function ignores it."""
     return FACTOR_KINDS[0] if factor == CUSTOM else factor

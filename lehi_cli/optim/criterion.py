@@ -1,4 +1,4 @@
-"""A loss for training loops that call `loss.backward()` themselves: its backward takes the curvature sample too."""
+"""A loss for training loops that call `loss.backward()` themselves: its backward also takes the curvature sample."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 
 Scaler = torch.amp.GradScaler | Callable[[], torch.amp.GradScaler]
-"""A `GradScaler`, or a function that returns it, for one that is only made later."""
+"""A `GradScaler`, or a function that returns it, for one that is created later."""
 
 
 class Criterion:
-    """`criterion(outputs, targets)` -> the loss, attached to its graph, for one optimizer of LEHI's kin.
+    """`criterion(outputs, targets)` -> the loss, attached to its graph, for one optimizer of the LEHI family.
 
     When the loss is differentiated, the sample h is pulled back from the outputs just before the gradient is, through
-    the same forward pass; on steps that need none (`refresh_due` is False) nothing is added. What the loss counts for
-    in the objective, its weight c_i, is read off the gradient that reaches it, so losses may be scaled, divided by a
-    number of micro-batches, or added to one another and to penalties: `CurvatureOptimizer.backward` has the formula.
+    the same forward pass; on steps that need none (`refresh_due` is False) nothing is added. The loss's weight c_i in
+    the objective is read off the gradient that reaches it, so losses may be scaled, divided by a number of
+    micro-batches, or added to one another and to penalties: `CurvatureOptimizer.backward` has the formula.
 
     Args:
-        optimizer: whose sample is taken.
-        loss: what is computed.
+        optimizer: the one whose sample is taken.
+        loss: the loss to compute.
         factor: the kind of its factor.
-        scaler: the `torch.amp.GradScaler` that scales the objective, or a function that returns it; None: nothing does.
+        scaler: the `torch.amp.GradScaler` that scales the objective, or a function that returns it; None if nothing
+            scales it.
 
     Source: this project; see `CurvatureOptimizer.criterion`.
     """
@@ -43,7 +44,7 @@ class Criterion:
         """The loss, a scalar equal to torch's.
 
         Raises:
-            TypeError: for outputs that are no tensor with a row for each sample.
+            TypeError: for outputs that are not a tensor with a row for each sample.
         """
         check_outputs(outputs)
         loss = self.loss(outputs, targets)
@@ -53,7 +54,7 @@ class Criterion:
 
     @property
     def scaler(self) -> torch.amp.GradScaler | None:
-        """The `GradScaler` in use, if it is switched on."""
+        """The `GradScaler` in use; None if there is none or it is disabled."""
         scaler = self._scaler
         if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):
             scaler = scaler()
@@ -64,13 +65,13 @@ class Criterion:
             with torch.no_grad():
                 scaler = self.scaler
                 scale = None if scaler is None else scaler.scale(torch.ones((), device=grad.device))
-                # Its magnitude: a loss that is maximised, of weight -1, is as curved as the same one minimised.
+                # The magnitude: a loss that is maximised (weight -1) is as curved as the same loss minimised.
                 weight = grad.detach().abs() if scale is None else grad.detach().abs() / scale
                 self.optimizer._sample_in_backward(self.loss, self.factor, outputs, targets, weight, scale)
 
 
 def check_outputs(outputs: object) -> None:
-    """Refuse what cannot be the network's outputs.
+    """Refuse what cannot be a network's outputs.
 
     Raises:
         TypeError: naming what was given.

@@ -1,9 +1,9 @@
-"""What LEHI, LEHIBRID and Sophia share: the second backward pass, its accumulation, and the frame of a step.
+"""What LEHI, LEHIBRID and Sophia share: the second backward pass, its accumulation, and the outline of a step.
 
 One forward pass serves two backward passes. The first pulls a factor v of the loss's Hessian in the outputs back into
-the optimizer's own buffer, h = J^T v; the second is the ordinary gradient g into `.grad`. What an optimizer makes of
-(g, h) is its update rule, in a file of its own; this file only sees to it that E[h^2] = diag(GGN)/B whatever was done
-in between: micro-batches, several losses, gradient scaling, ignored labels, a step skipped, a checkpoint.
+the optimizer's own buffer, h = J^T v; the second is the ordinary gradient g into `.grad`. What an optimizer does with
+(g, h) is its update rule, in a file of its own; this file only ensures that E[h^2] = diag(GGN)/B whatever happens in
+between: micro-batches, several losses, gradient scaling, ignored labels, a skipped step, a checkpoint.
 """
 
 import math
@@ -31,15 +31,15 @@ GRADIENT_USED = "gradient in place of the curvature sample"
 
 
 class CurvatureOptimizer(CheckedOptimizer):
-    """Base of the optimizers that precondition with samples of the Gauss-Newton diagonal.
+    """Base class of the optimizers that precondition with samples of the Gauss-Newton diagonal.
 
-    Subclasses implement `_update`, with the parameters of one group that have a gradient.
+    Subclasses implement `_update`, for the parameters of one group that have a gradient.
 
-    The state of a parameter has `step` and `refreshes` (counters), `momentum`, `curvature`, `inverse_predictions` (the
-    average of 1/B) and, from `backward` to `step`, `sample`. The groups have the options, and three things of which
-    there is one: `steps`, the position in the refresh schedule, `overdue`, and `fallbacks`; while a sample is
-    accumulated the first group has `pending`. Random numbers are a function of seed, rank, step and call, so there is
-    no generator to be saved.
+    A parameter's state holds `step` and `refreshes` (counters), `momentum`, `curvature`, `inverse_predictions` (the
+    average of 1/B) and, from `backward` to `step`, `sample`. The groups hold the options and three values that are the
+    same in all of them: `steps` (the position in the refresh schedule), `overdue` and `fallbacks`; while a sample is
+    being accumulated, the first group also holds `pending`. Random numbers are a function of seed, rank, step and call,
+    so there is no generator to save.
     """
 
     RULES: ClassVar[dict[str, Rule]] = {
@@ -84,7 +84,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         self._parallel = Parallel()
         self._generator: torch.Generator | None = None
         self._witness = Witness()
-        self._task = -1  # the backward pass that the last sample was taken in
+        self._task = -1  # the backward pass in which the last sample was taken
         self._opaque: set[str] = set()
         self._warned = False
         shared = {
@@ -107,24 +107,24 @@ class CurvatureOptimizer(CheckedOptimizer):
 
     @property
     def refresh_due(self) -> bool:
-        """Whether the coming step takes a curvature sample, that is, whether `backward` makes its second pass."""
+        """Whether the next step needs a curvature sample, that is, whether `backward` makes a second pass."""
         group = self.param_groups[0]
         after_warmup = group["steps"] - group["curvature_warmup"]
         return group["overdue"] or after_warmup < 0 or after_warmup % group["curvature_every"] == 0
 
     @property
     def fallbacks(self) -> dict[str, int]:
-        """How many steps took a parameter's gradient for its h, by reason; see `step`."""
+        """How many steps used a parameter's gradient as its h, by reason; see `step`."""
         count = self.param_groups[0]["fallbacks"]
         return {GRADIENT_USED: count} if count else {}
 
     def average_over(self, group: "torch.distributed.ProcessGroup | None") -> None:
         """Tell the optimizer that the gradients are averaged over the ranks of `group`, as by DistributedDataParallel.
 
-        Each step then combines the ranks' curvature samples as those of micro-batches of weight 1/R, and each of the R
-        ranks draws random numbers of its own. None says that this process trains on its own, or with others on the
-        same samples (tensor parallelism). Without it, more than one rank is an error, but for parameters sharded by
-        `fully_shard` over a mesh of one dimension, where the group is plain. Call it before the first step.
+        Each step then combines the ranks' curvature samples like those of micro-batches of weight 1/R, and each of the
+        R ranks draws its own random numbers. None says that this process trains alone, or with others on the same
+        samples (tensor parallelism). Without this call, more than one rank is an error, except for parameters sharded
+        by `fully_shard` over a one-dimensional mesh, where the group is unambiguous. Call it before the first step.
         """
         self._parallel = Parallel(group, known=True)
 
@@ -140,18 +140,18 @@ class CurvatureOptimizer(CheckedOptimizer):
         ```python
         criterion = optimizer.criterion(nn.CrossEntropyLoss())
         loss = criterion(model(x), y) + penalty
-        loss.backward()  # the curvature sample is taken on the way, where one is due
+        loss.backward()  # also takes the curvature sample when one is due
         optimizer.step()
         ```
 
-        Several may be used on one model (heads with losses of their own), and be added, scaled and accumulated. An
-        objective's other terms add to the gradient and not to the curvature.
+        One model may have several (heads with their own losses), and they may be added, scaled and accumulated. The
+        objective's other terms add to the gradient but not to the curvature.
 
         Args:
-            loss: what is computed, as the constructor takes it; None: the optimizer's own.
-            factor: as the constructor takes it; None: the optimizer's own.
-            scaler: the `torch.amp.GradScaler` that scales the objective, or a function that returns it where it is made
-                later. One that is in use and not named here is an error at the step.
+            loss: the loss to compute, as for the constructor; None for the optimizer's own.
+            factor: as for the constructor; None for the optimizer's own.
+            scaler: the `torch.amp.GradScaler` that scales the objective, or a function that returns it if it is created
+                later. A scaler that is in use but not given here is an error at the step.
 
         Raises:
             ValueError: for an unknown name of a loss or a factor, or a factor that the loss does not have.
@@ -176,19 +176,19 @@ class CurvatureOptimizer(CheckedOptimizer):
     ) -> Tensor:
         """Differentiate `weight * loss(outputs, targets)` into `.grad`, and take the curvature sample when one is due.
 
-        Several calls before one `step` accumulate. Call i, of weight c_i and B_i predictions, samples h_i with
+        Several calls before one `step` accumulate. Call i, with weight c_i and B_i predictions, samples h_i with
         E[h_i^2] = diag(G_i)/B_i; the h_i are independent with mean 0, so for B = sum_i B_i
 
             h = sum_i sqrt(c_i B_i / B) h_i   has   E[h^2] = (1/B) sum_i c_i diag(G_i) = diag GGN(sum_i c_i f_i) / B,
 
-        whatever the sizes. A loss of `reduction="sum"` counts each call as one prediction.
-        On steps without a refresh (`refresh_due` is False) a plain `loss.backward()` does as well.
+        whatever the sizes. A loss with `reduction="sum"` counts each call as one prediction.
+        On steps without a refresh (`refresh_due` is False) a plain `loss.backward()` works as well.
 
         Args:
             outputs: the network's outputs, still attached to their graph.
             targets: as the loss takes them.
-            weight: c_i >= 0, what the loss counts for in the step's objective: 1/k for the mean over k micro-batches.
-            scaler: the `torch.amp.GradScaler` in use; it scales both passes, and a curvature sample that overflowed is
+            weight: c_i >= 0, the loss's weight in the step's objective: 1/k for the mean over k micro-batches.
+            scaler: the `torch.amp.GradScaler` in use; it scales both passes, and a curvature sample that overflows is
                 dropped and made up for at the next step.
             retain_graph: keep the graph, as for a second head on the same trunk.
 
@@ -196,10 +196,10 @@ class CurvatureOptimizer(CheckedOptimizer):
             The unweighted loss, detached.
 
         Raises:
-            TypeError: for outputs that are no tensor with a row for each sample.
+            TypeError: for outputs that are not a tensor with a row for each sample.
             ValueError: for a weight that is not a number >= 0.
-            RuntimeError: for outputs without a graph; for a parameter that the outputs reach in a way in which it gets
-                a gradient but no sample; for several ranks, and no word on what they have in common (`average_over`).
+            RuntimeError: for outputs without a graph; for a parameter that the outputs reach in a way that gives it a
+                gradient but no sample; for several ranks without a call of `average_over` to say what they share.
         """
         if not weight >= 0:
             raise ValueError(f"weight must be a number >= 0, got {weight!r}")
@@ -218,7 +218,7 @@ class CurvatureOptimizer(CheckedOptimizer):
             self._discard_cleared()
             unsampled = self._take_sample(self.loss, self.param_groups[0]["factor"], outputs, targets, weight, scale)
         if unsampled and self._parallel.averages_gradients:
-            self._opaque |= opaque_functions(outputs)  # a gradient that comes may be another rank's
+            self._opaque |= opaque_functions(outputs)  # a gradient that arrives may be another rank's
             unsampled = []
         before = seen(unsampled)
         objective = loss if weight == 1.0 else weight * loss
@@ -232,15 +232,15 @@ class CurvatureOptimizer(CheckedOptimizer):
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
         """Update every parameter that has a gradient.
 
-        A parameter whose gradient comes from elsewhere than the outputs (a penalty) uses its gradient as h. That is
-        counted in `fallbacks` and warned of once. A parameter moves from its first curvature sample on.
+        A parameter whose gradient does not come from the outputs (but from a penalty) uses its gradient as h. This is
+        counted in `fallbacks`, with a warning the first time. A parameter first moves at its first curvature sample.
 
         Args:
             closure: clears the gradients, evaluates the model, calls `backward` and returns the loss.
 
         Raises:
             RuntimeError: when a refresh was due and no sample was taken; for sparse gradients; for a `GradScaler` that
-                the criterion does not know of.
+                the criterion was not given.
         """
         loss = None
         if closure is not None:
@@ -273,7 +273,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients and the curvature sample that goes with them."""
+        """Clear the gradients and the curvature sample that belongs to them."""
         super().zero_grad(set_to_none)
         self._discard()
 
@@ -281,8 +281,8 @@ class CurvatureOptimizer(CheckedOptimizer):
     def curvature_diagonal(self) -> dict[Tensor, Tensor]:
         """`{parameter: B vh}`, the bias-corrected average on the scale of the GGN's diagonal; {} before the first step.
 
-        B may change from batch to batch, so what is divided by is the average of 1/B with the weights of v's average:
-        for a constant GGN the expectation is exact, and for a constant B it is B vh.
+        B may change from batch to batch, so v is divided by the average of 1/B with the same weights as in v's average:
+        for a constant GGN the expectation is exact, and for a constant B the result is B vh.
         """
         return {p: state["curvature"] / _inverse_scale(state) for p, state in self._refreshed()}
 
@@ -290,7 +290,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         """Add a group of parameters, as in torch, with its options checked.
 
         Raises:
-            ValueError: for an option that is out of range, is not a group's to set or looks misspelt, and for
+            ValueError: for an option that is out of range, cannot be set by a group or looks misspelt, and for
                 parameters on the meta device.
             TypeError: for complex parameters.
         """
@@ -304,7 +304,7 @@ class CurvatureOptimizer(CheckedOptimizer):
             raise ValueError(f"factor is {own!r} here, and was {saved!r} where the state was saved")
 
     def _restore(self, state_dict: dict[str, Any]) -> None:
-        # torch has rounded the averages of 1/B to the parameters' own dtype.
+        # torch has cast the averages of 1/B to the parameters' dtype.
         for p, saved in self._saved_states(state_dict):
             if "inverse_predictions" in saved:
                 average = saved["inverse_predictions"].to(p.device, working_dtype(p), copy=True)
@@ -325,18 +325,18 @@ class CurvatureOptimizer(CheckedOptimizer):
         """One step of `params` from their gradients g and curvature samples h of B `predictions` (None: no refresh)."""
 
     def _init_state(self, param: Tensor) -> dict[str, Any]:
-        """State of a parameter before its first step. Counters are numbers, not tensors: reading them never waits."""
+        """A parameter's state before its first step. Counters are numbers, not tensors, so reading them never waits."""
         return {
             "step": 0,
             "refreshes": 0,
             "momentum": torch.zeros_like(param, memory_format=torch.preserve_format),
             "curvature": torch.zeros_like(param, memory_format=torch.preserve_format),
-            # Average of 1/B with the weights of `curvature`'s; in half precision it would soon stand still.
+            # Average of 1/B with the same weights as `curvature`; in half precision it would soon stop changing.
             "inverse_predictions": torch.zeros((), dtype=working_dtype(param), device=param.device),
         }
 
     def _prepare(self, params: list[Tensor]) -> list[dict[str, Any]]:
-        """The states of `params`, made where missing."""
+        """The states of `params`, created where missing."""
         for p in params:
             if "curvature" not in self.state[p]:
                 self.state[p] |= self._init_state(p)
@@ -350,7 +350,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         samples = None
         if predictions is not None:
             samples = [state.pop("sample", grad) for state, grad in zip(states, grads, strict=True)]
-            # Without predictions h = 0, and 1/B counts as 0: the ratio of averages stays.
+            # Without predictions h = 0 and 1/B counts as 0, so the ratio of the averages does not change.
             inverse = torch.where(predictions > 0, predictions.reciprocal(), 0.0)
             averages = [state["inverse_predictions"] for state in states]
             torch._foreach_lerp_(averages, [inverse.to(average) for average in averages], 1 - group["betas"][1])
@@ -369,25 +369,25 @@ class CurvatureOptimizer(CheckedOptimizer):
     def _refreshed(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if state.get("refreshes"))
 
-    # The sample of the coming step: `sample` in the parameters' states, and what there is one of in the first group.
+    # The sample for the next step: `sample` in the parameters' states, and its common values in the first group.
 
     @property
     def _pending(self) -> dict[str, Any] | None:
-        """`predictions` B, `calls` and whether it is `scaled`; None before the first call of a step."""
+        """`predictions` B, the number of `calls` and whether the sample is `scaled`; None before the first call."""
         pending: dict[str, Any] | None = self.param_groups[0].get("pending")
         return pending
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
-        # Makes a GradScaler tell `step` of itself, which then says that the sample was taken without it.
+        # Makes a GradScaler announce itself to `step`, which then raises because the sample was taken without it.
         return self._pending is not None and not self._pending["scaled"]
 
     def _sample_in_backward(
         self, loss: Loss, factor: str, outputs: Tensor, targets: Tensor, weight: Tensor, scale: Tensor | None
     ) -> None:
-        """`_take_sample` from inside a backward pass of the user's, which goes on to compute the gradient."""
+        """`_take_sample` from inside the user's backward pass, which goes on to compute the gradient."""
         task = torch._C._current_graph_task_id()
-        if task != self._task:  # a second loss in one pass comes before any gradient
+        if task != self._task:  # within one pass, a second loss is sampled before there is any gradient
             self._discard_cleared()
         self._task = task
         if self._take_sample(loss, factor, outputs, targets, weight, scale):
@@ -398,10 +398,10 @@ class CurvatureOptimizer(CheckedOptimizer):
     def _take_sample(
         self, loss: Loss, factor: str, outputs: Tensor, targets: Tensor, weight: Tensor | float, scale: Tensor | None
     ) -> list[Tensor]:
-        """Add the sample of one loss to the step's; the parameters that have none, now or before."""
+        """Add one loss's sample to the step's, and return the parameters that still have none."""
         params = self._trainable()
         if not params:
-            return []  # all frozen: the gradient is for others
+            return []  # all frozen: the gradient is for other parameters
         first = self._pending is None
         pending = self._pending or {"predictions": None, "calls": 0, "scaled": False}
         self._parallel.settle(outputs, params)
@@ -411,7 +411,7 @@ class CurvatureOptimizer(CheckedOptimizer):
         v = loss.factor(working, targets, kind_of(factor), generator, sample_signs=group["sample_signs"])
         predictions, share = self._parallel.share_before(loss.predictions(working, targets))
         weight = weight * share
-        # h <- sqrt(B_before / B) h + sqrt(c_i B_i / B) h_i: normalised at every call, so a single one is left as it is.
+        # h <- sqrt(B_before / B) h + sqrt(c_i B_i / B) h_i: normalised at every call, so a lone sample stays as it is.
         if first:
             total = predictions
             if not (isinstance(weight, float) and weight == 1.0):
@@ -439,7 +439,9 @@ class CurvatureOptimizer(CheckedOptimizer):
                 state["sample"] = state["sample"] * factor.to(state["sample"])
 
     def _complete_sample(self, active: list[Tensor]) -> bool:
-        """Combine the ranks' samples; whether all is finite. Looked at only under a GradScaler, which waits anyway.
+        """Combine the ranks' samples, and return whether all are finite.
+
+        That is checked only under a GradScaler, which waits for the device anyway; otherwise the answer is True.
 
         Raises:
             RuntimeError: when no sample was taken.
@@ -458,10 +460,10 @@ class CurvatureOptimizer(CheckedOptimizer):
         return not pending["scaled"] or all(bool(sample.isfinite().all()) for sample in samples.values())
 
     def _fall_back(self, unsampled: list[Tensor]) -> None:
-        """Count and warn of parameters that have a gradient and no sample, or refuse where the outputs may reach them.
+        """Count and warn about parameters with a gradient but no sample, or refuse if the outputs may reach them.
 
         Raises:
-            RuntimeError: when functions whose backward autograd does not see through are in the outputs' graph, or the
+            RuntimeError: when the outputs' graph has functions whose backward autograd cannot see through, or the
                 parameters are sharded.
         """
         if not unsampled:
@@ -493,7 +495,7 @@ class CurvatureOptimizer(CheckedOptimizer):
             )
 
     def _discard_cleared(self) -> None:
-        """Let go of a sample whose gradients were cleared, and not by `zero_grad`."""
+        """Drop a sample whose gradients were cleared other than by `zero_grad`."""
         waits = self._pending is not None
         if waits and self._witness.was_cleared(self._trainable(), in_place=self._parallel.is_alone):
             self._discard()
@@ -517,18 +519,18 @@ class CurvatureOptimizer(CheckedOptimizer):
         return self._generator.manual_seed(draw_seed(group["seed"], self._parallel.rank, group["steps"], call))
 
     def __getstate__(self) -> dict[str, Any]:
-        # Neither generators nor process groups can be copied; the first is made anew, the second has to be said again.
+        # Generators and process groups cannot be copied: the first is created anew, the second has to be given again.
         fresh = {"_generator": None, "_parallel": self._parallel.without_group(), "_witness": Witness()}
         return {**super().__getstate__(), **fresh}
 
 
 def draw_seed(seed: int, rank: int, step: int, call: int) -> int:
-    """Seed of the random numbers of one sample, in [0, 2^63): there is nothing to save, and nothing is drawn twice."""
+    """Seed of one sample's random numbers, in [0, 2^63): there is nothing to save, and nothing is drawn twice."""
     digest = blake2b(f"{seed} {rank} {step} {call}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def _inverse_scale(state: dict[str, Any]) -> Tensor:
-    """What v is divided by to give B vh: the average of 1/B, whose bias correction cancels v's."""
+    """The divisor that turns v into B vh: the average of 1/B, whose bias correction cancels v's."""
     average: Tensor = state["inverse_predictions"]
-    return average.clamp(min=torch.finfo(average.dtype).tiny)  # not one prediction so far: 0/0 must be 0
+    return average.clamp(min=torch.finfo(average.dtype).tiny)  # no prediction so far: 0/0 must be 0

@@ -1,11 +1,11 @@
-"""One step down the gradient's average, divided elementwise by a power of a second moment.
+"""One step down the averaged gradient, divided elementwise by a power of a second moment.
 
-The last stage of every diagonal-scaling method. Which second moment it is (of g, of h, a mixture) is decided before.
-Where nothing is clipped there is a shorter way. With s and c the scales, vh = v / s and mh = m / c, the step is
+This is the last stage of every diagonal-scaling method. Which second moment it is (of g, of h, a mixture) is decided
+before. Without clipping there is a shortcut. With s and c the scales, vh = v / s and mh = m / c, the step is
 
     mh / (vh + damping mean(vh) + eps)^power  =  (s^power / c)  m / (v + damping mean(v) + s eps)^power,
 
-without tensors for mh and vh. It is taken for scales that are numbers: 1/B may be so small that s eps is 0.
+which needs no tensors for mh and vh. It is used only for scales that are numbers: 1/B may be so small that s eps is 0.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ def preconditioned_step(
         curvature_scale: vh = curvature / curvature_scale, likewise.
         eps: in the unit of vh.
         power: 1/2 or 1.
-        clip: bound on the entries; None is no bound.
-        damping: in units of mean(vh); None or 0 is no damping.
+        clip: bound on the entries; None for no bound.
+        damping: in units of mean(vh); None or 0 for no damping.
 
     Returns:
         The step, of the parameter's shape, in the unit of mh / vh^power.
@@ -120,7 +120,7 @@ def _multi_tensor_descend(
 
 
 def _denominators(curvatures: list[Tensor], eps: list[float], power: float, damping: float) -> tuple[Tensor, ...]:
-    """`_denominator` of each."""
+    """`_denominator` of each curvature."""
     if damping == 0:
         denominators = torch._foreach_add(curvatures, eps)
     else:

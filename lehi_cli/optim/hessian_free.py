@@ -1,8 +1,8 @@
 """Hessian-free optimization: Newton's step with the Gauss-Newton matrix, found by conjugate gradients.
 
-The damped quadratic model phi(u) = g . u + 1/2 u^T (G + damping I) u is lowered by a few dozen products G v, none of
-which needs G itself. What keeps a model of one mini-batch from leading astray: the damping follows how well the model
-predicted the loss, and the step is shortened until the loss itself agrees.
+Lowering the damped quadratic model phi(u) = g . u + 1/2 u^T (G + damping I) u takes a few dozen products G v, none of
+which needs G itself. Two things keep the model of one mini-batch from leading astray: the damping follows how well the
+model predicted the loss, and the step is shortened until the loss itself falls.
 """
 
 from collections.abc import Iterable
@@ -34,40 +34,40 @@ class HessianFree(HessianFreeBase):
         u = the best of the kept iterates, from u_i backwards as long as the loss falls      (backtracking)
         w <- w + a lr u,  a the first of 1, 0.8, 0.64, ... that lowers f by 0.01 a lr |g . u|, or 0  (line search)
 
-    f is evaluated on the whole mini-batch: where g comes from. The last iterate u_i, not the one gone back to, starts
-    the next solve and decides the damping, which takes effect at the next step. The first step starts from 0.
+    f, like g, is evaluated on the whole mini-batch. The last iterate u_i, not the one that backtracking chooses, starts
+    the next solve and decides the damping, which takes effect at the next step. The first solve starts from 0.
 
-    Cost: 1 gradient, 2/3 to prepare products, 2 per product (times `curvature_fraction`, which also costs a forward
-    pass of its own below 1), and 1/3 per evaluation of f: at least one.
+    Cost: 1 gradient, 2/3 to prepare products, 2 per product (these two times `curvature_fraction`, which below 1 adds a
+    forward pass on its rows), and 1/3 per evaluation of f: at least one.
 
     ```python
     optimizer = HessianFree(model.parameters(), loss="cross_entropy")
     loss = optimizer.step(lambda rows=slice(None): (model(x[rows]), y[rows]))
     ```
 
-    What goes wrong is counted in `fallbacks`, by reason: `"negative curvature"` and `"non-finite product"` (the solve
-    ends with the last good iterate; without one the step is the negative gradient over the curvature's magnitude plus
-    the damping, or for numbers that are not finite no step), `"useless warm start"` (the solve is repeated from 0),
-    `"line search found no decrease"` and `"non-finite gradient"` (no step). `diagnostics` has `cg_iterations`,
-    `products`, `damping`, `rho` and `step_scale` (a) of the last step, those that it came to.
+    `fallbacks` counts what went wrong, by reason: `"negative curvature"` and `"non-finite product"` (the solve ends
+    with the last good iterate; if there is none, the step is the negative gradient divided by the curvature's magnitude
+    plus the damping, or no step if the product was not finite), `"useless warm start"` (the solve is repeated from 0),
+    `"line search found no decrease"` and `"non-finite gradient"` (no step). `diagnostics` holds the last step's
+    `cg_iterations`, `products`, `damping`, `rho` and `step_scale` (a), as far as the step got to them.
 
     Args:
         params: parameters, named parameters, or parameter groups. A group may set its own lr.
-        lr: factor of the step.
+        lr: factor on the step.
         loss: a name such as `"cross_entropy"`, `"bce"`, `"mse"` or `"huber"`, a loss of `torch.nn`, or
             a `lehi_cli.curvature.Loss`. It should be convex in the outputs, which makes G positive semi-definite.
-        max_cg: most conjugate gradient iterations per step.
+        max_cg: maximum number of conjugate gradient iterations per step.
         eps_cg: the stopping rule's least relative progress per iteration, see `conjugate_gradient`.
-        zeta: decay of the last solution where the next starts; 0 starts from 0.
-        damping: multiple of the identity added to G; with `adaptive_damping` only the first.
-        adaptive_damping: follow rho. A damping of 0 stays 0.
+        zeta: factor on the last solution, where the next solve starts; 0 starts from 0.
+        damping: multiple of the identity added to G; with `adaptive_damping`, its initial value.
+        adaptive_damping: adapt the damping to rho. A damping of 0 stays 0.
         line_search: shorten the step until the loss falls.
         backtracking: choose among the iterates by the loss.
-        preconditioner: precondition with (mean_n g_n^2 + damping)^0.75, g_n the gradient of sample n (of the rows that
-            the curvature is taken on): one more gradient, sample by sample, so not for a model with BatchNorm in
-            training mode, nor for one that ties the rows of a mini-batch together.
-        curvature_fraction: part of the mini-batch, its first rows, that G is taken on.
-        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
+        preconditioner: precondition with (mean_n g_n^2 + damping)^0.75, g_n the gradient of sample n (of the rows on
+            which the curvature is taken). It costs one more gradient, taken sample by sample, so it does not suit a
+            model with BatchNorm in training mode, or one that couples the rows of a mini-batch.
+        curvature_fraction: the part of the mini-batch, its first rows, on which G is taken.
+        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`; an error when on.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
@@ -134,7 +134,7 @@ class HessianFree(HessianFreeBase):
         trial.settle(self._chosen(result, problem, trial))
 
     def _chosen(self, result: CGResult, problem: Problem, trial: Trial) -> Tensor:
-        """The step to take; the damping is adapted on the way, because the losses looked at are the same."""
+        """The step to take; the damping is adapted here too, because it needs the same losses."""
         before, full = float(problem.loss), None
         step = self._scaled(result.solution, problem)
         if self.adaptive_damping:
@@ -156,7 +156,7 @@ class HessianFree(HessianFreeBase):
         """(mean_n g_n^2 + damping)^0.75, [d], positive.
 
         Raises:
-            ValueError: when the mini-batch cannot be had sample by sample.
+            ValueError: when the mini-batch cannot be evaluated sample by sample.
         """
         total = torch.zeros_like(problem.gradient)
         for n in range(len(problem.targets)):
@@ -164,6 +164,6 @@ class HessianFree(HessianFreeBase):
             if len(targets) != 1:
                 raise ValueError("preconditioner=True needs the mini-batch sample by sample, and it is only had whole")
             gradient = self._gradient(self.loss(outputs, targets), problem.params, keep_graph=False)
-            total += gradient.square().nan_to_num_(0.0)  # a sample whose every position is ignored has none
+            total += gradient.square().nan_to_num_(0.0)  # a sample with all positions ignored has none
         diagonal = (total / len(problem.targets) + self.damping) ** _EXPONENT
         return torch.where(diagonal > 0, diagonal, 1.0)

@@ -1,7 +1,7 @@
-"""What plain and block-diagonal Hessian-free optimization share: the frame of a step, and one damped solve in it.
+"""What plain and block-diagonal Hessian-free optimization share: the outline of a step, and one damped solve in it.
 
-A step asks for the outputs of the mini-batch, differentiates the loss once, and hands (G + damping I) u = -g to the
-conjugate gradients, for all parameters or for a block of them. What becomes of u is the optimizers' own affair.
+A step asks for the outputs of the mini-batch, differentiates the loss once, and hands (G + damping I) u = -g to
+conjugate gradients, for all parameters or for a block of them. What is done with u is up to each optimizer.
 """
 
 import math
@@ -26,10 +26,9 @@ COLD = "useless warm start"
 
 
 class HessianFreeBase(WholeBatchOptimizer):
-    """Base of the optimizers that solve for their step by conjugate gradients.
+    """Base class of the optimizers that solve for their step by conjugate gradients.
 
-    Subclasses implement `_advance`: the step, from a `Problem`. The state of a parameter is its part of the last
-    `solution`.
+    Subclasses implement `_advance`: the step, from a `Problem`. A parameter's state is its part of the last `solution`.
     """
 
     REASONS = (NEGATIVE, NON_FINITE, COLD, *WholeBatchOptimizer.REASONS)
@@ -58,16 +57,16 @@ class HessianFreeBase(WholeBatchOptimizer):
         """One update from one mini-batch: `opt.step(lambda rows=slice(None): (model(x[rows]), y[rows]))`.
 
         Args:
-            closure: `closure(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the weights
-                of the moment and, where gradients are on, attached to their graph. It is called several times, and
-                must be the same function every time: the same dropout masks, BatchNorm not moved on. `.grad` is
-                neither read nor written.
+            closure: `closure(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the current
+                weights and, where gradients are enabled, attached to their graph. It is called several times and must
+                be the same function every time: the same dropout masks, no update of BatchNorm's statistics. `.grad`
+                is neither read nor written.
 
         Returns:
             The mini-batch's loss before the step, detached.
 
         Raises:
-            TypeError: for anything else than such a function.
+            TypeError: for anything but such a function.
             RuntimeError: for sparse gradients, and for a model that cannot be differentiated twice.
         """
         if self._only_prepares(closure):
@@ -97,7 +96,7 @@ class HessianFreeBase(WholeBatchOptimizer):
         """Move the parameters; the gradient is finite and not zero."""
 
     def _gradient(self, loss: Tensor, params: list[Tensor], keep_graph: bool) -> Tensor:
-        """g, [d], in float32 or wider: what the conjugate gradients work in."""
+        """g, [d], in float32 or wider, the precision of the conjugate gradients."""
         grads = torch.autograd.grad(loss, params, retain_graph=keep_graph, allow_unused=True)
         self._refuse_sparse(grads)
         flat = flatten([torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)])
@@ -109,7 +108,7 @@ class HessianFreeBase(WholeBatchOptimizer):
         """A u with phi(u) < 0 for (G + damping I) u = -g, or u = 0; what went wrong is counted in `fallbacks`.
 
         The warm start is zeta times the last solution; one that leads nowhere (phi >= 0 at the end) is dropped, and the
-        solve starts again from 0. From there every iterate has phi < 0, so without one the first product was at fault.
+        solve starts again from 0. From 0 every iterate has phi < 0, so if there is none the first product was at fault.
         If it was not finite, u = 0. If it showed negative curvature, u = -g / (|c| + damping) with c = p^T G p / p^T p,
         the curvature it showed.
         """
@@ -160,7 +159,7 @@ class HessianFreeBase(WholeBatchOptimizer):
         return torch.cat([rates[place] * piece for place, piece in zip(problem.places, pieces, strict=True)])
 
     def _adapt_damping(self, before: float, after: float, phi: float) -> None:
-        """Follow rho; without a step that lowers the model (phi >= 0) the damping goes up."""
+        """Adapt the damping to rho; without a step that lowers the model (phi >= 0) it goes up."""
         rho = reduction_ratio(before, after, phi) if phi < 0 else math.nan
         if math.isfinite(rho):
             self.diagnostics["rho"] = rho
@@ -169,16 +168,16 @@ class HessianFreeBase(WholeBatchOptimizer):
 
 @dataclass(frozen=True)
 class Problem:
-    """What a step starts from: the d trainable parameters, f, its gradient, and outputs on the curvature's rows.
+    """What a step starts from: the d trainable parameters, f, its gradient, and the outputs of the curvature's rows.
 
     Attributes:
         params: the parameters that require a gradient.
         places: their positions among all parameters of the optimizer.
         loss: f(w).
         gradient: g, [d].
-        outputs: outputs of the rows that the curvature is taken on, with their graph.
+        outputs: outputs of the rows on which the curvature is taken, with their graph.
         targets: their targets.
-        forward: as `step` was given it.
+        forward: the closure that `step` was given.
     """
 
     params: list[Tensor]
@@ -191,7 +190,7 @@ class Problem:
 
 
 class Trial:
-    """f(w + step) on the whole mini-batch, for one step after another from the same w."""
+    """f(w + step) on the whole mini-batch, for several steps from the same w."""
 
     def __init__(self, problem: Problem, loss: Loss) -> None:
         self._problem, self._loss = problem, loss
@@ -199,7 +198,7 @@ class Trial:
 
     @torch.no_grad()
     def __call__(self, step: Tensor) -> float:
-        """f(w + step), infinite where it is no number."""
+        """f(w + step); infinity where it is nan."""
         self.settle(step)
         value = float(self._loss(*self._problem.forward()))
         return math.inf if math.isnan(value) else value
@@ -214,10 +213,10 @@ class Trial:
 
 
 def _without_iterate(result: CGResult, gradient: Tensor, damping: float) -> CGResult:
-    """What stands in for a solution that lowers the model, when the conjugate gradients from 0 found none."""
+    """The substitute for a solution when conjugate gradients from 0 found none that lowers the model."""
     if result.reason != NEGATIVE:
         return CGResult(torch.zeros_like(gradient), 0.0, 0, 0, result.reason, math.nan)
     scale = abs(result.curvature - damping) + damping
     solution = -gradient / scale if scale > 0 else torch.zeros_like(gradient)
-    phi = 0.5 * float(gradient.dot(solution))  # of the model with |c| in the place of G
+    phi = 0.5 * float(gradient.dot(solution))  # of the model with |c| in place of G
     return CGResult(solution, phi, 0, 0, result.reason, result.curvature, ((0, solution),))

@@ -26,7 +26,7 @@ class LEHI(CurvatureOptimizer):
         v <- b2 v + (1 - b2) h^2           vh = v / (1 - b2^refreshes)
         w <- (1 - lr weight_decay) w - lr clip( mh / (vh + damping mean(vh) + eps)^power )
 
-    At power 1, vh is replaced by B vh, the estimate of the GGN's diagonal. Between refreshes v stays as it is.
+    At power 1, vh is replaced by B vh, the estimate of the GGN's diagonal. Between refreshes v does not change.
 
     Args:
         params: parameters, named parameters, or parameter groups. A group may set its own lr, betas, eps,
@@ -39,16 +39,16 @@ class LEHI(CurvatureOptimizer):
             `lehi_cli.curvature.Loss`, such as the `CustomLoss` of a function of your own (see `make_loss`).
         factor: `"rademacher"`, `"true_vs_rest"`, `"diagonal"`, `"sampled"` (see `Loss.factor`), or a callable
             `factor(outputs, targets, generator) -> v` (see `CustomLoss`).
-        sample_signs: multiply the factors that are not random by themselves by random signs. Off only to see why.
-        power: 1/2 (Adam's scale) or 1 (Newton's scale: uses B vh, the GGN diagonal itself, and wants `clip`).
-        clip: bound on every entry of the step before lr; None is no bound.
+        sample_signs: multiply factors that are not random themselves by random signs. Turn it off only to see why.
+        power: 1/2 (Adam's scale) or 1 (Newton's scale: uses B vh, the GGN diagonal itself, and calls for `clip`).
+        clip: bound on every entry of the step before lr; None for no bound.
         damping: adds damping * mean(vh), per tensor, inside the power.
-        curvature_every: steps between two refreshes of h.
-        curvature_warmup: number of first steps that all refresh.
-        foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
-        maximize: climb instead: g is replaced by -g, and h stays.
-        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
-        seed: of the optimizer's own random numbers; torch's global ones are never touched.
+        curvature_every: number of steps from one refresh of h to the next.
+        curvature_warmup: number of initial steps, all of which refresh.
+        foreach: one kernel per operation for all parameters of a group; None: when all of them are on CUDA.
+        maximize: climb instead: g is replaced by -g, and h stays the same.
+        capturable, differentiable, fused: as in `torch.optim`; an error when on.
+        seed: seed of the optimizer's own random numbers; torch's global generators are never touched.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
@@ -130,7 +130,7 @@ class LEHI(CurvatureOptimizer):
         self._descend(group, params, states, curvatures, self._curvature_scales(group, states))
 
     def _curvature_scales(self, group: dict[str, Any], states: list[dict[str, Any]]) -> list[float] | list[Tensor]:
-        """What to divide v by: its bias correction, or what makes it B vh where the power needs the true scale."""
+        """What to divide v by: its bias correction, or at power 1, which needs the true scale, what makes it B vh."""
         if group["power"] == 1:
             return [_inverse_scale(state) for state in states]
         return [1 - group["betas"][1] ** state["refreshes"] for state in states]
@@ -143,7 +143,7 @@ class LEHI(CurvatureOptimizer):
         curvatures: list[Tensor],
         curvature_scales: list[float] | list[Tensor],
     ) -> None:
-        """Move `params` by the averages; `curvatures / curvature_scales` is what stands inside the power."""
+        """Move `params` by the averages; `curvatures / curvature_scales` is what goes inside the power."""
         descend = _multi_tensor_descend if self._use_foreach(group, params) else _single_tensor_descend
         descend(
             params,
@@ -164,7 +164,7 @@ def _single_tensor_lehi(
     beta1: float,
     beta2: float,
 ) -> None:
-    """Move the averages of g and, at a refresh, of h^2, in place."""
+    """Update the averages of g and, at a refresh, of h^2, in place."""
     for grad, momentum in zip(grads, momenta, strict=True):
         momentum.lerp_(grad, 1 - beta1)
     if samples is not None:

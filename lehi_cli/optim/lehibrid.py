@@ -1,7 +1,7 @@
 """LEHIBRID: LEHI and Adam in one second moment.
 
-LEHI's h vanishes on samples the model is sure of, right or wrong, while the gradient of a wrong one does not: nothing
-bounds the step. Adam's g^2 bounds it. LEHIBRID divides by both, mixed or whichever is larger.
+LEHI's h vanishes on samples the model is sure of, right or wrong, but the gradient of a wrong one does not, so nothing
+bounds the step. Adam's g^2 does. LEHIBRID divides by both: by a mixture, or by whichever is larger.
 """
 
 from collections.abc import Iterable
@@ -27,15 +27,15 @@ class LEHIBRID(LEHI):
                 vh = max( v / (1 - b2^refreshes), s / (1 - b2^step) )
         w <- (1 - lr weight_decay) w - lr clip( mh / (vh + damping mean(vh) + eps)^power )
 
-    "mix" at theta = 0 is Adam with eps inside the root, at theta = 1 LEHI. Between refreshes v stays as it is; s moves
-    at every step. At power 1, vh is replaced by B vh. `curvature_diagonal` estimates diag(GGN) under "max"; under "mix"
-    it is B vh too, an estimate of theta diag(GGN) + (1 - theta) B E[g^2].
+    "mix" is Adam with eps inside the root at theta = 0, and LEHI at theta = 1. Between refreshes v does not change; s
+    is updated at every step. At power 1, vh is replaced by B vh. `curvature_diagonal` estimates diag(GGN) under "max";
+    under "mix" it is B vh too, an estimate of theta diag(GGN) + (1 - theta) B E[g^2].
 
     Args:
         params, lr, betas, eps, weight_decay: as in `LEHI`.
         hybrid: `"mix"` or `"max"` (a third state per parameter).
         theta: share of h^2 in the mixture, in [0, 1]; a group may set its own.
-        options: all others of `LEHI`.
+        options: all other options of `LEHI`.
 
     Raises:
         ValueError: for an option that is out of range, in the constructor or in a group.
@@ -69,7 +69,7 @@ class LEHIBRID(LEHI):
 
     @property
     def hybrid(self) -> str:
-        """How the two second moments are joined."""
+        """How the two second moments are combined."""
         hybrid: str = self.param_groups[0]["hybrid"]
         return hybrid
 
@@ -104,7 +104,7 @@ class LEHIBRID(LEHI):
             square_corrections = [1 - beta2 ** state["step"] for state in states]
             larger = _multi_tensor_max if foreach else _single_tensor_max
             curvatures = larger(grads, curvatures, squares, corrections, square_corrections, beta2=beta2)
-            # The bias is out by now: what is left to divide by is 1, or 1/B at power 1.
+            # The bias is corrected already: what is left to divide by is 1, or 1/B at power 1.
             scales = [scale / correction for scale, correction in zip(scales, corrections, strict=True)]
         self._descend(group, params, states, curvatures, scales)
 
@@ -119,7 +119,7 @@ def _single_tensor_mix(
     beta2: float,
     theta: float,
 ) -> None:
-    """Move the averages of g and, at a refresh, of theta h^2 + (1 - theta) g^2, in place."""
+    """Update the averages of g and, at a refresh, of theta h^2 + (1 - theta) g^2, in place."""
     for grad, momentum in zip(grads, momenta, strict=True):
         momentum.lerp_(grad, 1 - beta1)
     if samples is not None:
@@ -155,7 +155,7 @@ def _single_tensor_max(
     *,
     beta2: float,
 ) -> list[Tensor]:
-    """Move the averages of g^2, in place, and return the larger of the two bias-corrected second moments."""
+    """Update the averages of g^2 in place, and return the larger of the two bias-corrected second moments."""
     larger = []
     for grad, curvature, square, correction, square_correction in zip(
         grads, curvatures, squares, corrections, square_corrections, strict=True

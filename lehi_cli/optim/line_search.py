@@ -1,6 +1,6 @@
-"""How far to go along a step that a quadratic model proposes, by looking at the loss itself.
+"""How far to go along a step that a quadratic model proposes, judged by the loss itself.
 
-Two searches, one after the other: back along the iterates that led to the step, then down along the step.
+Two searches, one after the other: back along the iterates that led to the step, then back along the step itself.
 """
 
 import math
@@ -12,14 +12,14 @@ SHRINK, SUFFICIENT, MAX_TRIALS = 0.8, 0.01, 60
 
 
 def backtrack(value: Callable[[Tensor], float], steps: Sequence[Tensor], last: float) -> tuple[Tensor, float]:
-    """The step that the loss prefers, going backwards from the last one as long as the loss falls.
+    """The best step, going backwards from the last one for as long as the loss falls.
 
-    Where the loss is not finite, going back goes on.
+    While the loss is not finite, the search goes on.
 
     Args:
         value: step -> the loss after it.
         steps: the steps in the order of the iterations, at least one.
-        last: `value(steps[-1])`, known already.
+        last: `value(steps[-1])`, already known.
 
     Returns:
         The step and its loss.
@@ -36,14 +36,14 @@ def backtrack(value: Callable[[Tensor], float], steps: Sequence[Tensor], last: f
 def armijo(
     value: Callable[[Tensor], float], step: Tensor, before: float, slope: float, full: float | None = None
 ) -> float:
-    """The first scale a = 1, 0.8, 0.64, ... with f(w + a step) <= f(w) + 0.01 a slope; 0 after 60 that have it not.
+    """The first scale a = 1, 0.8, 0.64, ... with f(w + a step) <= f(w) + 0.01 a slope; 0 if the first 60 all fail.
 
     Args:
         value: step -> the loss after it.
         step: the full step.
         before: f(w).
         slope: gradient . step.
-        full: `value(step)` if it is known already.
+        full: `value(step)` if it is already known.
     """
     scale = 1.0
     for trial in range(MAX_TRIALS):

@@ -1,8 +1,8 @@
 """Muon for the hidden matrices, AdamW for everything else, behind one optimizer.
 
 Muon replaces a matrix's averaged gradient by the nearest semi-orthogonal matrix, which is meant for matrices that map
-hidden units to hidden units. Embeddings, the output layer, norms and biases want AdamW. A group is for one or the
-other, and torch's own functions do the update.
+hidden units to hidden units. Embeddings, the output layer, norms and biases are left to AdamW. Each group is for one or
+the other, and torch's own functions do the update.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,35 +19,35 @@ from lehi_cli.optim.options import BETAS, FLAG, FOREACH, NOT_NEGATIVE, is_intege
 
 
 class MuonAdamW(CheckedOptimizer):
-    """`torch.optim.Muon` for `matrices` and `torch.optim.AdamW` for `rest`, to the last bit.
+    """`torch.optim.Muon` for `matrices` and `torch.optim.AdamW` for `rest`, bit for bit.
 
     For a matrix, with g its gradient (n x k), mu `momentum`, NS the Newton-Schulz iteration towards U V^T:
 
         B <- mu B + (1 - mu) g,   O = NS( mu B + (1 - mu) g ) with Nesterov, NS(B) without
         w <- (1 - lr weight_decay) w - lr' O,   lr' = 0.2 lr sqrt(max(n, k)) for "match_rms_adamw"
 
-    so that one lr, in AdamW's unit (about one lr per coordinate and step), serves both. Without matrices it is AdamW,
-    without others Muon.
+    so that one lr, in AdamW's unit (about one lr per coordinate and step), serves both. With no matrices it is AdamW;
+    with nothing else it is Muon.
 
     Args:
-        matrices: names and tensors, all 2-D, or plain tensors, or groups of them.
-        rest: names and tensors, or plain tensors, or groups of them. A group may set any option of its own. One that is
-            added later says whether it is for Muon: `use_muon=True` or `False`.
+        matrices: named tensors, all 2-D, or plain tensors, or groups of them.
+        rest: named tensors, or plain tensors, or groups of them. A group may set any option of its own. A group added
+            later says whether it is for Muon: `use_muon=True` or `False`.
         lr: learning rate of both.
         weight_decay: decoupled weight decay of both; the default is `torch.optim.Muon`'s.
         momentum: mu.
         nesterov: whether the direction looks one step ahead.
         ns_steps: Newton-Schulz iterations.
-        adjust_lr_fn: how lr' depends on the shape, as `torch.optim.Muon` takes it.
+        adjust_lr_fn: how lr' depends on the shape, as for `torch.optim.Muon`.
         betas: AdamW's.
         eps: AdamW's, outside the root.
         foreach: AdamW's: one kernel per operation for all parameters of a group; None: as torch chooses.
         maximize: climb instead: g is replaced by -g.
-        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
+        capturable, differentiable, fused: as in `torch.optim`; an error when on.
 
     Raises:
-        ValueError: for an option that is unknown or out of range, in the constructor or in a group; for a matrix with
-            other than two dimensions; when there is no parameter at all.
+        ValueError: for an option that is unknown or out of range, in the constructor or in a group; for a matrix that
+            does not have two dimensions; when there are no parameters at all.
         TypeError: for complex parameters.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
@@ -106,7 +106,7 @@ class MuonAdamW(CheckedOptimizer):
 
     @classmethod
     def for_model(cls, model: nn.Module, **options: Any) -> "MuonAdamW":
-        """The optimizer of a model's parameters, split by `split_matrices`; `options` as in the constructor."""
+        """The optimizer of a model's parameters as split by `split_matrices`; `options` as in the constructor."""
         return cls(*split_matrices(model), **options)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ class MuonAdamW(CheckedOptimizer):
 
         Raises:
             ValueError: for an option that is out of range or looks misspelt; for a group with matrices that does not
-                say whether it is for Muon; for other than matrices in one that is.
+                say whether it is for Muon; for a parameter that is not a matrix in a group for Muon.
             TypeError: for complex parameters.
         """
         undecided = "use_muon" not in param_group
@@ -170,7 +170,7 @@ class MuonAdamW(CheckedOptimizer):
                 }
         states = [self.state[p] for p in params]
         beta1, beta2 = group["betas"]
-        # torch's fast path takes a number only.
+        # torch's fast path only takes a number.
         lr = float(group["lr"]) if group["foreach"] else group["lr"]
         adamw(
             params,
@@ -198,7 +198,7 @@ def _defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-# What else the installed torch's function has to be told, with the values that torch's class gives it.
+# The other arguments that the installed torch's function takes, with the defaults of torch's class.
 _TORCHS_DEFAULTS = {
     name: value
     for name, value in _defaults_of(torch.optim.Muon).items()
@@ -239,7 +239,7 @@ def split_matrices(model: nn.Module) -> tuple[list[tuple[str, Tensor]], list[tup
     be the 2-D parameter registered last. A weight that the output layer shares with an embedding counts as both.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
-    # With duplicates: a tied output layer is the embedding's weight under its second name.
+    # Duplicates included: a tied output layer is the embedding's weight under a second name.
     output = [id(p) for _, p in model.named_parameters(remove_duplicate=False) if p.ndim == 2][-1:]
     excluded = embeddings | set(output)
     trainable: list[tuple[str, Tensor]] = [(name, p) for name, p in model.named_parameters() if p.requires_grad]

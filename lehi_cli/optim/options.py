@@ -1,4 +1,4 @@
-"""What an option of an optimizer may be, and how a wrong one is refused: by name, value and what is allowed."""
+"""The values an optimizer's options may have; a wrong one is refused with its name, its value and what is allowed."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,18 +7,18 @@ from typing import Any
 from torch import Tensor
 
 Rule = tuple[Callable[[Any], bool], str]
-"""Whether a value is allowed, and in words what is."""
+"""Whether a value is allowed, and in words which values are."""
 
 
 def is_number(value: Any, least: float = -math.inf, most: float = math.inf) -> bool:
-    """Whether `value` is a finite number in [least, most]; a tensor of one element counts, a truth value does not."""
+    """Whether `value` is a finite number in [least, most]; a tensor of one element counts, a bool does not."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     number = number or (isinstance(value, Tensor) and value.numel() == 1)
     return number and math.isfinite(value) and bool(least <= value <= most)
 
 
 def is_integer(value: Any, least: int) -> bool:
-    """Whether `value` is an integer >= `least`; a truth value is none."""
+    """Whether `value` is an integer >= `least`; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -37,7 +37,7 @@ FOREACH: Rule = (lambda v: v is None or isinstance(v, bool), "None, True or Fals
 
 
 def off(reason: str) -> Rule:
-    """The rule of an option of other optimizers that can only be off here."""
+    """The rule for an option of other optimizers that can only be off here."""
     return (lambda v: v is None or v is False, f"False: {reason}")
 
 
@@ -47,11 +47,11 @@ CONVENTIONS: dict[str, Rule] = {
     "differentiable": off("the update is not differentiated through"),
     "fused": off("there is no fused kernel; foreach=True is the fast path"),
 }
-"""Options that many optimizers of torch have: what of them holds here, and why the rest does not."""
+"""Options that many of torch's optimizers have: which of them work here, and why the others do not."""
 
 
 def check_options(options: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
-    """Refuse the options that break the rule of their name.
+    """Refuse options that break their rule.
 
     Raises:
         ValueError: naming the option, its value and what is allowed.

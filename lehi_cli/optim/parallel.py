@@ -1,8 +1,8 @@
-"""Curvature samples on several ranks: those of R micro-batches of weight 1/R, whoever averages the gradients.
+"""Curvature samples on several ranks, treated as those of R micro-batches of weight 1/R, whoever averages gradients.
 
-Ranks whose parameters are whole (DistributedDataParallel) each have a sample of their own, and add them up before the
-step. Where the parameters are sharded (`fully_shard`), the backward pass that brings a sample into `.grad` averages it,
-and what it averages has to be weighted beforehand.
+Ranks whose parameters are whole (DistributedDataParallel) each have their own sample, and add them up before the step.
+Where the parameters are sharded (`fully_shard`), the backward pass that brings a sample into `.grad` averages it, so
+the samples have to be weighted beforehand.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from lehi_cli.optim.pull_back import gathered, pull_back, pull_back_past_sinks, 
 
 
 class Parallel:
-    """The ranks that gradients are averaged over, and how a sample is pulled back there.
+    """The ranks over which gradients are averaged, and how a sample is pulled back there.
 
     Args:
         group: the ranks; None is this process alone.
-        known: whether the user has said so, and not just nothing.
+        known: whether `group` was stated, so that None does not just mean that nothing was said.
     """
 
     def __init__(self, group: "dist.ProcessGroup | None" = None, known: bool = False) -> None:
@@ -30,7 +30,7 @@ class Parallel:
 
     @property
     def rank(self) -> int:
-        """Of this process among those that draw random numbers of their own."""
+        """The rank of this process among those that draw their own random numbers."""
         return 0 if self._group is None else dist.get_rank(self._group)
 
     @property
@@ -40,31 +40,31 @@ class Parallel:
 
     @property
     def is_sharded(self) -> bool:
-        """Whether samples come through a backward pass into `.grad`."""
+        """Whether samples are computed by a backward pass into `.grad`."""
         return self._sharded
 
     @property
     def averages_gradients(self) -> bool:
-        """Whether whole parameters get the mean of the ranks' gradients, those of other ranks' outputs too."""
+        """Whether whole parameters get the mean of the ranks' gradients, including those of other ranks' outputs."""
         return self._group is not None and not self._sharded
 
     def unseen(self) -> "Parallel":
-        """The same for other parameters."""
+        """The same for a changed set of parameters, which has not been looked at yet."""
         return Parallel(self._group if self._known else None, self._known)
 
     def without_group(self) -> "Parallel":
-        """What a copy or a pickle keeps: process groups stay behind, and have to be named again."""
+        """What a copy or a pickle keeps: process groups are left out and have to be given again."""
         return Parallel() if self._group is not None else Parallel(None, self._known)
 
     def settle(self, outputs: Tensor, params: Sequence[Tensor]) -> None:
         """Find out from the first outputs whether the parameters are sharded, and over which ranks.
 
         Raises:
-            RuntimeError: when there are several ranks and nothing says what they have in common.
+            RuntimeError: when there are several ranks and nothing says what they share.
         """
         if self._settled or not (dist.is_available() and dist.is_initialized()):
             return
-        from torch.distributed.tensor import DTensor  # where there are no ranks it need not be loaded
+        from torch.distributed.tensor import DTensor  # loaded only when there are ranks
 
         sharded = [p for p in params if isinstance(p, DTensor)]
         hidden = gathered(outputs, sharded) if sharded else []
@@ -86,10 +86,10 @@ class Parallel:
         self._settled = True
 
     def share_before(self, predictions: Tensor) -> tuple[Tensor, Tensor | float]:
-        """B and the factor on the weight of a sample that a backward pass is to average; B_r and 1 where none does.
+        """B and the factor on the weight of a sample that a backward pass will average; B_r and 1 where none does.
 
-        A pass that averages over R ranks makes (1/R) sum_r a_r h_r of samples h_r of B_r predictions each. It is the
-        sample of all, sum_r sqrt(B_r / (R B)) h_r, for a_r^2 = R B_r / B with B = sum_r B_r.
+        A pass that averages over R ranks computes (1/R) sum_r a_r h_r from samples h_r of B_r predictions each. It is
+        the joint sample, sum_r sqrt(B_r / (R B)) h_r, for a_r^2 = R B_r / B with B = sum_r B_r.
         """
         if not self._sharded or self._group is None:
             return predictions, 1.0
@@ -120,13 +120,13 @@ class Parallel:
     def combine(
         self, predictions: Tensor, samples: dict[Tensor, Tensor], active: Sequence[Tensor]
     ) -> tuple[Tensor, dict[Tensor, Tensor]]:
-        """B and the sample of all ranks from this one's; `active`, parameters with a gradient, are the same on all.
+        """B and the sample of all ranks from this rank's; `active`, parameters with a gradient, are the same on all.
 
-        A rank whose outputs did not reach a parameter that others' did contributes 0.
+        A rank whose outputs do not reach a parameter that those of others reach contributes 0.
         """
         if self._sharded or self._group is None:
             return predictions, samples
-        # One vector: B, and on how many ranks each parameter was reached.
+        # In one vector: B, and the number of ranks on which each parameter was reached.
         reached = predictions.new_tensor([float(p in samples) for p in active])
         counts = torch.cat([predictions.reshape(1), reached])
         dist.all_reduce(counts, group=self._group)
@@ -138,6 +138,6 @@ class Parallel:
         for work in works:
             if work is not None:
                 work.wait()
-        # Only where this rank has none must it be looked at, and waited for, whether another has.
+        # Only where this rank has no sample must it wait to see whether another has one.
         found = [p in samples or bool(reached[i] > 0) for i, p in enumerate(active)]
         return total, {p: sample for p, sample, has in zip(active, own, found, strict=True) if has}

@@ -1,8 +1,9 @@
-"""A vector at the outputs pulled back to the parameters, h = J^T v, whatever stands between them.
+"""Pulling a vector at the outputs back to the parameters, h = J^T v, whatever stands between them.
 
 Where the parameters themselves are in the outputs' graph, `torch.autograd.grad` does it, and hooks that wait for
 gradients (DistributedDataParallel's) do not notice. Under `fully_shard` the graph ends in gathered copies of the
-parameters, and only a real backward pass finds its way, into `.grad`: there the gradients are put aside meanwhile.
+parameters, and only a real backward pass gets from there to the parameters, into `.grad`, whose gradients are set aside
+meanwhile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import GradientEdge, Node
 
 _SINK = "_DDPSinkBackward"
-# Custom functions of torch's own wrappers, which keep nothing from autograd.
+# Custom functions of torch's own wrappers, which hide nothing from autograd.
 _TRANSPARENT = (_SINK, "RegisterPostBackwardFunctionBackward", "CompiledFunctionBackward")
 
 
@@ -29,10 +30,10 @@ def pull_back(outputs: Tensor, v: Tensor, params: Sequence[Tensor]) -> list[Tens
 
 
 def pull_back_past_sinks(outputs: Tensor, v: Tensor, params: Sequence[Tensor]) -> list[Tensor | None]:
-    """`pull_back` for the first pass of all through a DistributedDataParallel.
+    """`pull_back` for the very first pass through a DistributedDataParallel.
 
-    One with `static_graph=True` learns the order of the gradients from the first backward pass through a node of its
-    own, the sink. This goes from the outputs to the sinks, and on from behind them.
+    With `static_graph=True` it learns the order of the gradients from the first backward pass through a node of its
+    own, the sink. This goes from the outputs to the sinks, and then on from behind them.
     """
     sinks = [node for node in nodes(outputs) if node.name() == _SINK]
     if not sinks:
@@ -50,7 +51,7 @@ def pull_back_past_sinks(outputs: Tensor, v: Tensor, params: Sequence[Tensor]) -
 
 
 def pull_back_through_grad(outputs: Tensor, v: Tensor, params: Sequence[Tensor]) -> list[Tensor | None]:
-    """`pull_back` by a backward pass into `.grad`, which has before and after what it had before."""
+    """`pull_back` by a backward pass into `.grad`, whose own contents are restored afterwards."""
     owners = [*params, *leaves(outputs)]
     kept = [(p, p.grad) for p in owners]
     for p in owners:
@@ -64,7 +65,7 @@ def pull_back_through_grad(outputs: Tensor, v: Tensor, params: Sequence[Tensor])
 
 
 def nodes(outputs: Tensor) -> Iterator[Node]:
-    """Every node of the outputs' graph, once, those nearest to the outputs first."""
+    """Every node of the outputs' graph once, nearest to the outputs first."""
     start = outputs.grad_fn
     seen, queue = {start}, [start] if start is not None else []
     for node in queue:
@@ -76,19 +77,19 @@ def nodes(outputs: Tensor) -> Iterator[Node]:
 
 
 def leaves(outputs: Tensor) -> list[Tensor]:
-    """The leaves that the outputs' graph ends in."""
+    """The leaves in which the outputs' graph ends."""
     return [node.variable for node in nodes(outputs) if type(node).__name__ == "AccumulateGrad"]  # type: ignore[attr-defined]
 
 
 def gathered(outputs: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
-    """The parameters that the graph has only gathered copies of, as under `fully_shard`.
+    """The parameters of which the graph has only gathered copies, as under `fully_shard`.
 
     Args:
         outputs: attached to their graph.
         params: the optimizer's sharded parameters.
 
     Raises:
-        RuntimeError: when the graph ends in more parameters of others than there are such copies.
+        RuntimeError: when the graph ends in more parameters that are not the optimizer's than there are such copies.
     """
     ends = leaves(outputs)
     own, found = {id(p) for p in params}, {id(leaf) for leaf in ends}

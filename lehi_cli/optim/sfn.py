@@ -1,8 +1,8 @@
 """Saddle-free Newton by a truncated series of Hessian-vector products.
 
 Newton's method divides the gradient by the eigenvalues of the Hessian, and so walks towards saddle points along the
-negative ones. Saddle-free Newton divides by their magnitudes. `lehi_cli.optim.series` makes that step out of products
-with the Hessian; this file makes an optimizer of it: what to do when the series fails, and how to set the damping.
+negative ones. Saddle-free Newton divides by their magnitudes. `lehi_cli.optim.series` computes that step from products
+with the Hessian; this file turns it into an optimizer: what to do when the series fails, and how to set the damping.
 """
 
 import math
@@ -45,52 +45,51 @@ class SFN(WholeBatchOptimizer):
         damping <- damping / omega               where rho < 1/4, or f is no longer finite
         damping <- max(damping, damping_floor)
 
-    The authors' adaptive method solves for rate and momentum too, from |H| d = g; under that very approximation the
-    solution is 1 and 0 whatever the numbers are, so here they are 1 and 0 (lr scales the step).
+    The authors' adaptive method also solves for the rate and the momentum, from |H| d = g; under that very
+    approximation the solution is 1 and 0 whatever the numbers are, so here they are 1 and 0 (lr scales the step).
 
-    The cut-off damps as well: with terms = 20 and V = 100 no direction is stepped by more than 0.50 times the gradient,
-    as if no curvature were below 2. With terms = 1 this is gradient descent with momentum at the rate
+    Truncation damps as well: with terms = 20 and V = 100 no direction moves by more than 0.50 times the gradient, as if
+    no curvature were below 2. With terms = 1 this is gradient descent with momentum at the rate
     lr / (sqrt(V) + damping).
 
-    Fallbacks, counted in `fallbacks` by their reason:
+    `fallbacks` counts by reason:
 
-    - "scale doubled": the series grew, V was too small; once for every doubling.
-    - "series diverges": so many doublings did not help; d = V^(-1/2) S_0, along g.
-    - "non-finite product": the series ends at the term before.
+    - "scale doubled": the series grew because V was too small; once for every doubling.
+    - "series diverges": doubling V did not help; d = V^(-1/2) S_0, along g.
+    - "non-finite product": the series ends at the previous term.
     - "acceleration undefined": two partial sums coincide; d = V^(-1/2) S_{K-1}.
-    - "not a descent direction": g.d is not above 0; d = V^(-1/2) S_{K-1}, and if that is none, V^(-1/2) g.
+    - "not a descent direction": g.d is not above 0; d = V^(-1/2) S_{K-1}, or if that fails too, V^(-1/2) g.
     - "non-finite gradient": nothing moves.
 
     Costs 1 + 4 (terms - 1) gradients per step (two products of 2 for each term), 1/3 more with `adaptive`, and at most
-    4 (terms - 2) more for every doubling. Memory: 2 `shanks` + 6 copies of the parameters while a step is made, and the
-    graph of the gradient; between steps one with momentum, else none.
+    4 (terms - 2) more for every doubling. Memory: 2 `shanks` + 6 copies of the parameters during a step, and the graph
+    of the gradient; between steps, one with momentum and none without.
 
-    `diagnostics` of the last step: `products`, `scale` (V) and `damping` as they were used, and `rho` where it is
-    defined.
+    `diagnostics` of the last step: `products`, `scale` (V) and `damping` as used, and `rho` where it is defined.
 
     Args:
         params: parameters, named parameters, or parameter groups. A group may set its own lr.
-        lr: the rate: 1 is the full (damped) saddle-free Newton step. A rate of 2 or more leaves rho undefined, and the
-            damping as it is.
-        terms: K >= 2 `shanks` + 1, the terms of the series.
-        shanks: N, the order of the acceleration; 0 is none.
-        scale: the first V, > 0. V > lambda_max(H)^2 / 2 is needed, and found when it does not hold.
-        damping: added to the curvature, or the first to be added; None is 1 with `adaptive` and 1e-4 without.
+        lr: the rate: 1 is the full (damped) saddle-free Newton step. A rate of 2 or more leaves rho undefined and the
+            damping unchanged.
+        terms: K >= 2 `shanks` + 1, the number of terms in the series.
+        shanks: N, the order of the acceleration; 0 for none.
+        scale: the initial V, > 0. V > lambda_max(H)^2 / 2 is needed; where it does not hold, V is raised until it does.
+        damping: added to the curvature, with `adaptive` its initial value; None is 1 with `adaptive`, 1e-4 without.
         momentum: in [0, 1); None is 0 with `adaptive`, where it must be 0, and 0.5 without.
         adaptive: let the damping follow how well the model predicts the loss.
-        omega: in (0, 1], the factor of the damping.
-        damping_floor: the least that the damping is lowered to.
-        sablonniere: Sablonniere's modification of the acceleration, for slow convergence.
+        omega: in (0, 1], the factor by which the damping changes.
+        damping_floor: the lowest value that the damping may be adapted to.
+        sablonniere: use Sablonniere's modification of the acceleration, for slow convergence.
         loss: a name such as `"cross_entropy"`, `"bce"`, `"mse"` or `"huber"`, a loss of `torch.nn`, or
             a `lehi_cli.curvature.Loss`.
-        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
+        foreach, maximize, capturable, differentiable, fused: as in `torch.optim`; an error when on.
 
-    The groups have `scale` and `damping` as the next step will use them; with momentum, the state of a parameter is its
-    part of the last `update`.
+    The groups hold `scale` and `damping` as the next step will use them; with momentum, a parameter's state is its part
+    of the last `update`.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
-        TypeError: for a loss that is not known; for complex parameters.
+        TypeError: for an unknown loss; for complex parameters.
 
     Source: Oldewage, Clarke and Hernandez-Lobato, "Series of Hessian-Vector Products for Tractable Saddle-Free Newton
     Optimisation of Neural Networks", TMLR 2024, arXiv 2310.14901.
@@ -167,17 +166,17 @@ class SFN(WholeBatchOptimizer):
         """One update from one mini-batch: `opt.step(lambda rows=slice(None): (model(x[rows]), y[rows]))`.
 
         Args:
-            closure: `closure(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the weights
-                of the moment and, where gradients are on, attached to their graph, which must be twice differentiable.
-                It is called once, and once more with `adaptive`; it must then be the same function: the same dropout
-                masks, BatchNorm not moved on. `.grad` is neither read nor written.
+            closure: `closure(rows=slice(None))` -> (outputs, targets) of those rows of the mini-batch, at the current
+                weights and, where gradients are enabled, attached to their graph, which must be twice differentiable.
+                It is called once, and with `adaptive` once more; it must then be the same function: the same dropout
+                masks, no update of BatchNorm's statistics. `.grad` is neither read nor written.
 
         Returns:
             The mini-batch's loss before the step, detached.
 
         Raises:
-            TypeError: for anything else than such a function.
-            ValueError: for a momentum with `adaptive`, as of a scheduler that cycles it.
+            TypeError: for anything but such a function.
+            ValueError: for a momentum with `adaptive`, as set by a scheduler that cycles it.
             RuntimeError: for sparse gradients, and for a model that cannot be differentiated twice.
         """
         _check_together(self.param_groups[0])
@@ -203,7 +202,7 @@ class SFN(WholeBatchOptimizer):
             return loss
         with torch.no_grad():
             direction = self._direction(hessian, gradient) if norm > 0 else gradient
-            del hessian  # and the graph with it: the forward pass to come needs the room
+            del hessian  # and with it the graph: the next forward pass needs the memory
             rates = torch.cat([gradient.new_full((p.numel(),), lr) for p, lr in trainable])
             self._move(params, rates * direction)
             if self.adaptive:
@@ -220,7 +219,7 @@ class SFN(WholeBatchOptimizer):
             raise
 
     def _direction(self, hessian: Hessian, gradient: Tensor) -> Tensor:
-        """The vector d, [d]; what went wrong is counted."""
+        """The vector d, [d]; what went wrong is counted in `fallbacks`."""
         series = partial_sums(
             hessian.product,
             gradient,
@@ -259,7 +258,7 @@ class SFN(WholeBatchOptimizer):
             p.copy_(p - piece.view(p.shape))
 
     def _adapt(self, before: float, after: float, rates: Tensor, direction: Tensor, gradient: Tensor) -> None:
-        """Follow rho with the damping; without a model that promises a fall, leave it."""
+        """Adapt the damping to rho; leave it alone when the model does not predict a fall."""
         promised = float(((0.5 * rates * rates - rates) * direction).dot(gradient))
         if not promised < 0 or not math.isfinite(promised):
             return

@@ -1,8 +1,8 @@
-"""SOAA: Adam whose step length follows a trust region, as far as the loss falls as predicted.
+"""SOAA: Adam with a trust region, which follows how far the loss falls as predicted.
 
-Where the second moment is small this is Adam with one more factor d on the rate; where it is large, c v takes the place
-of sqrt(v), a diagonal of the "Fisher" (an average of squared mini-batch gradients). After every step the model says by
-how much the loss should fall; how much it fell, against an average of past losses, scales d within bounds that narrow
+Where the second moment is small this is Adam with an extra factor d on the rate; where it is large, sqrt(v) gives way
+to c v, a diagonal of the "Fisher" (an average of squared mini-batch gradients). After every step the model says by how
+much the loss should fall; how much it did fall, against an average of past losses, scales d within bounds that narrow
 over the run, which is why the number of steps must be known. The losses compared come from different mini-batches.
 """
 
@@ -21,8 +21,8 @@ from lehi_cli.optim.options import BETAS, COUNT, FLAG, FOREACH, NOT_NEGATIVE, PA
 class SOAA(CheckedOptimizer):
     """Second-order adaptive Adam.
 
-    With g the gradient (shapes of the parameter), f the loss at the weights before step t of T, and the sums over all
-    entries i of all parameters (of one tensor with `scope="tensor"`, and then c, d, rho and p are per tensor):
+    With g the gradient (shapes of the parameter), f the loss at the weights before step t of T, and sums over all
+    entries i of all parameters (with `scope="tensor"` of one tensor, and then c, d, rho and p are per tensor):
 
         m <- b1 m + (1 - b1) g                          mh = m / (1 - b1^t)
         v <- b2 v + (1 - b2) g^2                        vh = v / (1 - b2^t)
@@ -31,34 +31,34 @@ class SOAA(CheckedOptimizer):
         u = d mh / (r + eps)
         w <- (1 - lr weight_decay) w - lr u
         lh <- lh + (1 - b1) / (1 - b1^t) (f - lh)       the bias-corrected average of the losses
-        rho = (lh - f) / max(p, eps)                    p as the step before left it, 0 at first
+        rho = (lh - f) / max(p, eps)                    p as the previous step left it, 0 at first
         d <- min(max(rho d, (1 - gamma)^q), 1 + gamma^q)   q = (t - 1) / T; d = 1 at first; for the next step
         p <- lr sum_i ( mh_i u_i - 1/2 vh_i u_i^2 )
 
-    The paper's box leaves room; what readers of it settled differently is an option, the default the readings that
-    agree. Losses that are not finite leave lh, and a rho that is not finite leaves d as it was. t counts a parameter's
-    own gradients in mh and vh.
+    The paper's algorithm box leaves room for interpretation: where its readers differ there is an option, and the
+    defaults are the readings that agree. A loss that is not finite leaves lh unchanged, and a rho that is not finite
+    counts as 1. In mh and vh, t counts the parameter's own gradients.
 
     Memory: m and v, two copies of the parameters. Nothing waits for the device.
 
     Args:
         params: parameters, named parameters, or parameter groups. A group may set its own lr, weight_decay and foreach.
-        lr: learning rate. The steps are d times Adam's, d up to 2: compare at rates tuned for each.
+        lr: learning rate. The steps are d times Adam's, with d up to 2: compare at rates tuned for each.
         betas: decay of the averages of g (and f), and of g^2.
-        eps: added to both denominators and the floor of p, above 0.
+        eps: added to both denominators, and the floor of p; above 0.
         weight_decay: decoupled: parameters shrink by the factor 1 - lr * weight_decay per step.
-        total_steps: T, the number of steps of the run.
-        gamma: in [0, 1), how far d may go: up to [1, 2] at first, [1 - gamma, 1 + gamma] at the end.
-        scope: `"all"`, or `"tensor"`: the model of the loss is of all parameters, or of every tensor by itself.
+        total_steps: T, the number of steps in the run.
+        gamma: in [0, 1), the bounds of d: [1, 2] at first, [1 - gamma, 1 + gamma] at the end.
+        scope: `"all"` or `"tensor"`: the loss is modelled for all parameters together, or for each tensor by itself.
         lhat: `"inclusive"`: f is part of the average it is compared with; `"previous"`: it is not (rho = 0 at t = 1).
-        same_step: use the new d in the step of the f that made it, not only in the next.
+        same_step: use the new d in the step whose f produced it, not only from the next one on.
         schedule: `"t-1"`: q = (t - 1) / T; `"t"`: q = t / T.
-        foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
+        foreach: one kernel per operation for all parameters of a group; None: when all of them are on CUDA.
         maximize: climb instead: g and f are replaced by -g and -f.
-        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
+        capturable, differentiable, fused: as in `torch.optim`; an error when on.
 
-    The state of a parameter has `step`, `momentum` (m) and `second_moment` (v); the groups have `steps` (t) and
-    `average` (lh). `trust` (d), `predicted` (p) and `rho` are with the groups, or with the state for `scope="tensor"`.
+    A parameter's state holds `step`, `momentum` (m) and `second_moment` (v); the groups hold `steps` (t) and `average`
+    (lh). `trust` (d), `predicted` (p) and `rho` are in the groups, or in the state for `scope="tensor"`.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
@@ -143,9 +143,9 @@ class SOAA(CheckedOptimizer):
 
     @property
     def diagnostics(self) -> dict[str, Tensor]:
-        """`trust`, the d of the coming step, and `rho` of the last, means over the tensors; {} before the first.
+        """`trust`, the d of the next step, and `rho` of the last, as means over the tensors; {} before the first.
 
-        0-dim tensors on the device: nothing waits until somebody reads their numbers.
+        They are 0-dim tensors on the device: nothing waits until their values are read.
         """
         if self.param_groups[0]["steps"] == 0:
             return {}
@@ -161,7 +161,7 @@ class SOAA(CheckedOptimizer):
         """Update every parameter that has a gradient.
 
         Args:
-            closure: the loss that the gradients are of, at the weights before the step: a number, a tensor of one
+            closure: the loss whose gradients these are, at the weights before the step: a number, a tensor of one
                 element, or a closure that clears the gradients, evaluates the model, calls `backward` and returns it.
 
         Returns:
@@ -170,7 +170,7 @@ class SOAA(CheckedOptimizer):
         Raises:
             TypeError: without a loss.
             ValueError: for a loss of more than one element.
-            RuntimeError: for a step more than `total_steps`; for sparse gradients.
+            RuntimeError: for a step beyond `total_steps`; for sparse gradients.
         """
         if self._only_prepares(closure):
             self._prepare(self._active())
@@ -218,12 +218,12 @@ class SOAA(CheckedOptimizer):
         self._write("predicted", together, params)
 
     def _judge(self, loss: Tensor, params: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Take in the loss; d before and after it, for all parameters [1] or for each [k]."""
+        """Take in the loss, and return d before and after it, for all parameters [1] or for each [k]."""
         group = self.param_groups[0]
         beta1, t, gamma = group["betas"][0], group["steps"], group["gamma"]
         trust = self._read("trust", params, loss)
         past = loss if t == 1 else group["average"].to(loss)
-        # As an average, not b1 lbar + (1 - b1) f over 1 - b1^t: at t = 1 it is f to the last bit, and rho exactly 0.
+        # An average, not b1 lbar + (1 - b1) f over 1 - b1^t: so at t = 1 it is f to the last bit, and rho exactly 0.
         average = torch.lerp(past, loss, (1 - beta1) / (1 - beta1**t))
         average = torch.where(past.isfinite(), average, loss)
         average = torch.where(loss.isfinite(), average, past)
@@ -235,7 +235,7 @@ class SOAA(CheckedOptimizer):
         return trust, next_trust(trust, rho, (1 - gamma) ** q, 1 + gamma**q)
 
     def _average_moments(self, group: dict[str, Any], scalar: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Move m and v on; the parameters with a gradient, and (sum mh^2, sum vh + eps) of each, [2]."""
+        """Update m and v; return the parameters with a gradient, and for each (sum mh^2, sum (vh + eps)), [2]."""
         params = [p for p in group["params"] if p.grad is not None]
         if not params:
             return [], []
@@ -247,7 +247,7 @@ class SOAA(CheckedOptimizer):
         momenta, seconds = self._moments(params)
         average = _multi_tensor_average if _use_foreach(group, params) else _single_tensor_average
         average(grads, momenta, seconds, beta1=group["betas"][0], beta2=group["betas"][1])
-        # As norms, the first squared: one kernel each, without a tensor of squares.
+        # Taken as norms, the first one squared: one kernel each, and no tensor of squares.
         widest = reduce(torch.promote_types, (p.dtype for p in params), scalar.dtype)
         mean_norms = torch._foreach_norm(momenta, 2, dtype=widest)
         square_norms = torch._foreach_norm(seconds, 1, dtype=widest)
@@ -261,7 +261,7 @@ class SOAA(CheckedOptimizer):
     def _move(
         self, group: dict[str, Any], params: list[Tensor], trust: Tensor, scales: Tensor, scalar: Tensor
     ) -> list[Tensor]:
-        """Move parameters of a group; the fall of the loss that is predicted for each, 0-dim."""
+        """Move parameters of a group, and return the predicted fall of the loss for each, 0-dim."""
         if not params:
             return []
         move = _multi_tensor_soaa if _use_foreach(group, params) else _single_tensor_soaa
@@ -281,7 +281,7 @@ class SOAA(CheckedOptimizer):
         return [group["lr"] * fall.to(scalar.device) for fall in falls]
 
     def _restore(self, state_dict: dict[str, Any]) -> None:
-        # torch has rounded d, p and rho to the parameters' own dtype.
+        # torch has cast d, p and rho to the parameters' dtype.
         for p, saved in self._saved_states(state_dict):
             exact = {name: saved[name].to(p.device, copy=True) for name in _MODEL if name in saved}
             self.state[p] |= exact
@@ -290,7 +290,7 @@ class SOAA(CheckedOptimizer):
         return [p for group in self.param_groups for p in group["params"] if p.grad is not None]
 
     def _prepare(self, params: list[Tensor]) -> None:
-        """Make the states that are missing."""
+        """Create missing states."""
         for p in params:
             state = self.state[p]
             if not state:
@@ -301,7 +301,7 @@ class SOAA(CheckedOptimizer):
                     state |= _first_model(_scalar(params))
 
     def _read(self, name: str, params: list[Tensor], like: Tensor) -> Tensor:
-        """What the model knows of all parameters [1], or of each [k]; on the device and in the dtype of `like`."""
+        """A value of the model for all parameters [1] or for each [k], on the device and in the dtype of `like`."""
         owners = self.param_groups[:1] if self.scope == "all" else [self.state[p] for p in params]
         return torch.stack([owner[name].to(like) for owner in owners])
 
@@ -317,7 +317,7 @@ class SOAA(CheckedOptimizer):
         return [state["momentum"] for state in states], [state["second_moment"] for state in states]
 
     def _corrections(self, param: Tensor) -> tuple[float, float]:
-        """What m and v are divided by."""
+        """The bias corrections of m and v, by which they are divided."""
         beta1, beta2 = self.betas
         t = self.state[param]["step"]
         return 1 - beta1**t, 1 - beta2**t
@@ -327,12 +327,12 @@ _MODEL = ("trust", "predicted", "rho")
 
 
 def _first_model(scalar: Tensor) -> dict[str, Tensor]:
-    """What d, p and rho are before the first step: tensors of their own, as checkpoints are read into them."""
+    """The values of d, p and rho before the first step: separate tensors, because checkpoints are read into them."""
     return {"trust": torch.ones_like(scalar), "predicted": torch.zeros_like(scalar), "rho": torch.zeros_like(scalar)}
 
 
 def _scalar(params: Sequence[Tensor]) -> Tensor:
-    """0, of the dtype and on the device in which the loss is judged."""
+    """0, in the dtype and on the device used to judge the loss."""
     return torch.zeros((), dtype=working_dtype(params[0]), device=params[0].device)
 
 
@@ -342,13 +342,13 @@ def _use_foreach(group: dict[str, Any], params: list[Tensor]) -> bool:
 
 
 def fisher_scale(mean_total: Tensor, square_total: Tensor) -> Tensor:
-    """The factor c = 1 + sum mh^2 / sum (vh + eps); 1 where v has overflowed and the ratio is none."""
+    """The factor c = 1 + sum mh^2 / sum (vh + eps); 1 where an overflow leaves no finite ratio."""
     ratio = mean_total / square_total
     return 1 + torch.where(ratio.isfinite(), ratio, 0.0)
 
 
 def next_trust(trust: Tensor, rho: Tensor, low: float, high: float) -> Tensor:
-    """The trust-region size after a step: rho d within [low, high]; d itself where rho is not finite."""
+    """The trust-region size after a step: rho d, or d where rho is not finite, clamped to [low, high]."""
     return torch.where(rho.isfinite(), rho * trust, trust).clamp(low, high)
 
 
@@ -361,14 +361,14 @@ def soaa_step(mean: Tensor, square: Tensor, trust: Tensor, scale: Tensor, eps: f
 
 
 def predicted_fall(mean: Tensor, square: Tensor, step: Tensor, dtype: torch.dtype) -> Tensor:
-    """By how much the model says the loss falls, per unit of lr: sum (mh u - 1/2 vh u^2), 0-dim."""
+    """The fall of the loss that the model predicts, per unit of lr: sum (mh u - 1/2 vh u^2), 0-dim."""
     return torch.addcmul(mean, square, step, value=-0.5).mul_(step).sum(dtype=dtype)
 
 
 def _single_tensor_average(
     grads: list[Tensor], momenta: list[Tensor], seconds: list[Tensor], *, beta1: float, beta2: float
 ) -> None:
-    """Move the averages of g and g^2, in place."""
+    """Update the averages of g and g^2, in place."""
     for grad, momentum, second in zip(grads, momenta, seconds, strict=True):
         momentum.lerp_(grad, 1 - beta1)
         second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
@@ -397,7 +397,7 @@ def _single_tensor_soaa(
     eps: float,
     dtype: torch.dtype,
 ) -> list[Tensor]:
-    """Move the parameters in place; the predicted fall for each. One d and c for all, or one for each."""
+    """Move the parameters in place, and return the predicted fall for each. One d and c for all, or one for each."""
     falls = []
     for i, (p, momentum, second) in enumerate(zip(params, momenta, seconds, strict=True)):
         mean, square = momentum / mean_scales[i], second / square_scales[i]
@@ -440,7 +440,7 @@ def _multi_tensor_soaa(
 
 
 def _times(tensors: list[Tensor] | tuple[Tensor, ...], factors: Sequence[Tensor]) -> list[Tensor]:
-    """Every tensor times the 0-dim factor of its own, or the only one there is."""
+    """Every tensor times its own 0-dim factor, or times the only one there is."""
     if len(factors) > 1:
         return [tensor * factor.to(tensor.device) for tensor, factor in zip(tensors, factors, strict=True)]
     if any(tensor.device != factors[0].device for tensor in tensors):

@@ -1,7 +1,7 @@
-"""Sophia-G: momentum divided by the Gauss-Newton diagonal, and clipped to a sign step where that is small.
+"""Sophia-G: momentum divided by the Gauss-Newton diagonal, and clipped to a sign step where the diagonal is small.
 
 The diagonal is sampled every k steps as B ghat^2, with ghat the gradient for labels drawn from the model itself: the
-same second backward pass as LEHI's, with the factor "sampled". It divides at power 1, which the clip makes safe.
+same second backward pass as LEHI's, with the factor "sampled". Sophia divides at power 1, which the clip makes safe.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,36 +26,36 @@ class Sophia(CurvatureOptimizer):
         h <- b2 h + (1 - b2) B ghat^2                at every `curvature_every`-th step, else h stays
         w <- (1 - lr weight_decay) w - lr clip( m / max(gamma h, eps), -1, 1 )
 
-    Neither average is corrected for its bias. No coordinate moves by more than lr (decay apart), and one with h = 0
+    Neither average is bias-corrected. No coordinate moves by more than lr (weight decay apart), and one with h = 0
     moves by lr sign(m). The first step refreshes; a parameter that gets its first gradient later waits for the next
     refresh before it moves.
 
-    lr, betas, gamma and weight_decay default to those of the authors' code; their language models train with lr near
-    AdamW's and gamma 0.05, and they advise the gamma that leaves 10 to 50 % of the coordinates unclipped.
+    lr, betas, gamma and weight_decay default to the values in the authors' code; their language models train with lr
+    near AdamW's and gamma 0.05, and they advise a gamma that leaves 10 to 50 % of the coordinates unclipped.
 
     Args:
         params: parameters, named parameters, or parameter groups. A group may set its own lr, betas, gamma, eps,
             weight_decay, maximize and foreach.
         lr: learning rate, in parameter units per unit of the clipped step.
         betas: decay of the averages of g and of B ghat^2.
-        gamma: scale of h against m: the smaller, the more coordinates are clipped.
+        gamma: scale of h relative to m: the smaller, the more coordinates are clipped.
         eps: floor of the denominator.
         weight_decay: decoupled: parameters shrink by the factor 1 - lr * weight_decay per step.
         loss: as in `LEHI`.
         factor: as in `LEHI`; `"sampled"` is Sophia's. Others sample the same diagonal with other noise.
-        curvature_every: steps between two refreshes of h.
-        curvature_warmup: number of first steps that all refresh.
-        foreach: one kernel per operation for all parameters of a group; None: where all of them are on CUDA.
-        maximize: climb instead: g is replaced by -g, and the curvature sample stays.
-        capturable, differentiable, fused: as in `torch.optim`, refused where they are on.
-        seed: of the optimizer's own random numbers; torch's global ones are never touched.
+        curvature_every: number of steps from one refresh of h to the next.
+        curvature_warmup: number of initial steps, all of which refresh.
+        foreach: one kernel per operation for all parameters of a group; None: when all of them are on CUDA.
+        maximize: climb instead: g is replaced by -g, and the curvature sample stays the same.
+        capturable, differentiable, fused: as in `torch.optim`; an error when on.
+        seed: seed of the optimizer's own random numbers; torch's global generators are never touched.
 
     Raises:
         ValueError: for an option that is unknown or out of range, in the constructor or in a group.
         TypeError: for a loss without a known factor; for complex parameters.
 
     Source: Liu et al., "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model Pre-training",
-    arXiv 2305.14342. The paper's floor of the denominator is 1e-12, the code adds 1e-15.
+    arXiv 2305.14342. The paper's floor of the denominator is 1e-12; the code adds 1e-15.
     """
 
     RULES = {**CurvatureOptimizer.RULES, "gamma": NOT_NEGATIVE}
@@ -99,7 +99,7 @@ class Sophia(CurvatureOptimizer):
 
     @torch.no_grad()
     def curvature_diagonal(self) -> dict[Tensor, Tensor]:
-        """`{parameter: h}`: on the scale of the GGN's diagonal as it is, but too small by 1 - b2^refreshes at first."""
+        """`{parameter: h}`, already on the scale of the GGN's diagonal, but at first too small by 1 - b2^refreshes."""
         return {p: state["curvature"].clone() for p, state in self._refreshed()}
 
     def _update(
@@ -127,9 +127,9 @@ class Sophia(CurvatureOptimizer):
 
 
 def sophia_step(momentum: Tensor, curvature: Tensor, *, gamma: float | Tensor, eps: float) -> Tensor:
-    """The step before the learning rate: clip( m / max(gamma h, eps), -1, 1 ), of the shape of both.
+    """The step before the learning rate: clip( m / max(gamma h, eps), -1, 1 ), of the shape of m and h.
 
-    A pure function, for `torch.vmap` over stacked runs too.
+    A pure function, so `torch.vmap` maps it over stacked runs.
     """
     return (momentum / (gamma * curvature).clamp(min=eps)).clamp(-1.0, 1.0)
 
@@ -149,7 +149,7 @@ def _single_tensor_sophia(
     eps: float,
     weight_decay: float,
 ) -> None:
-    """Move the averages of g and, at a refresh, of B ghat^2, and then the parameters, in place."""
+    """Update the averages of g and, at a refresh, of B ghat^2, and then the parameters, in place."""
     for grad, momentum in zip(grads, momenta, strict=True):
         momentum.lerp_(grad, 1 - beta1)
     if samples is not None and predictions is not None:

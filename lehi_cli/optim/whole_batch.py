@@ -1,7 +1,7 @@
-"""What optimizers share that are handed the mini-batch, to evaluate it as often as they like: Hessian-free and SFN.
+"""What Hessian-free and SFN share: they are handed the mini-batch and evaluate it as often as they like.
 
-They compute gradient and curvature themselves, from a function that returns outputs and targets, and go over from their
-method to something humbler where the numbers ask for it. That is counted, by reason.
+They compute the gradient and the curvature themselves, from a function that returns outputs and targets, and fall back
+from their method to something simpler where the numbers require it. Fallbacks are counted, by reason.
 """
 
 from collections.abc import Iterable
@@ -18,17 +18,17 @@ BAD_GRADIENT = "non-finite gradient"
 
 
 class Forward(Protocol):
-    """What a step is given, and calls as `forward()` or `forward(slice(0, 32))`."""
+    """The function that a step is given, and calls as `forward()` or `forward(slice(0, 32))`."""
 
     def __call__(self, rows: slice = ..., /) -> tuple[Tensor, Tensor]:
-        """Outputs of some rows of the mini-batch, attached to their graph when gradients are on, and their targets."""
+        """Outputs of some rows of the mini-batch, with their graph when gradients are enabled, and their targets."""
 
 
 def evaluated(closure: Forward | None) -> tuple[Forward, tuple[Tensor, Tensor]]:
-    """What a step was given, with the outputs and targets of the whole mini-batch as it gives them the first time.
+    """The function that a step was given, and the outputs and targets of the whole mini-batch from its first call.
 
     Raises:
-        TypeError: when it is not such a function, as the closures of other optimizers are not.
+        TypeError: when it is not such a function; other optimizers' closures are not.
     """
     pair = closure() if callable(closure) else closure
     if closure is None or not (isinstance(pair, tuple | list) and len(pair) == 2):
@@ -42,7 +42,7 @@ def evaluated(closure: Forward | None) -> tuple[Forward, tuple[Tensor, Tensor]]:
 
 
 class WholeBatchOptimizer(CheckedOptimizer):
-    """Base of the optimizers that evaluate the mini-batch themselves. All options but lr are one for all groups.
+    """Base class of optimizers that evaluate the mini-batch themselves. All options but lr are shared by all groups.
 
     Attributes:
         REASONS: what `fallbacks` counts.
@@ -71,7 +71,7 @@ class WholeBatchOptimizer(CheckedOptimizer):
 
     @property
     def fallbacks(self) -> dict[str, int]:
-        """How often something else was done than the method says, by reason."""
+        """How often a step had to depart from the method, by reason."""
         return {reason: count for reason, count in self.param_groups[0]["fallbacks"].items() if count}
 
     def _fell_back(self, reason: str, times: int = 1) -> None:
@@ -82,9 +82,9 @@ class WholeBatchOptimizer(CheckedOptimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
     def _prepare(self, name: str) -> None:
-        """Zeros for the one vector that is kept from step to step, where there is none yet.
+        """Create zeros for the one vector that is kept from step to step, where there is none yet.
 
-        Of all parameters: torch.distributed.checkpoint reads back only what every parameter has.
+        This covers all parameters: torch.distributed.checkpoint reads back only what every parameter has.
         """
         for p in self._parameters():
             if p.requires_grad and name not in self.state[p]:

@@ -1,8 +1,8 @@
-"""Whether gradients were cleared behind an optimizer's back.
+"""How to tell whether gradients were cleared behind an optimizer's back.
 
-A sample that waits for its step belongs to gradients that wait for it too. When the model clears them (a step was
+A sample that waits for its step belongs to gradients that wait for it too. When those are cleared elsewhere (a step was
 skipped, `model.zero_grad()` was called), the sample has to go as well. One gradient, remembered as the last backward
-pass left it, tells: autograd adds to it in place.
+pass left it, is enough to tell: autograd adds to it in place.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ class Witness:
         self._version = -1
 
     def forget(self) -> None:
-        """Let go of the gradient."""
+        """Drop the gradient."""
         self._param = self._grad = None
 
     def look(self, params: Iterable[Tensor]) -> None:
@@ -29,14 +29,14 @@ class Witness:
         self._version = version(self._grad)
 
     def was_cleared(self, params: Sequence[Tensor], in_place: bool) -> bool:
-        """Whether the gradients of `params` were cleared since.
+        """Whether the gradients of `params` have been cleared since.
 
         Args:
-            params: all that have gradients.
-            in_place: whether nobody replaces gradients, as programs that average them over ranks do.
+            params: all parameters that may have gradients.
+            in_place: whether gradients only change in place; code that averages them over ranks may replace them.
 
         Raises:
-            RuntimeError: when they were replaced, and it cannot be told.
+            RuntimeError: when they were replaced and it is impossible to tell.
         """
         grads = [p.grad for p in params if p.grad is not None]
         if not grads:
@@ -54,16 +54,16 @@ class Witness:
 
 
 def version(grad: Tensor | None) -> int:
-    """How often a gradient was changed in place; -1 for none."""
-    local = getattr(grad, "_local_tensor", grad)  # a DTensor's own counter stands still
+    """How often a gradient was changed in place; -1 if there is none."""
+    local = getattr(grad, "_local_tensor", grad)  # a DTensor's own counter never changes
     return -1 if local is None else local._version
 
 
 def changed(p: Tensor, before: tuple[Tensor | None, int]) -> bool:
-    """Whether the gradient of `p` is another than `before`, or the same with other numbers."""
+    """Whether the gradient of `p` is not the tensor in `before`, or has changed in place since."""
     return p.grad is not before[0] or version(p.grad) != before[1]
 
 
 def seen(params: Iterable[Tensor]) -> list[tuple[Tensor, tuple[Tensor | None, int]]]:
-    """`params` with their gradients as they are, for `changed`."""
+    """`params` with their current gradients, for `changed`."""
     return [(p, (p.grad, version(p.grad))) for p in params]
