@@ -1,4 +1,4 @@
-"""Losses with the factors of their Hessian in the outputs: what curvature-aware optimizers ask of a loss."""
+"""Losses with factors of their Hessian in the outputs: what curvature-aware optimizers need from a loss."""
 
 from lehi_cli.curvature.bce import BCE
 from lehi_cli.curvature.check import check_loss

@@ -27,7 +27,7 @@ class BCE(ElementwiseLoss):
     Raises:
         ValueError: for another reduction or negative weights; at a call, when outputs and targets differ in shape, and
             for targets outside [0, 1] (on an accelerator the loss is nan instead).
-        TypeError: for weights that are no tensors.
+        TypeError: for weights that are not tensors.
     """
 
     targets_in = (0.0, 1.0)
@@ -61,5 +61,5 @@ class BCE(ElementwiseLoss):
 
     def _sampled(self, outputs: Tensor, targets: Tensor, generator: torch.Generator | None) -> Tensor:
         probability = outputs.sigmoid()
-        drawn = torch.bernoulli(probability.nan_to_num(), generator=generator)  # nan is refused: let v be nan instead
+        drawn = torch.bernoulli(probability.nan_to_num(), generator=generator)  # refuses nan, and v shall be nan there
         return self._omega(targets).sqrt() * (probability - drawn)

@@ -1,7 +1,7 @@
-"""Conjugate gradients on a quadratic model that is known by its products, stopped by the rule of Martens.
+"""Conjugate gradients on a quadratic model that is known only by its products, stopped by Martens' rule.
 
 For symmetric A the iterates minimise phi(u) = 1/2 u^T A u + g^T u over growing subspaces. With the residual r = A u + g
-that the method carries along anyway, phi(u) = 1/2 (r + g) . u: its value is free at every iteration. Optimizers stop
+that the method carries along anyway, phi(u) = 1/2 (r + g) . u, so its value is free at every iteration. Optimizers stop
 long before r is small, as soon as phi no longer falls by much.
 """
 
@@ -19,17 +19,17 @@ _GROWTH = 1.3
 
 @dataclass(frozen=True)
 class CGResult:
-    """Where the conjugate gradients stopped, and why.
+    """Where conjugate gradients stopped, and why.
 
     Attributes:
-        solution: the last good iterate u, [d]: what led to a negative curvature or a non-finite number is not in it.
-        phi: phi(u) = 1/2 u^T A u + g^T u; below 0 if u is any use. nan when not even the start could be evaluated.
-        iterations: iterations that made an iterate.
-        products: products with A, the one that evaluates a warm start included.
+        solution: the last good iterate u, [d]: nothing that led to negative curvature or a non-finite number is in it.
+        phi: phi(u) = 1/2 u^T A u + g^T u; below 0 if u is of any use. nan if not even the start could be evaluated.
+        iterations: number of iterations that produced an iterate.
+        products: number of products with A, including the one that evaluates a warm start.
         reason: `"solved"` (the residual is rounding error), `"little progress"` (the stopping rule), `"iteration
             limit"`, `"negative curvature"` (p^T A p <= 0) or `"non-finite product"`.
-        curvature: p^T A p / p^T p along the last direction looked at; nan when there was none.
-        iterates: (iteration, u) of those that were kept, the last being `solution`; empty unless asked for.
+        curvature: p^T A p / p^T p along the last direction tried; nan if there was none.
+        iterates: (iteration, u) of those that were kept, the last one being `solution`; empty unless asked for.
     """
 
     solution: Tensor
@@ -58,19 +58,19 @@ def conjugate_gradient(
 
         i > k,   phi(u_i) < 0   and   (phi(u_i) - phi(u_{i-k})) / phi(u_i) < k tolerance,   k = max(10, floor(i / 10)),
 
-    when the residual is below machine precision (of the larger of g and the first residual), at `max_iterations`, at a
-    direction p with p^T A p <= 0, or at a number that is not finite. Costs one product per iteration, and one for a
-    start that is not zero; holds four vectors [d], and the iterates kept.
+    when the residual is below machine precision (relative to the larger of g and the first residual), at
+    `max_iterations`, at a direction p with p^T A p <= 0, or at a number that is not finite. Costs one product per
+    iteration, and one for a start that is not zero; holds four vectors [d], and the iterates kept.
 
     Args:
         product: v -> A v, [d] to [d], for a symmetric A that is meant to be positive definite.
         gradient: g, [d]. The vectors have its dtype; every scalar waits for the device.
         start: u_0, [d]; None is 0, which saves a product.
-        max_iterations: most iterations, >= 0.
+        max_iterations: maximum number of iterations, >= 0.
         tolerance: the rule's threshold per iteration; 0 switches the rule off.
         preconditioner: M's diagonal, [d], all positive; None is 1.
-        keep_iterates: keep the iterates whose number, counted from 0 at the first, is ceil(1.3^j) - 1 for a j = 0, 1,
-            ... (counted from 1: 1, 2, 3, 4, 5, 7, 9, 11, 14, ...), and the last.
+        keep_iterates: keep the iterates whose number, counted from 0 at the first, is ceil(1.3^j) - 1 for some j = 0,
+            1, ... (counted from 1: 1, 2, 3, 4, 5, 7, 9, 11, 14, ...), and the last.
 
     Source: Martens, "Deep learning via Hessian-free optimization", 2010, sections 4.4 and 4.7.
     """

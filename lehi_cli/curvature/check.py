@@ -1,4 +1,4 @@
-"""Whether a loss is what it says: averaged over D predictions, with a factor of its own Hessian in the outputs."""
+"""Whether a loss is what it claims: averaged over D predictions, with a factor of its own Hessian in the outputs."""
 
 import math
 
@@ -16,25 +16,25 @@ _ROUNDING = 1e-3
 def check_loss(
     loss: Loss, outputs: Tensor, targets: Tensor, *, draws: int = DRAWS, generator: torch.Generator | None = None
 ) -> float:
-    """Check a loss on one small batch, against autograd.
+    """Check a loss against autograd on one small batch.
 
     With H the Hessian of the loss (of its `split`) in the outputs, differentiated twice, and u four random directions:
 
-        D loss of the batch twice over = 2 D loss of the batch        what it averages over is D
+        D loss of the batch twice over = 2 D loss of the batch        it averages over D predictions
         hessian_product(u) = H u
         u^T H u = D E[(v . u)^2]                                      the factor, within four standard errors
 
-    A loss that averages over rows and says elements passes the first and fails the last.
+    A loss that averages over rows but declares elements passes the first and fails the last.
 
     Args:
-        loss: what to check.
-        outputs: a few rows are enough, and must not be special: [N, ...].
+        loss: the loss to check.
+        outputs: a few rows, [N, ...], are enough; they must not be special.
         targets: as the loss takes them, [N, ...].
-        draws: factors v to average over.
+        draws: number of factors v to average over.
         generator: source of the random numbers, on the outputs' device; None is torch's global one.
 
     Returns:
-        Sampled over exact curvature along the direction where they differ most; 1 where both are 0.
+        The ratio of sampled to exact curvature along the direction where they differ most; 1 where both are 0.
 
     Raises:
         ValueError: saying which of the three does not hold, with both numbers.

@@ -19,7 +19,7 @@ class CrossEntropy(Loss):
     t_c = w_c ((1 - eps) y_c + eps/q) for class probabilities y_c. Lam = omega (diag(s) - s s^T), omega = sum_c t_c.
 
     D = sum of w_y over the positions that are not ignored (class indices) or the number of positions (probabilities).
-    When every position is ignored the loss is nan, as torch's, and D, factor and gradient are 0.
+    When every position is ignored the loss is nan, as in torch, and D, the factor and the gradient are 0.
 
     | factor         | v                                                                                 |
     |----------------|-----------------------------------------------------------------------------------|
@@ -31,7 +31,7 @@ class CrossEntropy(Loss):
 
     Outputs are [N, q], [..., q] (targets [...]) or torch's [N, q, ...] (targets [N, ...]). Class indices may be of any
     integer type. A logit of -inf masks its class: v and the products are 0 there and exact for the others. Logits that
-    are nan or +inf make v nan, and raise nothing.
+    are nan or +inf make v nan, without an error.
 
     Args:
         weight: class weights, [q], all >= 0.
@@ -43,11 +43,11 @@ class CrossEntropy(Loss):
     Raises:
         ValueError: for options outside these; at a call, when the targets fit no layout or, under `"auto"`, both; for
             negative class probabilities.
-        TypeError: for a weight that is no tensor; at a call, for targets that are neither integers nor floating point.
+        TypeError: for a weight that is not a tensor; at a call, for targets neither integer nor floating point.
         IndexError: at a call, for class indices outside [0, q) that are not `ignore_index`.
 
     On an accelerator, where looking at the targets would wait for the device, a negative probability makes the loss
-    nan, and an index out of range is torch's own device-side assertion when the loss is taken.
+    nan, and an index out of range fails torch's own device-side assertion when the loss is computed.
     """
 
     def __init__(
@@ -147,11 +147,11 @@ class CrossEntropy(Loss):
         return (labels != self.ignore_index).to(logits.dtype)[:, None]
 
     def _labels(self, targets: Tensor, classes: int) -> Tensor:
-        """Class probabilities as they are, or class indices as torch takes them: of int64.
+        """Class probabilities as they are, or class indices as torch takes them, in int64.
 
         Raises:
             TypeError: for targets of another kind.
-            IndexError: for an index that is no class.
+            IndexError: for an index that is not a class.
             ValueError: for a negative probability.
         """
         if targets.is_floating_point():
@@ -165,7 +165,7 @@ class CrossEntropy(Loss):
         return indices
 
     def _no_class(self, classes: int, indices: Tensor) -> Tensor:
-        """Where class indices are neither a class nor ignored."""
+        """A mask of the indices that are neither a class nor ignored."""
         if indices.numel() > 0:
             low, high = torch.aminmax(indices)
             if low >= 0 and high < classes:  # the usual case, in one pass
@@ -230,7 +230,8 @@ def _rademacher(logits: Tensor, signs: Tensor) -> Tensor:
 def _sampled(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     """The factor s - e_yhat, yhat ~ s; nan in rows whose logits overflowed.
 
-    Draws as torch.multinomial does for one draw, argmax of s over exponential draws, without its look at the device.
+    Draws as torch.multinomial makes a single draw, by the argmax of s over exponential draws, but without waiting for
+    the device.
     """
     s = logits.softmax(-1)
     exponential = torch.empty_like(s).exponential_(generator=generator)
@@ -243,8 +244,8 @@ def _sampled(logits: Tensor, generator: torch.Generator | None) -> Tensor:
 def _true_vs_rest(logits: Tensor, label: Tensor) -> Tensor:
     """The factor sqrt(s_y (1 - s_y)) (c - e_y), c = softmax over the other classes; `label` is [M, 1].
 
-    Through the margin m, s_y = sigmoid(m): arccos(sqrt(s_y)) has infinite slope at s_y = 1, the margin does not. Where
-    every other class is masked the margin is inf, and the softmax over none of them counts as 0.
+    Computed through the margin m, s_y = sigmoid(m): arccos(sqrt(s_y)) has infinite slope at s_y = 1, the margin does
+    not. Where every other class is masked the margin is inf, and the softmax over no classes counts as 0.
     """
     rest = logits.scatter(-1, label, -torch.inf)
     log_rest = rest.logsumexp(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""A loss of the user's own, with a factor of the user's own."""
+"""A user's own loss, with its own factor."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -26,8 +26,8 @@ _HOW = (
 class CustomLoss(Loss):
     """A loss f = (1/D) sum_n l(p_n, y_n) given as a callable, with the factor of its Hessian in the outputs.
 
-    For a scalar output v = sqrt(l''(p, y)) will do: the auxiliary loss is then the integral of sqrt(l'') in p. Whether
-    all three fit together `check_loss` can tell.
+    For a scalar output v = sqrt(l''(p, y)) is enough: the auxiliary loss is then the integral of sqrt(l'') in p.
+    `check_loss` tells whether all three arguments fit together.
 
     Args:
         loss: `loss(outputs, targets)` -> scalar, the reduced loss.
@@ -38,8 +38,8 @@ class CustomLoss(Loss):
 
     Raises:
         TypeError: when loss or factor is not callable, and when `predictions` is not given; at a call, when the factor
-            is no tensor.
-        ValueError: for another word as `predictions`; at a call, when the factor's shape is not the outputs'.
+            is not a tensor.
+        ValueError: for any other string as `predictions`; at a call, when the factor's shape is not the outputs'.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class CustomLoss(Loss):
         return self._loss(outputs, targets)
 
     def split(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The user's loss; of a `Loss` with another factor, that one's split."""
+        """The user's loss, or its `split` if it is a `Loss` that was given another factor."""
         return self._loss.split(outputs, targets) if isinstance(self._loss, Loss) else self._loss(outputs, targets)
 
     def _count(self, outputs: Tensor, targets: Tensor) -> Tensor | float:
@@ -70,7 +70,7 @@ class CustomLoss(Loss):
     def _factor(
         self, outputs: Tensor, targets: Tensor, kind: str, generator: torch.Generator | None, sample_signs: bool
     ) -> Tensor:
-        """The user's factor, whatever `kind`, times a random sign per row of the first axis."""
+        """The user's factor, whatever the `kind`, times a random sign per row of the first axis."""
         v = self._user_factor(outputs, targets, generator)
         if not isinstance(v, Tensor):
             raise TypeError(f"factor must return a tensor, got {type(v).__name__}")
@@ -81,7 +81,7 @@ class CustomLoss(Loss):
         return v * self.draw_signs(outputs.shape[:1] + (1,) * (outputs.ndim - 1), outputs, generator)
 
     def _hessian_product(self, outputs: Tensor, targets: Tensor, vector: Tensor) -> Tensor:
-        """By differentiating the user's loss twice; times D, which the reduced loss has in it already."""
+        """The user's loss differentiated twice, times D, because the reduced loss is already divided by it."""
         product = output_hessian_product(lambda point: self.split(point, targets), outputs, vector)
         return product * self.predictions(outputs, targets)
 

@@ -1,4 +1,4 @@
-"""Gaussian negative log-likelihood of the mean, the variance being given: Lam = 1 / variance."""
+"""Gaussian negative log-likelihood of the mean, for a given variance: Lam = 1 / variance."""
 
 import math
 
@@ -13,7 +13,7 @@ class GaussianNLL(ElementwiseLoss):
     """Negative log-likelihood of y under N(p, s), per element: l = (log s + (p - y)^2 / s) / 2, s = max(var, eps).
 
     Lam = 1 / s. `full` adds log(2 pi) / 2. D = number of elements. `torch.nn.GaussianNLLLoss` takes the variance at the
-    call, often as another output of the network; here it is given, and the outputs are the mean alone.
+    call, often as another output of the network; here it is fixed, and the outputs are the mean alone.
 
     | factor                     | v                                       |
     |----------------------------|-----------------------------------------|
@@ -24,7 +24,7 @@ class GaussianNLL(ElementwiseLoss):
     Args:
         var: variance, >= 0: a number, or a tensor of a shape that broadcasts to the outputs.
         full: add the constant log(2 pi) / 2.
-        eps: the least variance, > 0.
+        eps: floor of the variance, > 0.
         reduction: `"mean"` or `"sum"`.
 
     Raises:
@@ -40,7 +40,7 @@ class GaussianNLL(ElementwiseLoss):
         self.var = _variance(var)
 
     def _value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        # Not torch's function: it looks for negative variances at every call, and waits for the device to do so.
+        # Not torch's function, which checks for negative variances at every call and waits for the device to do so.
         s = self._clamped(outputs)
         loss = 0.5 * (s.log() + (outputs - targets).square() / s)
         if self.full:

@@ -1,4 +1,4 @@
-"""Huber's loss: a square near the target, a straight line further out, so Lam is 1 or 0."""
+"""Huber's loss: quadratic near the target, linear further out, so Lam is 1 or 0."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,7 +10,7 @@ from lehi_cli.curvature.validation import require_number
 class Huber(ElementwiseLoss):
     """Huber's loss of r = p - y, per element: l = r^2 / 2 for abs(r) < delta, else delta (abs(r) - delta / 2).
 
-    Lam = 1 for abs(r) < delta, else 0: what lies on the straight parts has no curvature. D = number of elements.
+    Lam = 1 for abs(r) < delta, else 0: the linear parts have no curvature. D = number of elements.
 
     | factor                     | v                                         |
     |----------------------------|-------------------------------------------|
@@ -19,7 +19,7 @@ class Huber(ElementwiseLoss):
     | `sampled`                  | none: Lam depends on the target           |
 
     Args:
-        delta: where the square ends, > 0, in units of the outputs.
+        delta: where the quadratic part ends, > 0, in units of the outputs.
         reduction: `"mean"` or `"sum"`.
 
     Raises:

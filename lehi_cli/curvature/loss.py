@@ -9,7 +9,7 @@ Three instances:
 - logistic loss, Lam = s (1 - s):                   v = sqrt(s (1 - s)) * random sign
 - softmax cross-entropy, Lam = diag(s) - s s^T:     v = u e - s (u . e), u = sqrt(s), e random signs
 
-All that depends on the loss (its value, D, v, and products with Lam) lives in one `Loss` class per file.
+Everything that depends on the loss (its value, D, v, and products with Lam) lives in one `Loss` class per file.
 """
 
 import math
@@ -70,7 +70,7 @@ class Loss(ABC):
     def split(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The scalar whose Hessian in the outputs is Lam / D: the loss, unless it is split from the network elsewhere.
 
-        What `check_loss` differentiates twice.
+        `check_loss` differentiates it twice.
         """
         return self(outputs, targets)
 
@@ -109,7 +109,7 @@ class Loss(ABC):
                 between samples do not cancel in the mean.
 
         Returns:
-            v, the outputs' shape and dtype, detached, divided by D. Exactly 0 when no prediction counts (D = 0).
+            v, divided by D, detached, in the outputs' shape and dtype. Exactly 0 when no prediction counts (D = 0).
 
         Raises:
             ValueError: for an unknown kind, or one this loss or these targets do not have.
@@ -120,7 +120,7 @@ class Loss(ABC):
         return (v / self._divisor(working, targets)).to(outputs.dtype)
 
     def require_factor(self, kind: str) -> None:
-        """Refuse a factor that is not there.
+        """Refuse a factor that this loss does not have.
 
         Raises:
             ValueError: for an unknown kind, or one that this loss lacks.
@@ -149,10 +149,10 @@ class Loss(ABC):
 
 
 class ElementwiseLoss(Loss):
-    """A loss that is a sum over the single outputs, so that Lam is diagonal: every output is a prediction.
+    """A loss that is a sum over the individual outputs, so that Lam is diagonal: every output is a prediction.
 
-    Subclasses give Lam's entries and the residual; the factors follow. Outputs and targets have one shape: a [N, 1]
-    against a [N] would broadcast to [N, N] and train on nonsense. Targets outside `targets_in` are refused; on an
+    Subclasses give Lam's entries and the residual; the factors follow. Outputs and targets must have the same shape:
+    [N, 1] against [N] would broadcast to [N, N] and train on nonsense. Targets outside `targets_in` are refused; on an
     accelerator, where looking would wait for the device, they make the loss nan.
     """
 
@@ -180,7 +180,7 @@ class ElementwiseLoss(Loss):
         """The derivative of the loss in each output, up to a positive factor."""
 
     def _sampled(self, outputs: Tensor, targets: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The factor from targets drawn from the model's own likelihood; only where `lacks` does not name it."""
+        """The factor from targets drawn from the model's own likelihood; needed unless `lacks` names it."""
         raise NotImplementedError
 
     def _count(self, outputs: Tensor, targets: Tensor) -> float:

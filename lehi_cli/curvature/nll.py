@@ -1,7 +1,7 @@
 """Negative log-likelihood of log-probabilities: the softmax cross-entropy with its softmax inside the network.
 
-The loss is linear in its inputs, so its own Hessian says nothing; the Gauss-Newton matrix is made where it is made for
-the cross-entropy, at the logits z in front of log_softmax. There J = d log_softmax / dz = I - 1 s^T, and every v with
+The loss is linear in its inputs, so its own Hessian says nothing; the Gauss-Newton matrix is formed at the same place
+as for the cross-entropy, at the logits z before log_softmax. There J = d log_softmax / dz = I - 1 s^T, and every v with
 sum(v) = 0 has J^T v = v - s sum(v) = v: the factors of the cross-entropy pass through log_softmax unchanged. Likewise
 J^T Lam J = Lam for Lam = diag(s) - s s^T, since Lam 1 = 0.
 """
@@ -14,7 +14,7 @@ from torch.nn import functional
 from lehi_cli.curvature.cross_entropy import CrossEntropy
 from lehi_cli.curvature.validation import nan_where, require
 
-_TOLERANCE = 0.1  # of logsumexp: beyond the rounding of bfloat16, below what logits or probabilities come to
+_TOLERANCE = 0.1  # of logsumexp: above bfloat16's rounding, below the values for logits or probabilities
 
 
 class NLL(CrossEntropy):
@@ -40,8 +40,8 @@ class NLL(CrossEntropy):
 
     Raises:
         ValueError: for options outside these; at a call, when the targets fit no layout or, under `"auto"`, both; for
-            outputs that are no log-probabilities (on an accelerator the loss is nan instead); for `"diagonal"`.
-        TypeError: for a weight that is no tensor; at a call, for targets that are not integers.
+            outputs that are not log-probabilities (on an accelerator the loss is nan instead); for `"diagonal"`.
+        TypeError: for a weight that is not a tensor; at a call, for targets that are not integers.
         IndexError: at a call, for class indices outside [0, q) that are not `ignore_index`.
     """
 
@@ -83,7 +83,7 @@ class NLL(CrossEntropy):
 
 
 def _unnormalised(rows: Tensor) -> Tensor:
-    """Where the probabilities do not sum to 1; nan, what overflowed, is no such row."""
+    """A mask of the rows whose probabilities do not sum to 1; a row of nan, from an overflow, is not one."""
     return rows.detach().logsumexp(-1).abs() > _TOLERANCE
 
 

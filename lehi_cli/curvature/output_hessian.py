@@ -1,4 +1,4 @@
-"""The Hessian of a scalar function of the outputs, by differentiating it twice: what factors are measured against."""
+"""The Hessian of a scalar function of the outputs, by differentiating twice: the yardstick for factors."""
 
 from collections.abc import Callable
 

@@ -9,13 +9,13 @@ from torch.nn import functional
 from lehi_cli.curvature.loss import NO_LIKELIHOOD, ElementwiseLoss
 from lehi_cli.curvature.validation import require_flag, require_number
 
-_LARGEST_DRAWN = 2.0**20  # rate; torch.poisson does not come back from inf
+_LARGEST_DRAWN = 2.0**20  # the largest rate drawn from; torch.poisson never returns from inf
 
 
 class PoissonNLL(ElementwiseLoss):
     """Negative log-likelihood of counts y >= 0, per element, as torch takes it.
 
-    l = e^p - y p with Lam = e^p for outputs p that are the logarithm of the rate, l = p - y log(p + eps) with
+    l = e^p - y p with Lam = e^p for outputs p that are the logarithm of the rate; l = p - y log(p + eps) with
     Lam = y / (p + eps)^2 for outputs that are the rate. `full` adds Stirling's term, which does not depend on p.
     D = number of elements.
 
@@ -26,14 +26,14 @@ class PoissonNLL(ElementwiseLoss):
     | `sampled`                  | e^p - k, k ~ Poisson(e^p); without `log_input` none: Lam depends on the target |
 
     Args:
-        log_input: whether the outputs are the logarithm of the rate, or the rate.
+        log_input: whether the outputs are the logarithm of the rate, rather than the rate itself.
         full: add Stirling's approximation of log y! for y > 1.
         eps: keeps log(p + eps) finite, > 0; only without `log_input`.
         reduction: `"mean"` or `"sum"`.
 
     Raises:
         ValueError: for options outside these; at a call, when outputs and targets differ in shape, for negative targets
-            (on an accelerator the loss is nan instead), and for a factor that is not there.
+            (on an accelerator the loss is nan instead), and for a factor that the loss does not have.
     """
 
     targets_in = (0.0, math.inf)

@@ -1,11 +1,11 @@
 """Products of a curvature matrix with a vector, on a graph that is built once and differentiated again per product.
 
-A matrix of d x d curvatures is never formed. Two operators over flat vectors of all parameters:
+The d x d matrix of curvatures is never formed. There are two operators on flat vectors of all parameters:
 
-- `Hessian`: the gradient g(w) is made with a graph of its own; H v is the gradient of g . v, v held fixed.
+- `Hessian`: the gradient g(w) is computed with its own graph; H v is the gradient of g . v, with v held fixed.
 - `GaussNewton`: G v = J^T (Lam (J v)). J^T u is one backward pass, and it is *linear* in u: its derivative in u, in the
-  direction of v, is J v. So J^T u is made once, with a graph, for a u that only stands for its name; after that J v is
-  a backward pass through that backward pass, and J^T an ordinary one. No forward mode, which torch's LSTM lacks.
+  direction of v, is J v. So J^T u is computed once, with a graph, for a placeholder u; after that J v is a backward
+  pass through that backward pass, and J^T an ordinary one. No forward mode is needed, which torch's LSTM lacks.
 
 A block of the parameters (a layer, say) differentiates only with respect to its own, on the graph of all.
 """
@@ -22,16 +22,16 @@ HOW_TWICE = (
     "put torch.nn.attention.sdpa_kernel(SDPBackend.MATH) (attention) or "
     "torch.backends.cudnn.flags(enabled=False) (LSTM on CUDA) around the forward pass, and do not compile it"
 )
-_ONCE_ONLY = ("derivative for", "double backward")  # in torch's words, of every kernel that has no second derivative
+_ONCE_ONLY = ("derivative for", "double backward")  # torch's words for kernels without a second derivative
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """All entries in one vector [d], in order; of the widest dtype among the tensors, on their device."""
+    """All entries in one vector [d], in order, in the widest dtype among the tensors, on their device."""
     return torch.cat([tensor.reshape(-1) for tensor in tensors])
 
 
 def unflatten(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """The pieces of a vector [d] in the shapes and dtypes of `like`: what `flatten` undoes, views where they can be.
+    """The pieces of a vector [d] in the shapes and dtypes of `like`: the inverse of `flatten`, views where possible.
 
     Raises:
         ValueError: when `vector` is not one-dimensional, or `like` has another number of entries.
@@ -45,10 +45,10 @@ def unflatten(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 class GaussNewton:
     """The Gauss-Newton matrix G = (1/D) sum_n J_n^T Lam_n J_n of a batch, [d, d], as an operator.
 
-    Building it costs one backward pass (2/3 of a gradient) beside the forward pass that made `outputs`; a product costs
-    that backward pass's own derivative and one more backward pass, together 2 gradients. The graph of `outputs` is kept
-    until the operator goes. Everything is computed in the dtypes torch gives the graph (half-precision weights make
-    half-precision products); only Lam is applied in float32 or wider.
+    Building it costs one backward pass (2/3 of a gradient) on top of the forward pass that made `outputs`; a product
+    costs the derivative of that backward pass and one more backward pass, together 2 gradients. The graph of `outputs`
+    is kept as long as the operator. Everything is computed in the dtypes torch gives the graph (half-precision weights
+    give half-precision products); only Lam is applied in float32 or wider.
 
     Args:
         outputs: the network's outputs, still attached to their graph; differentiable twice, which fused attention
@@ -68,13 +68,13 @@ class GaussNewton:
     def __init__(self, outputs: Tensor, targets: Tensor, loss: Loss, params: Sequence[Tensor]) -> None:
         self.params = list(params)
         self._outputs, self._targets, self._loss = outputs, targets, loss
-        self._cotangent = torch.zeros_like(outputs, requires_grad=True)  # u; J^T u is linear, so any value will do
+        self._cotangent = torch.zeros_like(outputs, requires_grad=True)  # u; J^T u is linear in u, so any value will do
         self._pulled = list(_differentiate([outputs], self.params, [self._cotangent], create_graph=True))
 
     def block(self, indices: Sequence[int]) -> "GaussNewton":
-        """The diagonal block of G of some of the parameters, by their position in `params`; shares the graph, costs 0.
+        """The diagonal block of G for the parameters at these positions in `params`; it shares the graph and costs 0.
 
-        Its products are P G P^T v, P the rows of the block: what is outside is neither an input nor an output.
+        Its products are P G P^T v, with P the rows of the block: other parameters are neither inputs nor outputs.
         """
         block = copy.copy(self)
         block.params = [self.params[i] for i in indices]
@@ -82,7 +82,7 @@ class GaussNewton:
         return block
 
     def product(self, vector: Tensor) -> Tensor:
-        """G times `vector` [d], of the vector's dtype, detached.
+        """G times `vector` [d], in the vector's dtype, detached.
 
         Raises:
             ValueError: when `vector` has another shape.
@@ -103,11 +103,11 @@ class GaussNewton:
 
 
 class Hessian:
-    """The Hessian of a scalar in the parameters, [d, d], as an operator; and its gradient, which comes for free.
+    """The Hessian of a scalar in the parameters, [d, d], as an operator; and the gradient, which comes for free.
 
-    Building it costs the gradient's backward pass (2/3 of a gradient), with a graph; a product costs 2 gradients. Not
-    positive semi-definite. Computed in the dtypes torch gives the graph, and second derivatives are torch's own: 0 for
-    ReLU, and for any gradient that does not depend on the parameters.
+    Building it costs the gradient's backward pass (2/3 of a gradient), with a graph; a product costs 2 gradients. It
+    need not be positive semi-definite. It is computed in the dtypes torch gives the graph, and second derivatives are
+    torch's own: 0 for ReLU, and for any gradient that does not depend on the parameters.
 
     Args:
         loss: a scalar, still attached to its graph, twice differentiable (see `GaussNewton` for what is not).
@@ -117,7 +117,7 @@ class Hessian:
         gradient: the gradient of `loss`, [d], detached.
 
     Raises:
-        RuntimeError: when `loss` is no scalar or has no graph, or one that cannot be differentiated twice.
+        RuntimeError: when `loss` is not a scalar, has no graph, or has one that cannot be differentiated twice.
 
     Source: Pearlmutter, "Fast exact multiplication by the Hessian", 1994.
     """
@@ -129,7 +129,7 @@ class Hessian:
         self.gradient = flatten(filled).detach()
 
     def product(self, vector: Tensor) -> Tensor:
-        """H times `vector` [d], of the vector's dtype, detached.
+        """H times `vector` [d], in the vector's dtype, detached.
 
         Raises:
             ValueError: when `vector` has another shape.
@@ -163,7 +163,7 @@ def _differentiate(
     weights: Sequence[Tensor] | None,
     create_graph: bool = False,
 ) -> Sequence[Tensor | None]:
-    """The gradient of sum(outputs * weights) in the inputs, None where there is none; the graph is kept."""
+    """The gradient of sum(outputs * weights) with respect to the inputs, None where there is none; keeps the graph."""
     try:
         return torch.autograd.grad(
             outputs, inputs, weights, retain_graph=True, create_graph=create_graph, allow_unused=True

@@ -1,4 +1,4 @@
-"""Every way a user may name a loss, turned into a `Loss`."""
+"""Turns every way in which a user may name a loss into a `Loss`."""
 
 from collections.abc import Callable
 from inspect import signature
@@ -39,7 +39,7 @@ _NAMES = ", ".join(_BY_NAME)
 
 
 def is_known(spec: Any) -> bool:
-    """Whether `spec` says by itself what its curvature is; a mere callable does not."""
+    """Whether the curvature of `spec` is known; that of a mere callable is not."""
     return isinstance(spec, str | Loss) or type(spec) in _BY_MODULE
 
 
@@ -48,14 +48,14 @@ def make_loss(spec: str | nn.Module | Loss, **options: Any) -> Loss:
 
     Args:
         spec: `"cross_entropy"`, `"bce"`, `"mse"`, `"huber"`, `"smooth_l1"`, `"nll"`, `"poisson_nll"` or
-            `"gaussian_nll"`; the loss of `torch.nn` of that kind, whose weights and options are taken over; or a
+            `"gaussian_nll"`; the corresponding loss of `torch.nn`, whose weights and options are taken over; or a
             `Loss`, returned as it is.
-        options: of the class that a name stands for: `make_loss("huber", delta=0.5)`.
+        options: options of the class that the name stands for: `make_loss("huber", delta=0.5)`.
 
     Raises:
         ValueError: for an unknown name; for `"gaussian_nll"` without `var`.
-        TypeError: for anything else, a subclass of torch's losses included: what it computes is not known here; for
-            `nn.GaussianNLLLoss`, which does not know its variance; for options that the loss does not have.
+        TypeError: for anything else, including subclasses of torch's losses, as what they compute is not known here;
+            for `nn.GaussianNLLLoss`, which does not know its variance; for options that the loss does not have.
     """
     if isinstance(spec, str):
         return _named(spec, options)

@@ -10,7 +10,7 @@ from lehi_cli.curvature.validation import require_number
 class SmoothL1(ElementwiseLoss):
     """Smooth L1 loss of r = p - y, per element: l = r^2 / (2 beta) for abs(r) < beta, else abs(r) - beta / 2.
 
-    Lam = 1 / beta for abs(r) < beta, else 0: what lies on the straight parts has no curvature. D = number of elements.
+    Lam = 1 / beta for abs(r) < beta, else 0: the linear parts have no curvature. D = number of elements.
 
     | factor                     | v                                         |
     |----------------------------|-------------------------------------------|
@@ -19,8 +19,8 @@ class SmoothL1(ElementwiseLoss):
     | `sampled`                  | none: Lam depends on the target           |
 
     Args:
-        beta: where the square ends, > 0, in units of the outputs. At torch's beta = 0 the loss is the L1 loss, whose
-            curvature is 0 everywhere.
+        beta: where the quadratic part ends, > 0, in units of the outputs. At beta = 0, which torch allows, the loss is
+            the L1 loss, whose curvature is 0 everywhere.
         reduction: `"mean"` or `"sum"`.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Checks of what tensors hold: an error where looking is free, a NaN loss where it would wait for the device.
+"""Checks of tensors' values: an error where looking is free, a NaN loss where it would wait for the device.
 
-On the CPU a wrong entry is an error in words at every call. On an accelerator the answer would have to be fetched at
-every step, so the loss itself is multiplied by NaN: whoever looks at it sees that something is wrong, and the same
-batch on the CPU says what.
+On the CPU a wrong entry raises an error that says what is wrong, at every call. On an accelerator the answer would have
+to be fetched at every step, so the loss itself is multiplied by NaN: the loss shows that something is wrong, and the
+same batch on the CPU shows what.
 """
 
 import math
@@ -19,33 +19,33 @@ def looking_is_free(tensor: Tensor) -> bool:
 
 
 def require(values: Tensor, wrong: Callable[[Tensor], Tensor], error: Callable[[], Exception]) -> None:
-    """Raise `error()` when an entry of `wrong(values)` is true and looking is free; else nothing is computed."""
+    """Raise `error()` if looking is free and an entry of `wrong(values)` is true; otherwise compute nothing."""
     if looking_is_free(values) and bool(wrong(values).any()):
         raise error()
 
 
 def nan_where(values: Tensor, wrong: Callable[[Tensor], Tensor], loss: Tensor) -> Tensor:
-    """The scalar `loss`, times NaN when an entry of `wrong(values)` is true and `require` could not look."""
+    """The scalar `loss`, times NaN if an entry of `wrong(values)` is true and `require` could not look."""
     return loss if looking_is_free(values) else loss * torch.where(wrong(values).any(), math.nan, 1.0)
 
 
 def outside(values: Tensor, low: float, high: float) -> Tensor:
-    """Where `values` are not in [low, high]; NaN is not."""
+    """A mask of the `values` outside [low, high], NaN included."""
     return ~((values >= low) & (values <= high))
 
 
 def range_error(name: str, values: Tensor, low: float, high: float) -> ValueError:
-    """What to raise when one of `values` is `outside`; names the first."""
+    """The error to raise when one of `values` is `outside`; it names the first."""
     first = values[outside(values, low, high)][0].item()
     interval = f"[{low:g}, {'inf)' if high == math.inf else f'{high:g}]'}"
     return ValueError(f"{name} must be in {interval}, got {first:.6g}")
 
 
 def require_weight(name: str, weight: Tensor | None) -> Tensor | None:
-    """`weight`, of which the square root will be taken.
+    """`weight`, checked because its square root will be taken.
 
     Raises:
-        TypeError: when it is no tensor.
+        TypeError: when it is not a tensor.
         ValueError: when an entry is negative or not finite.
     """
     if weight is None:
@@ -62,7 +62,7 @@ def require_number(name: str, value: Any, above: float | None = None) -> float:
     """`value`, a finite number >= 0, or > `above`.
 
     Raises:
-        TypeError: when it is no number.
+        TypeError: when it is not a number.
         ValueError: when it is out of range.
     """
     allowed = "a finite number >= 0" if above is None else f"a finite number > {above:g}"
