@@ -14,14 +14,13 @@ from lehi_cli.models.mlp import ACTIVATIONS
 def autoencoder(
     dataset: Dataset, hidden: Sequence[int] = (1000, 500, 250), code: int = 30, activation: str = "tanh"
 ) -> nn.Module:
-    """Encoder through `hidden` down to `code` and its mirror image back, [N, ...] -> [N, outputs] logits.
+    """An encoder through `hidden` down to `code`, and its mirror image back, [N, ...] -> [N, outputs] logits.
 
-    The code layer is linear, as published. The publication's logistic units need its layer-by-layer pretraining;
-    tanh, the same curve with its zero in the middle, trains from Glorot's weights, which are used here with biases
-    of zero, and is as smooth.
+    The code layer is linear, as published. The paper's logistic units need its layer-by-layer pretraining; tanh, the
+    same curve centred on zero and just as smooth, trains from Glorot's weights, which are used here with zero biases.
 
     Args:
-        dataset: gives the width of input and output.
+        dataset: gives the widths of input and output.
         hidden: widths of the encoder's hidden layers.
         code: width of the code.
         activation: sigmoid (as published), tanh, relu, gelu or silu.
@@ -37,7 +36,7 @@ def autoencoder(
     widths = [dataset.splits["train"].inputs[0].numel(), *hidden, code, *reversed(hidden), dataset.outputs]
     layers: list[nn.Module] = [nn.Flatten()]
     for position, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        if position not in (0, len(hidden) + 1):  # the input and the code go on as they are
+        if position not in (0, len(hidden) + 1):  # no activation after the input or the code
             layers.append(activations[activation]())
         layer = nn.Linear(fan_in, fan_out)
         nn.init.xavier_uniform_(layer.weight)

@@ -12,10 +12,10 @@ from lehi_cli.models.mlp import ACTIVATIONS
 
 
 def cnn(dataset: Dataset, channels: Sequence[int] = (32, 64), hidden: int = 128, activation: str = "relu") -> nn.Module:
-    """Blocks of 3 x 3 convolution, `activation` and 2 x 2 maximum, then one hidden layer, [N, C, H, W] -> [N, outputs].
+    """Blocks of 3 x 3 convolution, `activation` and 2 x 2 max pooling, a hidden layer, [N, C, H, W] -> [N, outputs].
 
     Args:
-        dataset: gives channels, size of the images, and width of the output.
+        dataset: gives the channels and size of the images, and the width of the output.
         channels: channels after each block; each block halves height and width.
         hidden: width of the hidden layer.
         activation: relu, gelu, tanh or silu.

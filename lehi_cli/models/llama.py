@@ -1,7 +1,7 @@
-"""Decoder in the manner of Llama (Touvron et al. 2023): RMSNorm, rotary positions, SwiGLU, no biases.
+"""A decoder in the style of Llama (Touvron et al. 2023): RMSNorm, rotary positions, SwiGLU, no biases.
 
 Rotary positions (Su et al. 2021) turn each pair of query and key coordinates by an angle proportional to the position,
-so their products depend on the distance alone. There is no table of positions, and any sequence length will do.
+so their products depend on the distance alone. There is no table of positions, and any sequence length works.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ def llama(
     tied: bool = False,
     theta: float = 10_000.0,
 ) -> nn.Module:
-    """Causal decoder over the symbols of `dataset`.
+    """A causal decoder over the symbols of `dataset`.
 
     Args:
         dataset: symbols in, symbols out; windows or one long sequence.
-        width: of the stream.
-        layers: blocks of attention and perceptron.
-        heads: of the attention, each `width / heads` wide, an even number.
-        hidden: width of the perceptron; 8/3 `width`, rounded up to a multiple of 8, when not given.
-        tied: one matrix for embedding and read-out.
+        width: width of the stream.
+        layers: number of blocks of attention and perceptron.
+        heads: number of attention heads, each `width / heads` wide, an even number.
+        hidden: width of the perceptron; by default 8/3 `width`, rounded up to a multiple of 8.
+        tied: use one matrix for embedding and read-out.
         theta: the slowest pair of coordinates turns by about 1 / theta per position.
 
     Raises:
-        ValueError: an option is out of its range.
+        ValueError: an option is out of range.
     """
     hidden = 8 * math.ceil(width / 3) if hidden is None else hidden
     for name, size in (("width", width), ("layers", layers), ("heads", heads), ("hidden", hidden)):
@@ -65,7 +65,7 @@ class Llama(nn.Module):
         self.readout = None if tied else nn.Linear(width, symbols, bias=False)
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
-                # what is added to the stream, 2 layers times, starts small enough to keep its variance
+                # The 2 layers contributions to the stream start small enough to keep its variance.
                 std = INIT_STD / math.sqrt(2 * layers) if name.endswith(("merge.weight", "down.weight")) else INIT_STD
                 nn.init.normal_(weight, std=std)
 
@@ -94,7 +94,7 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, stream: Tensor, turns: Tensor) -> Tensor:
-        """The stream with both contributions added; `turns` as `rotations` gives them."""
+        """The stream with both contributions added; `turns` come from `rotations`."""
         stream = stream + self.attention(self.norm_attention(stream), turns)
         inner = self.norm_perceptron(stream)
         return stream + self.down(silu(self.gate(inner)) * self.up(inner))
@@ -109,13 +109,13 @@ class Block(nn.Module):
 
 
 def rotations(length: int, width: int, theta: float, like: Tensor) -> Tensor:
-    """Cosines and sines [2, length, width / 2] of the angles t theta^(-2i / width), in the type of `like`."""
+    """Cosines and sines [2, length, width / 2] of the angles t theta^(-2i / width), in the dtype of `like`."""
     speeds = theta ** (-torch.arange(0, width, 2, device=like.device, dtype=torch.float32) / width)
     angles = torch.arange(length, device=like.device, dtype=torch.float32)[:, None] * speeds
     return torch.stack([angles.cos(), angles.sin()]).to(like.dtype)
 
 
 def rotated(vectors: Tensor, turns: Tensor) -> Tensor:
-    """`vectors` [..., T, width], coordinates i and i + width / 2 of each turned by its position's angle i."""
+    """`vectors` [..., T, width], with coordinates i and i + width / 2 of each turned by angle i of its position."""
     (first, second), (cos, sin) = vectors.chunk(2, dim=-1), turns
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)

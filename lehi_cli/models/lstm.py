@@ -1,4 +1,4 @@
-"""Long short-term memory that carries its state from one window of a long sequence to the next."""
+"""An LSTM that carries its state from one window of a long sequence to the next."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def lstm(dataset: Dataset, width: int = 200, layers: int = 2, dropout: float = 0
 
     Args:
         dataset: symbols in, symbols out.
-        width: of the embedding and of every layer.
-        layers: how many lie on top of each other.
-        dropout: share of each layer's inputs, and of the read-out's, that is zeroed in training.
+        width: width of the embedding and of every layer.
+        layers: number of stacked layers.
+        dropout: fraction of each layer's inputs, and of the read-out's, that is zeroed in training.
 
     Raises:
-        ValueError: an option is out of its range.
+        ValueError: an option is out of range.
     """
     for name, size in (("width", width), ("layers", layers)):
         if type(size) is not int or size < 1:
@@ -37,7 +37,7 @@ class LSTM(nn.Module):
     def __init__(self, symbols: int, width: int, layers: int, dropout: float):
         super().__init__()
         self.embedding = nn.Embedding(symbols, width)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)  # as a read-out, N(0, 1) would start far too sure of itself
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)  # as a read-out, N(0, 1) would start far too confident
         self.layers = nn.ModuleList(LSTMLayer(width, width) for _ in range(layers))
         self.dropout = nn.Dropout(dropout)
         self.bias = nn.Parameter(torch.zeros(symbols))
@@ -47,7 +47,7 @@ class LSTM(nn.Module):
     ) -> tuple[Tensor, tuple[LayerState, ...]]:
         """Logits [B, T, q] of the symbols that follow `symbols` [B, T], and the state after the last of them.
 
-        The state is one pair ([B, width], [B, width]) per layer; without one it is zero.
+        The state is one pair ([B, width], [B, width]) per layer; if not given, it is zero.
         """
         stream = self.embedding(symbols)
         if state is None:
@@ -64,7 +64,7 @@ class LSTMLayer(nn.Module):
     """The map of `nn.LSTM(fan_in, hidden)`, written out so that it can be differentiated twice and vectorised.
 
     c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c'), with (i, f, g, o) linear in input and h. The
-    forget gate starts half open: a bias of 1, as some give it, lets c grow without bound where the state is carried.
+    forget gate starts half open: the common bias of 1 lets c grow without bound where the state is carried on.
     """
 
     def __init__(self, fan_in: int, hidden: int):

@@ -9,10 +9,10 @@ from lehi_cli.data.dataset import Dataset
 
 
 def lstm_classifier(dataset: Dataset, hidden: int = 64, layers: int = 3) -> nn.Module:
-    """`layers` LSTM layers and an affine map of the last layer's last state, [N, T, d] -> [N, outputs].
+    """`layers` LSTM layers and an affine map of the last layer's final state, [N, T, d] -> [N, outputs].
 
     Raises:
-        ValueError: a size is not a positive integer, or the inputs, once prepared, are not sequences of vectors.
+        ValueError: a size is not a positive integer, or the prepared inputs are not sequences of vectors.
     """
     if any(type(size) is not int or size < 1 for size in (hidden, layers)):
         raise ValueError(f"lstm_classifier: hidden={hidden!r}, layers={layers!r} must be positive integers")
@@ -23,7 +23,7 @@ class LSTMClassifier(nn.Module):
     """PyTorch's LSTM and a linear read-out.
 
     On a CPU it can be differentiated twice. cuDNN's recurrence, which takes its place on a GPU, cannot: optimizers
-    that use Hessian-vector products, and `torch.func.vmap` on any device, want a written-out recurrence like
+    that use Hessian-vector products, and `torch.func.vmap` on any device, need a written-out recurrence like
     `lehi_cli.models.sequence.GRU`.
     """
 
@@ -39,7 +39,7 @@ class LSTMClassifier(nn.Module):
 
 
 def _features(dataset: Dataset) -> int:
-    """Width d of one element of a sequence, as `prepare` makes it."""
+    """Width d of one element of a sequence, after `prepare`."""
     first = dataset.splits["train"]
     inputs, targets = first.inputs[:1], first.targets[:1]
     if dataset.prepare is not None:

@@ -15,7 +15,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiL
 
 
 def linear(dataset: Dataset, bias: bool = True) -> nn.Module:
-    """One affine map, [N, ...] -> [N, outputs]: linear, logistic or softmax regression, as the loss has it."""
+    """One affine map, [N, ...] -> [N, outputs]: linear, logistic or softmax regression, depending on the loss."""
     return nn.Sequential(nn.Flatten(), nn.Linear(_inputs(dataset), dataset.outputs, bias=bias))
 
 
@@ -24,7 +24,7 @@ def mlp(dataset: Dataset, hidden: int | Sequence[int] = (128, 128), activation: 
 
     Args:
         dataset: gives the widths of input and output.
-        hidden: widths of the hidden layers; a single number is one layer.
+        hidden: widths of the hidden layers; a single number makes one layer.
         activation: relu, gelu, tanh or silu.
 
     Raises:

@@ -1,7 +1,7 @@
 """ResNet-18 in its CIFAR form, on torchvision's blocks (He et al., "Deep Residual Learning", 2016).
 
-Images of 32 x 32 are too small for the stem made for ImageNet: the first convolution is 3 x 3 with stride 1, and there
-is no pooling after it. Weights are drawn as torchvision draws them.
+Images of 32 x 32 are too small for the ImageNet stem: here the first convolution is 3 x 3 with stride 1, and there is
+no pooling after it. Weights are drawn as torchvision draws them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lehi_cli.models.conv import image_shape
 
 
 def resnet18(dataset: Dataset) -> nn.Module:
-    """With batch normalisation, [N, C, H, W] -> [N, outputs]; 11,173,962 weights for CIFAR-10.
+    """ResNet-18 with batch normalisation, [N, C, H, W] -> [N, outputs]; 11,173,962 weights for CIFAR-10.
 
     Raises:
         ValueError: the inputs are not images.
@@ -25,10 +25,10 @@ def resnet18(dataset: Dataset) -> nn.Module:
 
 
 def resnet18_gn(dataset: Dataset, groups: int = 32) -> nn.Module:
-    """With group normalisation: no sample's output depends on the rest of its batch, and nothing is kept between steps.
+    """ResNet-18 with group normalisation: each output depends on its own sample alone, and no statistics are kept.
 
     Raises:
-        ValueError: the inputs are not images, or `groups` does not divide 64, the least number of channels.
+        ValueError: the inputs are not images, or `groups` does not divide 64, the smallest number of channels.
     """
     if type(groups) is not int or groups < 1 or 64 % groups:
         raise ValueError(f"resnet18_gn: groups={groups!r} must be a positive divisor of 64")
@@ -36,7 +36,7 @@ def resnet18_gn(dataset: Dataset, groups: int = 32) -> nn.Module:
 
 
 def _cifar_resnet18(channels: int, outputs: int, norm: Callable[..., nn.Module]) -> nn.Module:
-    # torchvision takes most of a second to import: only a run that needs it pays
+    # torchvision takes most of a second to import: only a run that needs it pays for that
     from torchvision.models.resnet import BasicBlock, ResNet
 
     net = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=outputs, norm_layer=norm)

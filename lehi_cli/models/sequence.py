@@ -11,10 +11,10 @@ from lehi_cli.data.dataset import Dataset
 
 
 def gru(dataset: Dataset, embedding: int = 32, hidden: int = 64, layers: int = 1) -> nn.Module:
-    """Gated recurrent network over embedded symbols.
+    """A gated recurrent network over embedded symbols.
 
     Raises:
-        ValueError: a size is not a positive integer, or the dataset is not one of symbol sequences.
+        ValueError: a size is not a positive integer, or the dataset does not hold sequences of symbols.
     """
     _check_sizes("gru", embedding=embedding, hidden=hidden, layers=layers)
     _sequence_length("gru", dataset)
@@ -22,11 +22,11 @@ def gru(dataset: Dataset, embedding: int = 32, hidden: int = 64, layers: int = 1
 
 
 def transformer(dataset: Dataset, width: int = 64, heads: int = 4, layers: int = 2) -> nn.Module:
-    """Causal pre-norm transformer with learned positions, without dropout.
+    """A causal pre-norm transformer with learned positions, without dropout.
 
     Raises:
-        ValueError: a size is not a positive integer, `heads` does not divide `width`, or the dataset is not one of
-            symbol sequences.
+        ValueError: a size is not a positive integer, `heads` does not divide `width`, or the dataset does not hold
+            sequences of symbols.
     """
     _check_sizes("transformer", width=width, heads=heads, layers=layers)
     if width % heads:
