@@ -1,8 +1,8 @@
 """What every task and every optimizer must do before its results mean anything.
 
-One suite for ours and for a user's: `lehi tasks check` and `lehi optims check` run it, and so do the tests. Each check
-is a small function that says what it found, or raises `NonconformityError` with what is wrong, or `NotAskedError` with
-why it cannot be asked.
+There is one suite for the built-in ones and a user's own: `lehi tasks check` and `lehi optims check` run it, and so do
+the tests. Each check is a small function that returns what it found, or raises `NonconformityError` to say what is
+wrong, or `NotAskedError` to say why it does not apply.
 """
 
 from .findings import Finding, NonconformityError, NotAskedError

@@ -1,4 +1,4 @@
-"""Whether an optimizer's record can be read, and whether what it names can be built and driven at all."""
+"""Whether an optimizer's record is consistent, and whether what it names can be built and driven at all."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .findings import NonconformityError, in_words, require
 from .problems import Problem, all_finite, equal, small
 
 STEPS = 3
-_UNTYPABLE = re.compile(r"[\s,:=/]")  # they have a meaning in --optims
+_UNTYPABLE = re.compile(r"[\s,:=/]")  # these have a meaning in --optims
 
 
 def record(candidate: Candidate) -> str:
-    """Name, options and tuning space are such that they can be typed after `--optims` and drawn from."""
+    """The name and the options can be typed after `--optims`, and the tuning space can be drawn from."""
     stated = candidate.record
     require(
         not (stated.name == "" or _UNTYPABLE.search(stated.name)),
         f"name {stated.name!r} cannot be typed after --optims: leave out spaces and , : = /",
     )
     unknown = set(stated.needs) - {"total_steps"}
-    require(not unknown, f"needs {', '.join(sorted(unknown))}, which nothing can give; total_steps is all there is")
+    require(not unknown, f"needs {', '.join(sorted(unknown))}, which nothing provides; only total_steps is provided")
     _check_names(stated)
     for option in stated.options:
         _check_option(stated, option)
@@ -37,7 +37,7 @@ def record(candidate: Candidate) -> str:
 
 
 def built(candidate: Candidate) -> str:
-    """The factory makes a `torch.optim.Optimizer` whose rate can be set, and its kind can drive it."""
+    """The factory makes a `torch.optim.Optimizer` whose rate can be set, and it can be driven as its kind says."""
     problem = small()
     optimizer = _build(candidate, problem)
     _check_made(optimizer)
@@ -45,7 +45,7 @@ def built(candidate: Candidate) -> str:
     before = problem.weights()
     for number in range(STEPS):
         loss = _step(candidate, problem, optimizer, number)
-        require(loss.numel() == 1 and bool(loss.isfinite()), f"step {number + 1} gives {loss} for the loss before it")
+        require(loss.numel() == 1 and bool(loss.isfinite()), f"step {number + 1} returns {loss} as the loss before it")
     after = problem.weights()
     require(all_finite(after), f"weights are NaN or infinite after {STEPS} steps at its defaults")
     require(not equal(before, after), f"no weight has moved after {STEPS} steps at its defaults")
@@ -57,19 +57,19 @@ def _check_names(stated: OptimizerRecord) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     require(not twice, f"option {', '.join(twice)} is stated twice")
     both = sorted(set(names) & set(stated.fixed))
-    require(not both, f"{', '.join(both)} is an option and fixed: what is typed would be overwritten")
+    require(not both, f"{', '.join(both)} is both an option and fixed: what is typed would be overwritten")
     require("label" not in names, "an option cannot be called label: that is the display name in --optims")
 
 
 def _check_option(stated: OptimizerRecord, option: Option) -> None:
-    """Its default is one of the values it allows, and a rate is no integer."""
+    """The default is an allowed value, and a rate is not an integer."""
     if option.name == "lr":
         require(
             isinstance(option.default, float) or option.type == "float",
-            f"lr's default {option.default!r} is no float, so that lr=0.1 would be refused: write a decimal point",
+            f"lr's default {option.default!r} is not a float, so lr=0.1 would be refused: write a decimal point",
         )
     untyped = option.default is None and not option.type and not option.choices
-    require(not untyped, f"option {option.name} has the default None and no type: nothing else could be given")
+    require(not untyped, f"option {option.name} has the default None and no type, so no other value could be given")
     option.check(option.default, f"the default of {stated.name}")
 
 
@@ -83,8 +83,8 @@ def _build(candidate: Candidate, problem: Problem) -> Optimizer:
     kind = candidate.record.kind
     try:
         return candidate.on(problem)
-    except Exception as error:  # the constructor is a user's own
-        told = f"; kind {kind} is built with {TOLD[kind]} beside its options" if kind in TOLD else ""
+    except Exception as error:  # a user's constructor may raise anything
+        told = f"; kind {kind} is built with {TOLD[kind]} besides its options" if kind in TOLD else ""
         raise NonconformityError(in_words(error) + told) from error
 
 
@@ -99,15 +99,15 @@ def _check_made(optimizer: object) -> None:
 
 def _check_modes(stated: OptimizerRecord, optimizer: Optimizer) -> None:
     has = all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
-    require(has or not stated.modes, "modes=True, but it has no train() and eval()")
-    require(stated.modes or not has, "it has train() and eval(), which nothing would call: say modes=True")
+    require(has or not stated.modes, "modes=True, but it does not have both train() and eval()")
+    require(stated.modes or not has, "it has train() and eval(), which nothing would call: set modes=True")
 
 
 def _step(candidate: Candidate, problem: Problem, optimizer: Optimizer, number: int) -> Tensor:
     kind = candidate.record.kind
     try:
         return problem.step(kind, optimizer, number, Meter())
-    except Exception as error:  # so is its step
+    except Exception as error:  # and so may its step
         raise NonconformityError(f"{in_words(error)}; kind {kind} is driven by {CALLS[kind]}") from error
 
 

@@ -19,9 +19,9 @@ TOTAL_STEPS = 1000
 CALLS: Mapping[str, str] = {
     "gradient": "loss.backward(); optimizer.step()",
     "curvature": "loss = optimizer.backward(outputs, targets); optimizer.step()",
-    "closure": "optimizer.step(closure), where closure() clears, makes the gradients and returns the loss",
+    "closure": "optimizer.step(closure), where closure() clears the gradients, computes them and returns the loss",
     "loss": "loss.backward(); optimizer.step(loss)",
-    "differentiable": "gradients with a graph, at steps where optimizer.hessian_due if it has that; optimizer.step()",
+    "differentiable": "gradients with a graph, only when optimizer.hessian_due if it has that; optimizer.step()",
     "whole": "loss = optimizer.step(part), where part(rows) returns the outputs and targets of those rows",
 }
 TOLD: Mapping[str, str] = {"curvature": "loss=... and seed=...", "whole": "loss=..."}
@@ -38,7 +38,7 @@ class Candidate:
         return any(stated.name == option for stated in self.record.options)
 
     def build(self, subject: Any, loss: str = "cross_entropy", **changes: Any) -> Optimizer:
-        """An optimizer at its defaults but for `changes`; `subject` is a model, parameters, or groups of them."""
+        """An optimizer at its defaults except for `changes`; `subject` is a model, parameters, or groups of them."""
         options = {option.name: option.default for option in self.record.options}
         if "total_steps" in self.record.needs:
             options["total_steps"] = TOTAL_STEPS
@@ -52,9 +52,9 @@ class Candidate:
         return self.build(problem.model, problem.loss, **changes)
 
     def train(self, problem: Problem, optimizer: Optimizer, steps: range | int) -> Meter:
-        """Some steps on a problem; returns what they cost."""
+        """Take some steps on a problem, and return what they cost."""
         return problem.train(self.record.kind, optimizer, steps)
 
     def without_decay(self) -> dict[str, Any]:
-        """The change that takes weight decay out, where there is that option."""
+        """The change that turns weight decay off, where there is such an option."""
         return {"weight_decay": 0.0} if self.has("weight_decay") else {}

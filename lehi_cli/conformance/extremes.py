@@ -1,4 +1,4 @@
-"""Gradients and weights of every sort: zero, huge, sparse, in half precision, and by the fast path."""
+"""Unusual gradients and weights: zero, huge, sparse, in half precision, and on the fast path."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def zero_gradients(candidate: Candidate) -> str:
     """Gradients of zero move nothing and make no NaN."""
     problem = small()
     for p in problem.model.parameters():
-        nn.init.zeros_(p)  # every product is zero, and so is every gradient but those of the last bias and the scale
-    balanced = torch.zeros(3, 6), torch.arange(3)  # uniform outputs over balanced classes: zero there as well
+        nn.init.zeros_(p)  # all products are zero, and so are all gradients but those of the last bias and the scale
+    balanced = torch.zeros(3, 6), torch.arange(3)  # uniform outputs over balanced classes: those are zero as well
     problem.batches = lambda _: balanced
     before = problem.weights()
     candidate.train(problem, candidate.on(problem, **candidate.without_decay()), STEPS)
@@ -38,7 +38,7 @@ def zero_gradients(candidate: Candidate) -> str:
 
 
 def huge_gradients(candidate: Candidate) -> str:
-    """After a gradient of about 1e15, whose square float32 can just hold, no weight is NaN, then or a step later."""
+    """After a gradient of about 1e15, whose square float32 can just hold, no weight is NaN, at once or a step later."""
     problem = linear()
     optimizer = candidate.on(problem)
     candidate.train(problem, optimizer, 2)
@@ -57,25 +57,25 @@ def _require_no_nan(problem: Problem, when: str) -> None:
 
 
 def sparse_gradients(candidate: Candidate) -> str:
-    """Sparse gradients of an embedding are used, or refused with the word sparse in the message."""
+    """Sparse gradients of an embedding are used, or refused with the word "sparse" in the message."""
     problem = embedding()
     before = problem.weights()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch's own, on how it builds sparse tensors
+            warnings.simplefilter("ignore", UserWarning)  # torch's own, about how it builds sparse tensors
             candidate.train(problem, candidate.on(problem), 2)
     except Exception as error:
         words = in_words(error)
-        require("sparse" in f"{type(error)} {error}".lower(), f"an embedding with sparse=True ends in {words}")
+        require("sparse" in f"{type(error)} {error}".lower(), f"an embedding with sparse=True fails with {words}")
         return f"refused ({words})"
     after = problem.weights()
     require(all_finite(after), "weights are NaN or infinite after sparse gradients")
-    require(not torch.equal(after[0], before[0]), "an embedding with sparse=True does not move, and nothing is said")
+    require(not torch.equal(after[0], before[0]), "an embedding with sparse=True does not move, without an error")
     return "used"
 
 
 def bf16(candidate: Candidate) -> str:
-    """Weights in bfloat16 are trained and stay in bfloat16."""
+    """Weights in bfloat16 can be trained and stay in bfloat16."""
     problem = small()
     problem.model.to(torch.bfloat16)
     usual = problem.batches
@@ -93,7 +93,7 @@ def foreach(candidate: Candidate) -> str:
     factory = resolve(candidate.record.factory, candidate.record.origin)
     options = inspect.signature(getattr(factory, "__self__", factory)).parameters
     if "foreach" not in options or candidate.record.takes == "model":
-        raise NotAskedError("it has no argument foreach")
+        raise NotAskedError("it has no foreach argument")
     ends = []
     for fast in (False, True):
         problem = small()

@@ -1,4 +1,4 @@
-"""What comes of a check: a finding in words, whatever the code under test raises."""
+"""The result of a check: a finding in words, whatever the code under test raises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NonconformityError(Exception):
 
 
 class NotAskedError(Exception):
-    """Why a check says nothing about this one."""
+    """Why a check does not apply to this task or optimizer."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether it was asked and found right."""
+        """Whether the check was made and all is well."""
         return self.outcome == "passed"
 
     @property
     def failed(self) -> bool:
-        """Whether something is wrong; a check that was not asked found nothing."""
+        """Whether something is wrong; a skipped check found nothing."""
         return self.outcome == "failed"
 
 
@@ -64,7 +64,7 @@ def require(holds: bool, wrong: str) -> None:
 
 
 def in_words(error: Exception) -> str:
-    """An exception in one line, with the hint that one of ours carries."""
+    """An exception in one line, with its hint if it is one of the tool's own."""
     if isinstance(error, LehiError):
         return f"{error.message} ({error.hint})" if error.hint else error.message
     first = str(error).strip().partition("\n")[0]

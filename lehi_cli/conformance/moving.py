@@ -1,4 +1,4 @@
-"""Whether an optimizer moves what it should, downhill, by the rate it is given, and nothing else."""
+"""Whether an optimizer moves what it should, downhill and at the given rate, and nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def quadratic_falls(candidate: Candidate) -> str:
 
 
 def digits_fall(candidate: Candidate) -> str:
-    """The loss on handwritten digits goes down, in mini-batches or else on one batch over and over."""
+    """The loss on handwritten digits goes down, in mini-batches or, failing that, on one batch over and over."""
     return _falls(candidate, {"": digits, "one batch over and over": digits_one_batch})
 
 
@@ -51,7 +51,7 @@ def _rates(candidate: Candidate) -> Iterator[float | None]:
 
 
 def _losses(candidate: Candidate, problem: Problem, rate: float | None) -> tuple[float, float]:
-    """The loss before and after, with the weights to evaluate."""
+    """The loss before and after training, at the weights meant for evaluation."""
     start = problem.evaluate()
     optimizer = candidate.on(problem, **({} if rate is None else {"lr": rate}))
     candidate.train(problem, optimizer, STEPS)
@@ -61,7 +61,7 @@ def _losses(candidate: Candidate, problem: Problem, rate: float | None) -> tuple
 
 
 def zero_rate(candidate: Candidate) -> str:
-    """Nothing moves while the groups' lr is 0, whether the constructor or a schedule made it so."""
+    """Nothing moves while the groups' lr is 0, whether the constructor or a schedule set it."""
     problem = small()
     optimizer = candidate.on(problem)
     for group in optimizer.param_groups:
@@ -81,11 +81,11 @@ def zero_rate(candidate: Candidate) -> str:
 def _require_still(candidate: Candidate, problem: Problem, optimizer: Optimizer, how: str) -> None:
     before = problem.weights()
     candidate.train(problem, optimizer, SOME_STEPS)
-    require(equal(before, problem.weights()), f"weights move at {how}")
+    require(equal(before, problem.weights()), f"weights move with {how}")
 
 
 def schedule(candidate: Candidate) -> str:
-    """A scheduler of torch changes the steps."""
+    """A torch scheduler changes the steps."""
     ends = []
     for factor in (1.0, 0.5):
         problem = small()
@@ -95,24 +95,24 @@ def schedule(candidate: Candidate) -> str:
             candidate.train(problem, optimizer, range(number, number + 1))
             scheduler.step()
         ends.append(problem.weights())
-    require(not equal(*ends), "after the first step, half the rate makes the same steps as the whole")
-    return "half the rate makes other steps"
+    require(not equal(*ends), "after the first step, half the rate makes the same steps as the full rate")
+    return "half the rate makes different steps"
 
 
 def _after_first(factor: float, step: int) -> float:
-    """A schedule's factor on the rate: 1 for the first step, then another."""
+    """A schedule's factor on the rate: 1 for the first step, then `factor`."""
     return factor if step else 1.0
 
 
 def groups(candidate: Candidate) -> str:
     """A group with lr=0 stays while the others move."""
     if candidate.record.takes == "model":
-        raise NotAskedError("it takes the model, and makes groups of its own")
+        raise NotAskedError("it takes the model and makes its own groups")
     problem = small()
     first, *rest = problem.model.parameters()
     try:
         optimizer = candidate.build([{"params": rest}, {"params": [first], "lr": 0.0}])
-    except Exception as error:  # one that refuses them in words is used with one group
+    except Exception as error:  # an optimizer that refuses groups in words is used with one
         raise NotAskedError(f"it refuses these groups ({in_words(error)})") from error
     start, *starts = problem.weights()
     candidate.train(problem, optimizer, SOME_STEPS)
@@ -136,7 +136,7 @@ def frozen(candidate: Candidate) -> str:
 
 
 def unused(candidate: Candidate) -> str:
-    """A parameter that the loss does not depend on stays, and is no obstacle."""
+    """A parameter that the loss does not depend on stays where it is and causes no error."""
     problem = small()
     problem.model.unused = nn.Linear(2, 2)
     before = problem.weights()

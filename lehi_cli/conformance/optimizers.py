@@ -23,7 +23,7 @@ FIRST: Mapping[str, Check] = {
     "its record is sound": building.record,
     "it can be built and driven": building.built,
 }
-"""Without these nothing else can be asked."""
+"""If one of these fails, no other check can be made."""
 
 REST: Mapping[str, Check] = {
     "options are accepted": options.accepted,
@@ -31,7 +31,7 @@ REST: Mapping[str, Check] = {
     "the loss goes down on a quadratic": moving.quadratic_falls,
     "the loss goes down on digits": moving.digits_fall,
     "a saved run goes on bit for bit": resuming.saved,
-    "a copy goes on alike": resuming.copied,
+    "a copy goes on bit for bit": resuming.copied,
     "two runs at one seed are the same": resuming.repeated,
     "global random numbers are left alone": resuming.global_random,
     "still at a rate of zero": moving.zero_rate,
@@ -43,10 +43,10 @@ REST: Mapping[str, Check] = {
     "huge gradients make no NaN": extremes.huge_gradients,
     "sparse gradients work or are refused": extremes.sparse_gradients,
     "weights in bfloat16": extremes.bf16,
-    "passes are the stated": prices.passes,
-    "state is the stated": prices.state,
+    "passes are as stated": prices.passes,
+    "state is as stated": prices.state,
     "foreach makes the same steps": extremes.foreach,
-    "weights to evaluate come and go": resuming.modes,
+    "eval and train switch weights": resuming.modes,
 }
 
 CHECKS: Mapping[str, Check] = {**FIRST, **REST}
@@ -55,20 +55,20 @@ CHECKS: Mapping[str, Check] = {**FIRST, **REST}
 def check_optimizer(record: OptimizerRecord) -> Iterator[Finding]:
     """Run every check on an optimizer, one after the other.
 
-    A check that fails, for whatever reason, does not stop the next, unless it is one without which none can be asked.
+    A check that fails, for whatever reason, does not stop the next, unless it is one of `FIRST`.
     """
     for name in FIRST:
         finding = check_one(record, name)
         yield finding
         if finding.failed:
-            yield Finding("everything else", "skipped", f"not asked until {name}")
+            yield Finding("everything else", "skipped", f"not checked until {name}")
             return
     for name in REST:
         yield check_one(record, name)
 
 
 def check_one(record: OptimizerRecord, name: str, excused: bool = True) -> Finding:
-    """Run one check; torch's global random numbers are afterwards as they were before."""
+    """Run one check, and leave torch's global random state as it was."""
     reason = EXCUSES.get(name, {}).get(record.name, "")
     if reason and excused and not record.origin:
         return Finding(name, "skipped", reason)

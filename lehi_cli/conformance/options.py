@@ -17,12 +17,12 @@ from .findings import NotAskedError, in_words, require
 from .problems import equal, small
 
 STEPS = 6
-_LEVELS = (0.5, 1.0, 2.0, 0.01, 0.0)  # tried where a default says nothing of what else is possible
+_LEVELS = (0.5, 1.0, 2.0, 0.01, 0.0)  # tried where the default does not tell what else is possible
 _COUNTS = (1000, 2, 1)
 
 
 def accepted(candidate: Candidate) -> str:
-    """Each option takes other values than its default; which of them change the first steps is told."""
+    """Each option takes values other than its default; the finding says which options change the first steps."""
     usual = _trained(candidate, {})
     seen: dict[str, list[str]] = {"changed": [], "unchanged": [], "untried": []}
     refused = []
@@ -40,7 +40,7 @@ def accepted(candidate: Candidate) -> str:
 
 
 def other_values(option: Option) -> Iterator[Value]:
-    """Values that the option allows beside its default: all its choices, or one near the default."""
+    """Values that the option allows besides its default: all its choices, or one near the default."""
     if option.choices:
         yield from (value for value in option.choices if value != option.default)
         return
@@ -57,7 +57,9 @@ def refused(candidate: Candidate) -> str:
         raise NotAskedError("no option has a value that is clearly wrong")
     for option, value in wrong:
         shown = f"{option.name}={format_value(value)}"
-        require(not _is_taken(candidate, option, value), f"{shown} is taken: state the bounds with within='[0, inf)'")
+        require(
+            not _is_taken(candidate, option, value), f"{shown} is accepted: state the bounds with within='[0, inf)'"
+        )
     return f"{len(wrong)} wrong values, such as {wrong[0][0].name}={format_value(wrong[0][1])}"
 
 
@@ -72,7 +74,7 @@ def _told(seen: dict[str, list[str]]) -> str:
     words = {
         "changed": f"{{}} changed the first {STEPS} steps",
         "unchanged": "{} made no difference there",
-        "untried": "{} was left at its default",
+        "untried": "not tried: {}",
     }
     return "; ".join(words[how].format(", ".join(names)) for how, names in seen.items() if names) or "it has none"
 
@@ -116,6 +118,6 @@ def _is_taken(candidate: Candidate, option: Option, value: Value) -> bool:
     problem = small()
     try:
         candidate.train(problem, candidate.on(problem, **{option.name: value}), 1)
-    except Exception:  # a refusal is what is hoped for
+    except Exception:  # refused, as it should be
         return False
     return True

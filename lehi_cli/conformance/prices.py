@@ -1,4 +1,4 @@
-"""Whether a step costs what the record says: passes as counted, and state as held."""
+"""Whether a step costs what the record says, in passes and in state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATED: Mapping[re.Pattern[str], Callable[..., tuple[Fraction, Fraction | None]
 
 
 def stated_range(text: str) -> tuple[Fraction, Fraction | None] | None:
-    """The least and the most that `5/3`, `1 to 2`, `up to 25` or `2+` allow; None where it is said in other words."""
+    """The least and the most that `5/3`, `1 to 2`, `up to 25` or `2+` allow; None for any other wording."""
     for pattern, bounds in _STATED.items():
         match = pattern.fullmatch(text)
         if match:
@@ -32,7 +32,7 @@ def stated_range(text: str) -> tuple[Fraction, Fraction | None] | None:
 
 
 def passes(candidate: Candidate) -> str:
-    """The passes of a step, as counted, are those of the record's `passes`, on average over up to 120 steps."""
+    """The passes counted per step, averaged over up to 120 steps, match the record's `passes`."""
     stated = candidate.record.passes
     problem = small()
     optimizer, counted = candidate.on(problem), Fraction(0)
@@ -41,12 +41,14 @@ def passes(candidate: Candidate) -> str:
         if steps >= FEWEST and _fits(counted / steps, stated):
             return f"{_shown(counted / steps)} a step over {steps} steps"
         if steps == FEWEST and stated_range(stated) is None:
-            raise NotAskedError(f"{float(counted / steps):.4g} a step counted; stated in words: {_short(stated)}")
-    raise NonconformityError(f"{_shown(counted / MOST)} a step counted over {MOST} steps, passes={stated!r} is stated")
+            raise NotAskedError(f"counted {float(counted / steps):.4g} a step; stated in words: {_short(stated)}")
+    raise NonconformityError(
+        f"counted {_shown(counted / MOST)} a step over {MOST} steps, but the record states passes={stated!r}"
+    )
 
 
 def state(candidate: Candidate) -> str:
-    """Numbers kept per parameter are those of the record's `state`, tensors of one element apart."""
+    """The numbers kept per parameter, not counting tensors of one element, match the record's `state`."""
     stated = candidate.record.state
     problem = digits()
     optimizer = candidate.on(problem)
@@ -55,10 +57,12 @@ def state(candidate: Candidate) -> str:
     numbers = sum(tensor.numel() for tensor in tensors_in(optimizer.state_dict()["state"]) if tensor.numel() > 1)
     kept = Fraction(numbers, sum(p.numel() for p in problem.model.parameters()))
     if not stated:
-        raise NotAskedError(f"state is not stated; {float(kept):.4g} per parameter was kept")
+        raise NotAskedError(f"the record does not state it; {float(kept):.4g} per parameter is kept")
     if stated_range(stated) is None:
         raise NotAskedError(f"stated in words: {_short(stated)}")
-    require(_fits(kept, stated), f"{float(kept):.4g} per parameter is in state_dict, state={stated!r} is stated")
+    require(
+        _fits(kept, stated), f"state_dict has {float(kept):.4g} per parameter, but the record states state={stated!r}"
+    )
     return f"{float(kept):.4g} per parameter"
 
 

@@ -20,26 +20,26 @@ Batches = Callable[[int], tuple[Tensor, Tensor]]
 
 @dataclass
 class Problem:
-    """A model, its loss, and the batch of every step."""
+    """A model, its loss, and the batch for every step."""
 
     model: nn.Module
     loss: str
     batches: Batches
 
     def evaluate(self) -> float:
-        """The loss on the first batch, as it stands."""
+        """The loss on the first batch, at the current weights."""
         inputs, targets = self.batches(0)
         with torch.no_grad():
             return float(make_loss(self.loss)(self.model(inputs), targets))
 
     def step(self, kind: str, optimizer: Optimizer, number: int, meter: Meter) -> Tensor:
-        """One step on batch `number`, as the training loop drives that kind; returns the loss before it."""
+        """Take one step on batch `number`, as the training loop drives that kind, and return the loss before it."""
         inputs, targets = self.batches(number)
         evaluation = Evaluation(self.model, make_loss(self.loss), inputs, targets, meter, nullcontext)
         return STEPS[kind](optimizer, evaluation)
 
     def train(self, kind: str, optimizer: Optimizer, steps: range | int) -> Meter:
-        """Some steps, each with torch's global random numbers seeded by its number; returns what they cost."""
+        """Take some steps, each with torch's global generator seeded by its number, and return what they cost."""
         meter = Meter()
         for number in range(steps) if isinstance(steps, int) else steps:
             torch.manual_seed(number)
@@ -65,7 +65,7 @@ class _Scaled(nn.Module):
 
 
 def small(seed: int = 0) -> Problem:
-    """A net with matrices, biases, a one-element and a 0-d parameter, three classes."""
+    """A net with matrices, biases, a one-element and a 0-d parameter, and three classes."""
     torch.manual_seed(seed)
     model = _Scaled(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)))
 
@@ -78,7 +78,7 @@ def small(seed: int = 0) -> Problem:
 
 
 def linear() -> Problem:
-    """One layer, which hands on inputs of any size to its gradient; batches as of `small`."""
+    """One layer, whose gradient grows with its inputs without bound; batches as in `small`."""
     problem = small()
     torch.manual_seed(0)
     problem.model = nn.Linear(6, 3)
@@ -95,7 +95,7 @@ def quadratic() -> Problem:
 
 
 def digits() -> Problem:
-    """Handwritten digits in mini-batches of 128, a net with one hidden layer."""
+    """Handwritten digits in mini-batches of 128, and a net with one hidden layer."""
     inputs, targets = _digits()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
@@ -130,12 +130,12 @@ def _digits() -> tuple[Tensor, Tensor]:
 
 
 def equal(ours: list[Tensor], theirs: list[Tensor]) -> bool:
-    """Whether two lists of tensors are the same to the last bit; NaN is equal to nothing."""
+    """Whether two lists of tensors are the same to the last bit; NaN equals nothing."""
     return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def farthest(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    """The largest difference of any two entries."""
+    """The largest difference between corresponding entries."""
     return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True))
 
 

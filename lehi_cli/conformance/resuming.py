@@ -1,4 +1,4 @@
-"""Whether an optimizer goes on as it would have: saved, copied, started again, and with whose random numbers."""
+"""Whether an optimizer goes on as before when saved or copied, repeats exactly, and uses its own random numbers."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def saved(candidate: Candidate) -> str:
 
 
 def _loaded(candidate: Candidate, file: io.BytesIO) -> tuple[Problem, Optimizer]:
-    """Another model and a new optimizer with what was saved."""
+    """Another model and a new optimizer, loaded with what was saved."""
     file.seek(0)
-    content = torch.load(file, weights_only=False)  # what was written a moment ago
+    content = torch.load(file, weights_only=False)  # trusted: written a moment ago
     problem = small(seed=1)
     problem.model.load_state_dict(content["model"])
     optimizer = candidate.on(problem)
@@ -49,18 +49,18 @@ def _loaded(candidate: Candidate, file: io.BytesIO) -> tuple[Problem, Optimizer]
 def _lost_words(lost: list[str]) -> str:
     if not lost:
         return "something that decides its steps is not in state_dict"
-    return f"not in state_dict, as it seems: {', '.join(f'self.{name}' for name in lost)}"
+    return f"apparently not in state_dict: {', '.join(f'self.{name}' for name in lost)}"
 
 
 def _differing(ours: Optimizer, theirs: Optimizer) -> list[str]:
-    """Attributes that differ after `load_state_dict`, those that torch sees to apart."""
+    """Attributes that differ after `load_state_dict`, apart from those that torch takes care of."""
     names = set(vars(ours)) | set(vars(theirs))
     own = sorted(name for name in names - _TORCHS_OWN if not name.startswith(("_optimizer", "_zero")))
     return [name for name in own if not _same(vars(ours).get(name), vars(theirs).get(name))]
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    """Whether two values are alike as far as can be told; what cannot be compared counts as alike."""
+    """Whether two values are equal as far as can be told; values that cannot be compared count as equal."""
     if (ours is None) != (theirs is None):
         return False
     if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
@@ -77,7 +77,7 @@ def copied(candidate: Candidate) -> str:
     """A deep copy of model and optimizer goes on bit for bit like the original; one that raises is skipped.
 
     Torch copies state and groups, and leaves other attributes behind unless `__getstate__` says otherwise. A copy that
-    cannot go on misleads nobody, and the training loop makes none.
+    cannot go on misleads nobody, and the training loop makes no copies.
     """
     problem = small()
     optimizer = candidate.on(problem)
@@ -89,7 +89,9 @@ def copied(candidate: Candidate) -> str:
     except Exception as error:  # the class decides what its copies keep
         raise NotAskedError(f"a copy cannot go on, which needs a __getstate__ ({in_words(error)})") from error
     candidate.train(problem, optimizer, range(5, 10))
-    _require_equal(problem, other, "a copy goes on differently", "copy.deepcopy must keep all that decides its steps")
+    _require_equal(
+        problem, other, "a copy goes on differently", "copy.deepcopy must keep everything that decides its steps"
+    )
     return "the same to the last bit"
 
 
@@ -105,7 +107,7 @@ def repeated(candidate: Candidate) -> str:
 
 
 def global_random(candidate: Candidate) -> str:
-    """Torch's global random numbers are left alone, unless the record says `draws`."""
+    """Torch's global random numbers are left alone, unless the record sets `draws`."""
     problem = small()
     optimizer = candidate.on(problem)
     before = torch.get_rng_state()
@@ -114,12 +116,12 @@ def global_random(candidate: Candidate) -> str:
     drawn = not torch.equal(before, torch.get_rng_state())
     if candidate.record.draws:
         return "drawn from a stream of its own, as draws=True says"
-    require(not drawn, "it draws from torch's global random numbers, which dropout shares: say draws=True")
+    require(not drawn, "it draws from torch's global random numbers, which dropout shares: set draws=True")
     return "none drawn"
 
 
 def modes(candidate: Candidate) -> str:
-    """`eval()` shows the weights to evaluate, `train()` brings back those to train."""
+    """`eval()` switches to the weights to evaluate, `train()` back to those being trained."""
     if not candidate.record.modes:
         raise NotAskedError("it has no train() and eval()")
     problem = small()
@@ -133,10 +135,10 @@ def modes(candidate: Candidate) -> str:
     optimizer.train()
     off = farthest(trained, problem.weights())
     require(off < 1e-5, f"eval() and train() leave weights {off:.3g} away from where they were")
-    require(not equal(trained, shown), "eval() shows the weights that are trained: nothing needs modes=True")
+    require(not equal(trained, shown), "eval() shows the weights being trained, so modes=True is not needed")
     return f"weights to evaluate are up to {farthest(trained, shown):.3g} away from those that are trained"
 
 
 def _require_equal(ours: Problem, theirs: Problem, wrong: str, why: str) -> None:
     off = farthest(ours.weights(), theirs.weights())
-    require(equal(ours.weights(), theirs.weights()), f"{wrong}, weights by up to {off:.3g}: {why}")
+    require(equal(ours.weights(), theirs.weights()), f"{wrong}, with weights up to {off:.3g} apart: {why}")

@@ -1,6 +1,6 @@
 """What every task must do: the checks behind `lehi tasks check`.
 
-Each trains a few steps at most, on any task, a user's own included, with fake data where the real is not at hand.
+Each trains for a few steps at most, on any task, including a user's own, with fake data where real data is not at hand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .findings import Finding, NonconformityError, find_all, require
 
 FEW_STEPS = 3
 FEW_ROWS = 8
-OVERFIT_STEPS, OVERFIT_SHARE = 60, 0.28  # of the way from the start down to what the best outputs come to
+OVERFIT_STEPS, OVERFIT_SHARE = 60, 0.28  # of the way from the start down to the loss of the best outputs
 LEAST_STEPS = 30
 FACTOR_NUMBERS, FACTOR_DRAWS = 40_000_000, (500, 4000)
 SHARED_ROWS = 0.01
@@ -112,7 +112,7 @@ def evaluation(subject: Subject) -> str:
 
 
 def overfitting(subject: Subject) -> str:
-    """A few samples can be learnt by heart, or nearly: the loss goes some of the way to the least there is."""
+    """A few samples can be learnt by heart, or nearly: the loss goes part of the way down to the lowest possible."""
     start, least, lowest = math.inf, -math.inf, math.inf
     for rate in (1e-2, 1e-3):
         training = subject.training(rows=FEW_ROWS)
@@ -127,15 +127,15 @@ def overfitting(subject: Subject) -> str:
             if start - loss > OVERFIT_SHARE * (start - least) > 0:
                 return f"loss {start:.4g} -> {loss:.4g} in {step} steps on {FEW_ROWS} samples"
     raise NonconformityError(
-        f"{OVERFIT_STEPS} steps of Adam on {FEW_ROWS} samples bring the loss from {start:.4g} to {lowest:.4g} only, "
-        f"and the best outputs to {least:.4g}"
+        f"{OVERFIT_STEPS} steps of Adam on {FEW_ROWS} samples bring the loss from {start:.4g} down to {lowest:.4g} "
+        f"only; the best outputs bring it to {least:.4g}"
     )
 
 
 def least_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> float:
-    """The least loss of any outputs, as far as L-BFGS gets down from `outputs`.
+    """The lowest loss of any outputs, as far as L-BFGS gets from `outputs`.
 
-    Soft targets have an entropy that no outputs beat, and likelihoods of counts may be below 0.
+    It need not be 0: soft targets have an entropy that no outputs beat, and the loss on counts may be below 0.
     """
     free = outputs.detach().float().requires_grad_()
     optimizer = torch.optim.LBFGS([free], max_iter=LEAST_STEPS, history_size=5, line_search_fn="strong_wolfe")
@@ -153,7 +153,7 @@ def least_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> float:
 
 
 def splits(subject: Subject) -> str:
-    """No more than a chance few rows of `val` or `test` are in `train`."""
+    """At most 1 % of the rows of `val` or `test`, as may happen by chance, are in `train` too."""
     data = subject.training().data
     rows = {name: _fingerprints(split, data.window is not None) for name, split in data.splits.items()}
     require(set(rows) == {"train", "val", "test"}, f"splits are {', '.join(rows)}, not train, val, test")
@@ -177,7 +177,7 @@ def passes(subject: Subject) -> str:
 
 
 def factor(subject: Subject) -> str:
-    """The loss is averaged as it says, and its factor has its Hessian in the outputs as second moment."""
+    """The loss is averaged as it claims, and the second moment of its factor is its Hessian in the outputs."""
     training = subject.training(rows=2)
     inputs, targets = next(training.batches())
     with torch.no_grad():
@@ -192,7 +192,7 @@ def factor(subject: Subject) -> str:
 
 
 def cost(subject: Subject) -> str:
-    """Not a check but a price: time of a step."""
+    """Not a check but a price: the time of a step."""
     times = {run.label: _milliseconds(subject.training(run)) for run in (subject.adam, subject.lehi)}
     return ", ".join(f"{label} {time:.3g} ms" for label, time in times.items()) + " per step"
 
@@ -215,7 +215,7 @@ def _losses(training: Training) -> list[float]:
 
 
 def _milliseconds(training: Training) -> float:
-    """Median time of a step, after one that does not count."""
+    """Median time of a step, after one to warm up."""
     times = []
     for inputs, targets in islice(training.batches(), TIMED_STEPS + 1):
         start = time.perf_counter()

@@ -53,7 +53,7 @@ def test_all_in_a_file_are_checked_and_one_failure_is_enough(lehi: Lehi, tmp_pat
     good, dear = result.out.split("dear\n")
     assert "FAIL" not in good
     assert good.endswith("22 passed, 1 skipped\n")
-    assert "  FAIL passes are the stated: 1 a step counted over 120 steps, passes='2' is stated\n" in dear
+    assert "  FAIL passes are as stated: counted 1 a step over 120 steps, but the record states passes='2'\n" in dear
     assert dear.endswith("21 passed, 1 failed, 1 skipped\n")
 
 

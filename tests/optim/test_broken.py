@@ -49,7 +49,7 @@ BROKEN = {
     "momentum in an attribute": (
         {UPDATE: 'state["m"] = self.momenta[p] = 0.9 * self.momenta.get(p, 0.0) + p.grad'},
         "a saved run goes on bit for bit",
-        "not in state_dict, as it seems: self.momenta",
+        "apparently not in state_dict: self.momenta",
     ),
     "momentum in an attribute made by the step": (
         {
@@ -58,7 +58,7 @@ BROKEN = {
             'state["m"] = self.momenta[p] = 0.9 * self.momenta.get(p, 0.0) + p.grad',
         },
         "a saved run goes on bit for bit",
-        "not in state_dict, as it seems: self.momenta",
+        "apparently not in state_dict: self.momenta",
     ),
     "state_dict loses the state": (
         {CLASS: f'{CLASS}\n    def state_dict(self):\n        return {{**super().state_dict(), "state": {{}}}}\n'},
@@ -72,7 +72,7 @@ BROKEN = {
     ),
     "copies lose the momentum": (
         {CLASS: f"{CLASS}\n    def __getstate__(self): return {{**self.__dict__, 'state': defaultdict(dict)}}\n"},
-        "a copy goes on alike",
+        "a copy goes on bit for bit",
         "a copy goes on differently",
     ),
     "divides by the gradient": (
@@ -93,7 +93,7 @@ BROKEN = {
     "moves at lr 0": (
         {MOVE: 'p.add_(state["m"], alpha=-max(group["lr"], 1e-6))'},
         "still at a rate of zero",
-        "weights move at group['lr'] set to 0",
+        "weights move with group['lr'] set to 0",
     ),
     "reads its rate from an attribute": (
         {MOVE: 'p.add_(state["m"], alpha=-self.lr)'},
@@ -124,16 +124,16 @@ BROKEN = {
         "unused parameters are no obstacle",
         "'NoneType' object has no attribute 'is_sparse'",
     ),
-    "wrong passes": ({RECORD: RECORD[:-1] + ', passes="2")'}, "passes are the stated", "1 a step counted"),
+    "wrong passes": ({RECORD: RECORD[:-1] + ', passes="2")'}, "passes are as stated", "counted 1 a step"),
     "two passes for one": (
         {
             RECORD: RECORD[:-1] + ', kind="closure")',
             "        for group": "        with torch.enable_grad(): closure(), closure()\n        for group",
         },
-        "passes are the stated",
-        "2 a step counted over 120 steps, passes='1' is stated",
+        "passes are as stated",
+        "counted 2 a step over 120 steps, but the record states passes='1'",
     ),
-    "wrong state": ({RECORD: RECORD.replace('"1"', '"2"')}, "state is the stated", "1 per parameter is in state_dict"),
+    "wrong state": ({RECORD: RECORD.replace('"1"', '"2"')}, "state is as stated", "state_dict has 1 per parameter"),
     "uphill": (
         {"alpha=-group": "alpha=group"},
         "the loss goes down on digits",
@@ -147,10 +147,10 @@ BROKEN = {
     "torch's global numbers": (
         {UPDATE: f"{UPDATE} * (1 + 0.01 * torch.rand(()))"},
         "global random numbers are left alone",
-        "say draws=True",
+        "set draws=True",
     ),
     "sparse, in odd words": ({SPARSE: 'raise RuntimeError("no")'}, "sparse gradients work or are refused", "no"),
-    "sparse, in silence": ({SPARSE: "continue"}, "sparse gradients work or are refused", "nothing is said"),
+    "sparse, in silence": ({SPARSE: "continue"}, "sparse gradients work or are refused", "without an error"),
     "weights in single precision": (
         {MOVE: 'p.data = p.float() - group["lr"] * state["m"].float()'},
         "weights in bfloat16",
@@ -172,7 +172,7 @@ BROKEN = {
     "a negative rate": (
         {', within="[0, inf)"': ""},
         "wrong values are refused",
-        "lr=-1 is taken: state the bounds",
+        "lr=-1 is accepted: state the bounds",
     ),
     "a rate that is an integer": ({"0.01, ": "1, "}, "its record is sound", "write a decimal point"),
     "a default out of bounds": (
@@ -211,7 +211,7 @@ BROKEN = {
     "blows up": (
         {MOVE: 'p.fill_(float("nan"))'},
         "it can be built and driven",
-        "step 2 gives nan for the loss before it",
+        "step 2 returns nan as the loss before it",
     ),
     "no lr in its groups": ({'{"lr": lr}': "{}"}, "it can be built and driven", "has no 'lr'"),
     "no optimizer at all": (
@@ -225,15 +225,15 @@ BROKEN = {
     "modes it hides": (
         {CLASS: f"{CLASS}\n    def train(self): pass\n    def eval(self): pass\n"},
         "it can be built and driven",
-        "say modes=True",
+        "set modes=True",
     ),
     "modes that do nothing": (
         {
             CLASS: f"{CLASS}\n    def train(self): pass\n    def eval(self): pass\n",
             RECORD: RECORD[:-1] + ", modes=True)",
         },
-        "weights to evaluate come and go",
-        "nothing needs modes=True",
+        "eval and train switch weights",
+        "modes=True is not needed",
     ),
     "a fast path that is another": (
         {
@@ -248,7 +248,7 @@ BROKEN = {
 }
 KINDS = {
     "curvature": "unexpected keyword argument 'loss'; kind curvature is built with loss=... and seed=...",
-    "whole": "unexpected keyword argument 'loss'; kind whole is built with loss=... beside its options",
+    "whole": "unexpected keyword argument 'loss'; kind whole is built with loss=... besides its options",
     "loss": "kind loss is driven by loss.backward(); optimizer.step(loss)",
     "closure": "Mine.step has not called the closure that it was given; kind closure is driven by",
 }
