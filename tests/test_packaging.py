@@ -39,7 +39,10 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"lehi_cli", f"lehi-{_version()}.dist-info"}
-    for name in ("tasks/digits.yaml", "tasks/__init__.py", "data/splits.json", "py.typed", "optim/lehi.py"):
+    for name in (
+        "tasks/digits.yaml", "tasks/__init__.py", "data/splits.json", "py.typed", "optim/lehi.py",
+        "registry/pytorch_optimizer_tested.json",
+    ):  # fmt: skip
         assert f"lehi_cli/{name}" in names
 
 

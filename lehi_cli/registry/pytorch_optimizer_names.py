@@ -3,6 +3,9 @@
 What can be known of one is read from its source: the options from the signature of its constructor, their meaning from
 the docstring, how it must be driven from what its class calls. Nothing is imported, neither the package nor torch. One
 that does not fit a training loop with one model, one loss and one learning rate is refused, with the reason.
+
+These rules are tried out for each version that `pytorch_optimizer_tested.json` names; with any other version a record
+carries a notice, see `pytorch_optimizer_tested`.
 """
 
 from __future__ import annotations
@@ -10,14 +13,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from lehi_cli.errors import PluginError, UnknownNameError, UsageError
 from lehi_cli.runs.specs import Value
 
-from . import plugins
+from . import plugins, pytorch_optimizer_tested
 from .record import OptimizerRecord, Option
 
 PREFIX = "po."
@@ -49,7 +52,7 @@ class _Class:
 
 
 def find(name: str) -> OptimizerRecord:
-    """The record of `po.<Name>`.
+    """The record of `po.<Name>`, with a notice where the installed version of the package was not tested.
 
     Raises:
         UnknownNameError: when the package has no such optimizer.
@@ -61,11 +64,30 @@ def find(name: str) -> OptimizerRecord:
     if wanted not in known:
         raise UnknownNameError("optimizer", name, [PREFIX + other for other in known])
     found = _class(wanted, _ROOT)
-    reason = known[wanted] and f"is torch's own: write {wanted.lower()}"
-    reason = reason or _REFUSED.get(wanted) or (_unsuitable(found) if found else "is no class")
+    reason = _reason(wanted, found)
     if found is None or reason:
         raise UsageError(f"{name} cannot be used: {wanted} {reason}", "lehi optims lists what can")
-    return _record(name, wanted, found)
+    record = _record(name, wanted, found)
+    return replace(record, notice=pytorch_optimizer_tested.notice(wanted, _driven(record)))
+
+
+def driving(name: str) -> dict[str, Any]:
+    """How the training loop drives `name`, or `{"refused": reason}`: an entry of the table of what was tested."""
+    found = _class(name, _ROOT)
+    reason = _reason(name, found)
+    return {"refused": reason} if found is None or reason else _driven(_record(PREFIX + name, name, found))
+
+
+def _driven(record: OptimizerRecord) -> dict[str, Any]:
+    """What the rules read from the source and nothing states: kind, first argument, and whether it has modes."""
+    return {"kind": record.kind, "takes": record.takes, "modes": record.modes}
+
+
+def _reason(wanted: str, found: _Class | None) -> str:
+    """Why it cannot be used; empty when it can."""
+    if names()[wanted]:
+        return f"is torch's own: write {wanted.lower()}"
+    return _REFUSED.get(wanted) or (_unsuitable(found) if found else "is no class")
 
 
 @cache
