@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -23,15 +25,43 @@ def test_every_package_on_disk_is_declared() -> None:
     assert not (ROOT / "lehi_cli" / "tasks.py").exists()
 
 
+def test_the_changelog_has_a_section_for_this_version() -> None:
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert headings[0] == "## [Unreleased]"
+    assert headings[1].startswith(f"## [{_version()}] - ")
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source distribution, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("built")
     source = folder / "source"  # setuptools leaves a build folder beside what it builds
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(source)], check=True)
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)]
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.mark.slow
+def test_the_wheel_and_the_source_distribution_say_and_hold_the_licence(built: Path, wheel: Path) -> None:
+    text = (ROOT / "LICENSE").read_text()
+    information = f"lehi-{_version()}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = message_from_string(archive.read(f"{information}/METADATA").decode())
+        assert archive.read(f"{information}/licenses/LICENSE").decode() == text
+    assert metadata["License-Expression"] == PROJECT["project"]["license"] == "Apache-2.0"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Author"] == "The lehi authors"
+    with tarfile.open(built / f"lehi-{_version()}.tar.gz") as archive:
+        held = archive.extractfile(f"lehi-{_version()}/LICENSE")
+        assert held is not None
+        assert held.read().decode() == text
 
 
 @pytest.mark.slow
