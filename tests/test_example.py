@@ -1,8 +1,11 @@
-"""The example distribution, built and installed, does what its README says."""
+"""The examples do what they say; the example distribution is built and installed for it."""
 
 from __future__ import annotations
 
 import os
+import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,9 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import Result
+from documents import ROOT, commands, text
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "lehi-example"
+EXAMPLES = ROOT / "examples"
+EXAMPLE = EXAMPLES / "lehi-example"
 Lehi = Callable[..., Result]
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -66,3 +72,57 @@ def test_it_is_found_by_another_process_and_its_workers(site: Path, python: Pyth
     compared = python("-m", "lehi_cli", "compare", *arguments, PYTHONPATH=path)
     assert compared.returncode == 0, compared.stderr
     assert "| example " in compared.stdout
+
+
+@pytest.fixture
+def beside_the_examples(tmp_path: Path) -> None:
+    """A working folder with the examples in it, as a clone has them."""
+    (tmp_path / "examples").symlink_to(EXAMPLES, target_is_directory=True)
+
+
+def test_every_example_is_in_the_index() -> None:
+    linked = re.findall(r"\]\(([^)/]+)\)", text("examples/README.md"))
+    present = [path.name for path in EXAMPLES.iterdir() if path.name not in ("README.md", "__pycache__")]
+    assert sorted(linked) == sorted(present)
+
+
+@pytest.mark.usefixtures("beside_the_examples")
+@pytest.mark.parametrize("command", list(commands("examples/README.md")))
+def test_the_commands_of_the_index_run(command: str, lehi: Lehi) -> None:
+    result = lehi(*shlex.split(command)[1:])
+    assert result.code == 0, result.out + result.err
+
+
+@pytest.mark.usefixtures("beside_the_examples")
+@pytest.mark.parametrize("task", ["houses.yaml", "spirals.py"])
+def test_the_tasks_conform(task: str, lehi: Lehi) -> None:
+    checked = lehi("tasks", "check", f"examples/{task}", "--data-dir", "examples")
+    assert checked.code == 0, checked.out + checked.err
+
+
+def test_the_training_loop_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    share = runpy.run_path(str(EXAMPLES / "training_loop.py"))["main"]()
+    assert share > 0.9
+    assert "of the test images recognised" in capsys.readouterr().out
+
+
+GATE = yaml.safe_load((EXAMPLES / "gate.yaml").read_text())
+GATE_RUNS = [step["run"] for step in GATE["jobs"]["optimizer"]["steps"] if "run" in step]
+
+
+def test_the_gate_is_a_workflow_for_pull_requests() -> None:
+    assert GATE[True] == "pull_request"  # YAML 1.1 reads the key `on` as true, as GitHub does not
+    assert [step["uses"] for step in GATE["jobs"]["optimizer"]["steps"] if "uses" in step] == [
+        "actions/checkout@v4",
+        "actions/setup-python@v5",
+    ]
+    assert GATE_RUNS[0] == "pip install ."  # which is run by .ci/run
+
+
+@pytest.mark.usefixtures("beside_the_examples")
+@pytest.mark.parametrize("line", GATE_RUNS[1:])
+def test_the_gate_passes(line: str, lehi: Lehi) -> None:
+    program, *arguments = shlex.split(line)
+    assert program == "lehi"
+    result = lehi(*arguments)
+    assert result.code == 0, result.out + result.err
