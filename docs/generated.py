@@ -1,9 +1,14 @@
-"""What references are generated from: `cog -r -P -I docs README.md docs/plugins.md` writes them, a test checks them."""
+"""What references are generated from; a test checks that they are current.
+
+They are written by `cog -r -P -I docs docs/reference.md docs/plugins.md`.
+"""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from lehi_cli.cli import build
@@ -27,11 +32,19 @@ SCHEMA_PARTS = {
 VERBS = ("compare", "train", "sweep", "report", "tasks", "optims", "data")
 
 
-def print_help() -> None:
-    """The help of every verb, as code blocks."""
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every verb, each followed by its own commands: `("tasks",)`, `("tasks", "show")`, ..."""
+    verbs = get_command(build()).commands  # type: ignore[attr-defined]
     for verb in VERBS:
-        output = CliRunner().invoke(build(), [verb, "--help"], prog_name="lehi", env={"COLUMNS": "100"}).output
-        print(f"\n`lehi {verb}`\n\n```text\n{output.strip()}\n```")
+        yield (verb,)
+        yield from ((verb, name) for name in getattr(verbs[verb], "commands", ()))
+
+
+def print_help() -> None:
+    """The help of `lehi` and of every command, as code blocks."""
+    for words in [(), *commands()]:
+        output = CliRunner().invoke(build(), [*words, "--help"], prog_name="lehi", env={"COLUMNS": "100"}).output
+        print(f"\n### `{' '.join(['lehi', *words])}`\n\n```text\n{output.strip()}\n```")
 
 
 def print_table(table: Table) -> None:
