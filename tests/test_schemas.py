@@ -17,8 +17,8 @@ from interrupted import interrupted
 from jsonschema import Draft202012Validator
 
 from lehi_cli.execute.conduct import Settings, conduct
-from lehi_cli.shards import COLUMNS
-from lehi_cli.store import STATUSES, Store
+from lehi_cli.runs.shards import COLUMNS
+from lehi_cli.runs.store import STATUSES, Store
 
 Lehi = Callable[..., Result]
 
