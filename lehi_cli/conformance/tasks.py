@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lehi_cli.curvature import Loss, check_loss
 from lehi_cli.data.dataset import Split
+from lehi_cli.data.locate import at_hand
 from lehi_cli.experiment.plan import plan
 from lehi_cli.experiment.request import Request
 from lehi_cli.runs.specs import Budget, RunSpec, TaskSpec, parse_optimizers
@@ -66,7 +67,7 @@ class Subject:
         run = run or self.adam
         if rows is not None:
             run = replace(run, task=replace(run.task, batch_size=rows))
-        return Training(run, self.device, self.folder)
+        return Training(at_hand(run, self.folder), self.device, self.folder)
 
 
 def shapes(subject: Subject) -> str:

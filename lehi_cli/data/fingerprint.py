@@ -16,7 +16,7 @@ def fingerprint(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     digest = hashlib.sha256()
     for member in sorted(path.rglob("*")):
-        status = member.stat()
-        if member.is_file():
+        if member.is_file():  # not a link that leads nowhere
+            status = member.stat()
             digest.update(f"{member.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()[:16] if path.is_dir() else ""

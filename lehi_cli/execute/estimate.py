@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean, median
 
+from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import LehiError
 from lehi_cli.runs.specs import Budget, RunSpec, canonical_json
 from lehi_cli.training.loop import Training
@@ -102,7 +103,7 @@ def _price_key(run: RunSpec) -> str:
 
 def _measure(run: RunSpec, place: Place, allowed: float) -> Cost | str:
     try:
-        training = Training(run, place.device, place.data)
+        training = Training(at_hand(run, place.data), place.device, place.data)
         steps, note = _take_steps(run, training, allowed)
         return _cost(run, training, steps, _evaluation_seconds(training, steps, allowed), note)
     except LehiError as error:

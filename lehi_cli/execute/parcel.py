@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import lehi_cli
+from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import DataError, LehiError, UsageError
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.code import code_hash, own_files
@@ -23,6 +24,8 @@ from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.store import Store
 
 from .place import Place
+
+NEEDS_DATA = "every node needs the data under the same path: fetch it there, or name a shared folder with --data-dir"
 
 
 @dataclass(frozen=True)
@@ -65,24 +68,26 @@ def carry_out(parcel: Parcel) -> Report:
 
     Raises:
         UsageError: when this node's code is not the code the run was planned with.
+        DataError: when this node does not have the data.
     """
     from .worker import execute
 
-    run = unpack(parcel)
+    run, place = unpack(parcel), replace(parcel.place, planned_here=False)
     _check_code(run, parcel)
+    _check_data(run, place)
     with tempfile.TemporaryDirectory(prefix="lehi-") as folder:
         store = Store(Path(folder))
         try:
-            ended = execute(run, parcel.place, store, lambda: None, lambda _: None)
+            ended = execute(run, place, store, lambda: None, lambda _: None)
         except KeyboardInterrupt:
             ended = ("interrupted", "")
         found = sorted((store.root / parcel.run_id).glob("[!.]*"))
         files = {path.name: path.read_bytes() for path in found}
     status, message = ended or ("error", "")
-    if message.startswith(DataError.__name__) and not parcel.place.data.is_dir():
+    if message.startswith(DataError.__name__) and not place.data.is_dir():
         raise DataError(
-            f"{message.partition(': ')[2]} (on the Ray node {socket.gethostname()}, which has no {parcel.place.data})",
-            "every node needs the data under the same path: fetch it there, or name a shared folder with --data-dir",
+            f"{message.partition(': ')[2]} (on the Ray node {socket.gethostname()}, which has no {place.data})",
+            NEEDS_DATA,
         )
     return Report(status, message, files)
 
@@ -120,6 +125,18 @@ def _materialise(files: tuple[tuple[str, bytes], ...]) -> Path:
 @cache
 def _scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="lehi-plugins-")
+
+
+def _check_data(run: RunSpec, place: Place) -> None:
+    """Check that the file that the run's data names is on this node.
+
+    Raises:
+        DataError: when it is missing, or is another one.
+    """
+    try:
+        at_hand(run, place.data, place.planned_here)
+    except DataError as error:
+        raise DataError(f"{error.message} (on the Ray node {socket.gethostname()})", NEEDS_DATA) from error
 
 
 def _check_code(run: RunSpec, parcel: Parcel) -> None:

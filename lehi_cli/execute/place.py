@@ -15,11 +15,13 @@ class Place:
         device: where tensors live.
         data: folder of the data sets.
         threads: torch threads of a run whose task does not declare its own number; None for what torch would take.
+        planned_here: whether this machine planned the runs, or they came from another.
     """
 
     device: str
     data: Path
     threads: int | None = None
+    planned_here: bool = True
 
 
 def cores() -> int:

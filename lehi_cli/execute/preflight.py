@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.specs import RunSpec, canonical_json
 from lehi_cli.training.loop import Training
@@ -21,7 +22,7 @@ def preflight(runs: Sequence[RunSpec], place: Place) -> None:
     pairs = {canonical_json([run.task.identity(), run.optimizer.name, run.optimizer.options]): run for run in runs}
     for run in pairs.values():
         try:
-            Training(run, place.device, place.data).check_differentiable()
+            Training(at_hand(run, place.data), place.device, place.data).check_differentiable()
         except (TypeError, ValueError) as error:
             raise UsageError(f"{run.task.name} with {run.label} cannot be built: {error}") from error
         except UsageError:

@@ -22,6 +22,7 @@ from typing import cast
 
 import torch
 
+from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import LehiError
 from lehi_cli.registry import optimizers
 from lehi_cli.runs.measurements import Measured, Measurement
@@ -244,7 +245,7 @@ def _begin(run: RunSpec, place: Place) -> Training:
         options["total_steps"] = None  # follows from the budget
     task = replace(run.task, budget=ENDLESS, schedule=Schedule())
     endless = replace(run, task=task, optimizer=replace(run.optimizer, options=options))
-    training = Training(endless, place.device, place.data)
+    training = Training(at_hand(endless, place.data), place.device, place.data)
     if record.modes:
         training.optimizer.train()  # type: ignore[attr-defined]
     return training

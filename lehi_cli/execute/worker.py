@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import torch
 
+from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import LehiError, StoreError
 from lehi_cli.runs.records import Pulse, Row
 from lehi_cli.runs.specs import RunSpec
@@ -69,7 +70,8 @@ def _record(
 
     try:
         started()
-        outcome = asdict(train(run, place.device, place.data, emit, pulse, hopeless))
+        ready = at_hand(run, place.data, place.planned_here)
+        outcome = asdict(train(ready, place.device, place.data, emit, pulse, hopeless))
     except KeyboardInterrupt as error:
         finish("interrupted", error)
         raise

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lehi_cli.data.fingerprint import fingerprint
 from lehi_cli.data.folder import data_folder
+from lehi_cli.data.locate import Found, find
 from lehi_cli.errors import UsageError
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.registry.optimizers import OptimizerRecord
@@ -29,7 +29,7 @@ def plan(request: Request) -> list[RunSpec]:
     if request.precision not in RunSpec.PRECISIONS:
         raise UsageError(f"unknown precision {request.precision!r}", f"one of {', '.join(RunSpec.PRECISIONS)}")
     runs: list[RunSpec] = []
-    for task in tasks_of(request):
+    for task, found in _found_tasks(request):
         resolved = [_optimizer(spec, task) for spec in request.optimizers]
         codes = [record.code_hash() for record, _ in resolved]
         labels = _labels(
@@ -38,7 +38,7 @@ def plan(request: Request) -> list[RunSpec]:
         for seed in request.seeds:
             for (record, spec), label, code in zip(resolved, labels, codes, strict=True):
                 spec = replace(spec, label=label)
-                runs.append(RunSpec(task, spec, seed, request.precision, code, record.origin))
+                runs.append(RunSpec(task, spec, seed, request.precision, code, record.origin, data_place=found.place))
     _refuse_twins(runs)
     return runs
 
@@ -49,26 +49,31 @@ def tasks_of(request: Request) -> list[TaskSpec]:
     Raises:
         UsageError: on an unknown task, and on one that is given twice, be it by name and by path.
     """
-    specs = [_task(task, request) for task in request.tasks]
-    names = [spec.name for spec in specs]
+    return [spec for spec, _ in _found_tasks(request)]
+
+
+def _found_tasks(request: Request) -> list[tuple[TaskSpec, Found]]:
+    """The tasks, and where the file lies that a task's data names."""
+    tasks_found = [_task(task, request) for task in request.tasks]
+    names = [spec.name for spec, _ in tasks_found]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"task {name!r} is given twice", "its runs would be counted twice")
-    return specs
+    return tasks_found
 
 
-def _task(task: str | TaskRecord, request: Request) -> TaskSpec:
+def _task(task: str | TaskRecord, request: Request) -> tuple[TaskSpec, Found]:
     record = task if isinstance(task, TaskRecord) else tasks.find(tasks.load(), task)
-    spec = record.spec(request.overrides)
+    spec, found = record.spec(request.overrides), Found()
     if request.fake:
         spec = replace(spec, data={**spec.data, "fake": True})
-    elif isinstance(path := spec.data.get("path"), str):
-        content = fingerprint(data_folder(request.data) / path)
-        spec = replace(spec, data={**spec.data, "fingerprint": content})
+    elif isinstance(spec.data.get("path"), str):
+        found = find(spec, data_folder(request.data))
+        spec = replace(spec, data={**spec.data, "fingerprint": found.fingerprint})
     if request.smoke:
-        return replace(spec, budget=SMOKE, evaluations=1)
+        return replace(spec, budget=SMOKE, evaluations=1), found
     # A task's own budget is stated for one gradient a step. Whoever compares gives all the same price for it.
-    return replace(spec, budget=request.budget or spec.budget.at_equal_price())
+    return replace(spec, budget=request.budget or spec.budget.at_equal_price()), found
 
 
 def _optimizer(spec: OptimSpec, task: TaskSpec) -> tuple[OptimizerRecord, OptimSpec]:

@@ -35,7 +35,8 @@ YAML = """\
 name: {name}
 summary: one line on what is learnt from what
 
-# Where the data comes from. csv: a table with a header; the path is relative to the data folder, or absolute.
+# Where the data comes from. csv: a table with a header; its path is absolute, or relative to the folder of this file,
+# to the working folder or to the data folder.
 # Others: text (any text file), imagefolder (a folder of images per class), or a source with its name, such as digits.
 data: {{source: digits}}
 

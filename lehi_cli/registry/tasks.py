@@ -300,7 +300,7 @@ def _with_place(where: str, make: Callable[[], T]) -> T:
 def load() -> Catalog[TaskRecord]:
     """All tasks: built in, from installed distributions, and from plug-in folders."""
     catalog: Catalog[TaskRecord] = Catalog("task")
-    for path in sorted(_built_in_folder().glob("*.yaml")):
+    for path in sorted(built_in_folder().glob("*.yaml")):
         record = _from_yaml(path)
         catalog.add(record.name, record, "lehi")
     catalog.add_plugins(GROUP, _read)
@@ -320,7 +320,8 @@ def find(catalog: Catalog[TaskRecord], name: str) -> TaskRecord:
     return records[0]
 
 
-def _built_in_folder() -> Path:
+@cache
+def built_in_folder() -> Path:
     """The package `lehi_cli.tasks`; in a source checkout that is not installed, the sibling folder it is made of."""
     spec = find_spec("lehi_cli.tasks")
     if spec is not None and spec.origin is not None:

@@ -255,6 +255,7 @@ class RunSpec:
     `optimizer_code` is the hash of how the optimizer is built and of what it reaches; `optimizer_origin` is the file it
     is in when it was named by a path. `peers` are the ids of runs that this one is measured against while it trains,
     to be ended early when it is hopeless; empty for a run that always goes to its end, and no part of the identity.
+    `data_place` is the absolute path at which the file that the task's data names was found, and no part of it either.
     """
 
     task: TaskSpec
@@ -264,6 +265,7 @@ class RunSpec:
     optimizer_code: str = ""
     optimizer_origin: str = ""
     peers: tuple[str, ...] = ()
+    data_place: str = ""
 
     PRECISIONS = ("fp32", "bf16")
 
