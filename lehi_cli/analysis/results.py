@@ -20,6 +20,8 @@ from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.summary import Band, band_curve, mean_interval
 
 WORST = math.inf
+IN_UNITS_OF_THE_TARGET = ("rmse", "mae")
+"""Metrics that grow with the target."""
 
 
 def _mean(value: Estimate) -> float:
@@ -185,6 +187,21 @@ class Section:
         """The lowest expected loss on a split, where theory gives it."""
         floors = (run.outcome.get("floor", {}).get(split) for run in self.runs)
         return next((floor for floor in floors if floor is not None), None)
+
+    @property
+    def data_notes(self) -> list[str]:
+        """How the data was read, as far as a user should know."""
+        lines = (line for run in self.runs for line in run.outcome.get("notes", []))
+        return list(dict.fromkeys(map(str, lines)))
+
+    @property
+    def target(self) -> tuple[str, float] | None:
+        """What a regression predicts, and what 1 of its scaled targets is in its own units; None where it is not known.
+
+        It is the same for all runs, which are on the same data.
+        """
+        told = next(filter(None, (run.outcome.get("target") for run in self.runs)), None)
+        return None if told is None else (str(told["name"]), float(told["scale"]))
 
     @property
     def seeds(self) -> list[int]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lehi_cli.curvature import Loss, check_loss
-from lehi_cli.data.dataset import Split
+from lehi_cli.data.dataset import Split, Table
 from lehi_cli.data.locate import at_hand
 from lehi_cli.experiment.plan import plan
 from lehi_cli.experiment.request import Request
@@ -78,7 +78,8 @@ def shapes(subject: Subject) -> str:
     loss = training.loss(outputs, targets)
     require(bool(outputs.isfinite().all()), "the model's outputs are not all finite at the start")
     require(bool(loss.isfinite()), f"the loss is {loss.item()} at the start")
-    return f"inputs {list(inputs.shape)}, outputs {list(outputs.shape)}, loss {loss.item():.4g}"
+    sizes = f"inputs {list(inputs.shape)}, outputs {list(outputs.shape)}, loss {loss.item():.4g}"
+    return "; ".join([sizes, *(training.data.notes if isinstance(training.data, Table) else ())])
 
 
 def gradients(subject: Subject) -> str:

@@ -57,6 +57,27 @@ class Dataset:
     window: int | None = None
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a source that scales its targets predicts: 1 of the targets as stored is `scale` in units of `name`."""
+
+    name: str
+    scale: float
+
+
+@dataclass(frozen=True)
+class Table(Dataset):
+    """A dataset that says more of itself than a model must know.
+
+    Attributes:
+        notes: how the data was read, for the user, a line each.
+        target: of a regression, what is predicted; None where it is not scaled.
+    """
+
+    notes: tuple[str, ...] = ()
+    target: Target | None = None
+
+
 def faked_by(fake: Callable[..., Dataset]) -> Callable[[Source], Source]:
     """Decorator of a source: `fake(**options)` makes data of the same shape, learnable, without any file."""
 

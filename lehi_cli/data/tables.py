@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import numpy as np
 import torch
 
 from lehi_cli.data import catalog, fake
-from lehi_cli.data.dataset import Dataset, Split, checksum, faked_by
+from lehi_cli.data.categories import notes, one_hot, refuse_free_text
+from lehi_cli.data.dataset import Dataset, Split, Table, Target, checksum, faked_by
 from lehi_cli.errors import DataError, did_you_mean
 
 KINDS = ("auto", "regression", "classification")
 CLASSES = 20  # a target with more different values is a number, as far as `auto` knows
 HELD_OUT = 0.15
 LARGEST = 1e150  # the variance needs squares
+FILL_IN = "fill it in, remove the row, or drop the column"
 
 
 @faked_by(fake.table(9))
@@ -52,20 +55,30 @@ def _fake_csv(kind: str = "auto", **_: object) -> Dataset:
 
 @faked_by(_fake_csv)
 def csv(
-    folder: Path, path: str = "table.csv", target: str = "target", kind: str = "auto", drop: str | Sequence[str] = ()
+    folder: Path,
+    path: str = "table.csv",
+    target: str = "target",
+    kind: str = "auto",
+    drop: str | Sequence[str] = (),
+    categories: str | Sequence[str] = (),
 ) -> Dataset:
     """A CSV file of your own, with a header: inputs [N, d], and targets [N, 1] standardised, or classes [N].
 
     `test` and `val` are 15 % of the rows each, of every class alike, drawn with RandomState(0).
 
+    A feature of numbers, or of true and false, is one input, standardised by the training rows. A feature of text is an
+    input of 0 or 1 for each of its values in the training rows (one-hot); where the value is in no training row, all of
+    them are 0. The inputs of numbers come first. A feature that is the same in all training rows becomes 0.
+
     Args:
         folder: the data folder.
-        path: the file, relative to `folder` or absolute.
-        target: column to predict. All others are features: numbers, or true and false, with no value missing. A
-            feature that is the same in all training rows becomes 0.
+        path: the file, absolute or relative to `folder`.
+        target: column to predict. All others are features, with no value missing.
         kind: `regression`, `classification`, or `auto`: classes if the target is text, true or false, or whole numbers
             with at most 20 different values.
-        drop: column, or list of columns, to leave out.
+        drop: column, or columns, to leave out: a list, or `a/b`.
+        categories: column, or columns, to take as text whatever is in them, such as numbers that stand for something,
+            or text with more than 100 different values or fewer than two rows for each.
 
     Raises:
         DataError: the file is missing or no table, a column unknown, or a value of no use: by column and row. Rows
@@ -76,13 +89,12 @@ def csv(
         raise ValueError(f"csv: kind={kind!r} must be one of {', '.join(KINDS)}")
     place = folder / path
     table = _read_csv(place)
-    dropped = [drop] if isinstance(drop, str) else list(drop)
-    for column in (target, *dropped):
-        _require_column(place, column, list(table))
+    dropped, chosen = (_columns(place, given, list(table)) for given in (drop, categories))
+    _require_column(place, target, list(table))
     names = [name for name in table if name != target and name not in dropped]
     if not names:
         raise DataError(f"csv: {place} has no column for a feature", "it needs one beside the target")
-    features = np.stack([_numbers(f"{place}: column {name!r}", table[name]) for name in names], axis=1)
+    features = _features(place, {name: table[name] for name in names}, chosen)
     where = f"{place}: target {target!r}"
     values = _values(where, table[target])
     if len(set(values.tolist())) < 2:
@@ -90,17 +102,87 @@ def csv(
     if kind == "classification" or (kind == "auto" and _looks_like_classes(values)):
         classes, labels = _classes(where, values)
         rows = _splits(labels)
-        return _dataset(
-            standardise(features, rows["train"]), labels, rows, len(classes), raw=(features, labels, classes)
-        )
+        inputs, said = features.inputs(rows)
+        data = _dataset(inputs, labels, rows, len(classes), raw=(*features.raw, labels, classes))
+        return Table(data.splits, data.outputs, data.checksum, notes=said)
     numbers = _numbers(
         where,
         table[target],
         "for classes: --set data.kind=classification --set loss=cross_entropy --set metrics=accuracy",
     )
     rows = _splits(np.zeros(len(numbers), np.int64))
-    targets = standardise(numbers[:, None], rows["train"])
-    return _dataset(standardise(features, rows["train"]), targets, rows, outputs=1, raw=(features, numbers))
+    inputs, said = features.inputs(rows)
+    data = _dataset(inputs, standardise(numbers[:, None], rows["train"]), rows, 1, raw=(*features.raw, numbers))
+    scale = _scale(target, numbers[rows["train"]])
+    return Table(data.splits, data.outputs, data.checksum, notes=said, target=scale)
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns that are learnt from: numbers [N, d], and by name those of categories [N]."""
+
+    numbers: np.ndarray
+    categories: Mapping[str, np.ndarray]
+
+    @property
+    def raw(self) -> tuple[np.ndarray, ...]:
+        """All of them, for the checksum."""
+        return (self.numbers, *self.categories.values())
+
+    def inputs(self, rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """What a model gets [N, q], and what a user should know of it."""
+        encoded = [one_hot(name, values, rows) for name, values in self.categories.items()]
+        standardised = standardise(self.numbers, rows["train"])
+        inputs = np.concatenate([standardised, *(column.inputs for column in encoded)], axis=1)
+        return inputs, notes(encoded, inputs.shape[1])
+
+
+def _features(place: Path, table: Mapping[str, Any], chosen: Sequence[str]) -> Features:
+    """The features as they are read: text as categories, and what was `chosen` to be so; all others as numbers."""
+    numbers: list[np.ndarray] = []
+    categories: dict[str, np.ndarray] = {}
+    for name, column in table.items():
+        where = f"{place}: column {name!r}"
+        if name in chosen:
+            categories[name] = _text(where, column)
+        elif _is_text(column):
+            categories[name] = _text(where, column)
+            refuse_free_text(where, name, categories[name])
+        else:
+            numbers.append(
+                _numbers(
+                    where,
+                    column,
+                    f"write it as numbers, or leave it out: --set data.drop={name}; "
+                    f"to take all of it as text: --set data.categories={name}",
+                )
+            )
+    rows = len(next(iter(table.values())))
+    return Features(np.stack(numbers, axis=1) if numbers else np.empty((rows, 0)), categories)
+
+
+def _is_text(column: Any) -> bool:
+    """Whether a column holds text, and no number among it."""
+    from pyarrow import types
+
+    return types.is_string(column.type) and not any(map(_is_number, column.unique().drop_null().to_pylist()))
+
+
+def _text(where: str, column: Any) -> np.ndarray:
+    """A column as categories: text as text, so that its bytes can be told apart, and anything else as it is."""
+    values = _values(where, column)
+    if values.dtype.kind in "biuf":
+        return values
+    texts = values.astype(str)
+    blank = np.flatnonzero(np.char.strip(texts) == "")
+    if len(blank):
+        raise DataError(f"csv: {where} has no value in row {blank[0] + 1}", FILL_IN)
+    return texts
+
+
+def _scale(name: str, training: np.ndarray) -> Target | None:
+    """What 1 of the standardised target is worth; None where all training rows have the same."""
+    return Target(name, training.std().item()) if np.ptp(training) else None
 
 
 def hold_out(labels: np.ndarray, share: float, parts: int) -> list[np.ndarray]:
@@ -127,6 +209,8 @@ def _read_csv(place: Path) -> dict[str, Any]:
     from pyarrow import ArrowInvalid
     from pyarrow import csv as arrow
 
+    if place.is_dir():
+        raise DataError(f"csv: {place} is a folder", "name a CSV file: --set data.path=PATH")
     if not place.is_file():
         hint = "name a CSV file with a header: --set data.path=PATH --set data.target=COLUMN"
         raise DataError(f"csv: there is no file {place}", f"{hint}; --fake-data makes a smoke run without it")
@@ -151,6 +235,15 @@ def _read_csv(place: Path) -> dict[str, Any]:
     return dict(zip(names, table.columns, strict=True))
 
 
+def _columns(place: Path, given: str | Sequence[str], known: list[str]) -> list[str]:
+    """The names of columns: one, a list, or several with `/` between them."""
+    if isinstance(given, str):
+        given = [given] if given in known or "/" not in given else given.split("/")
+    for name in given:
+        _require_column(place, name, known)
+    return list(given)
+
+
 def _require_column(place: Path, name: str, known: list[str]) -> None:
     if name not in known:
         raise DataError(
@@ -162,18 +255,15 @@ def _values(where: str, column: Any) -> np.ndarray:
     """A column without gaps."""
     if column.null_count:
         row = column.is_null().to_pylist().index(True) + 1
-        raise DataError(f"csv: {where} has no value in row {row}", "fill it in, remove the row, or drop the column")
+        raise DataError(f"csv: {where} has no value in row {row}", FILL_IN)
     return np.asarray(column.to_numpy())
 
 
-def _numbers(
-    where: str, column: Any, hint: str = "write it as numbers, or leave it out: --set data.drop=COLUMN"
-) -> np.ndarray:
+def _numbers(where: str, column: Any, hint: str) -> np.ndarray:
     """A column as float64."""
     values = _values(where, column)
     if values.dtype.kind not in "biuf":
-        row, value = next((row, value) for row, value in enumerate(values.tolist(), 1) if not _is_number(value))
-        raise DataError(f"csv: {where} is not a number in row {row}: {value!r}", hint)
+        _refuse_text(where, values.tolist(), hint)
     numbers = values.astype(np.float64)
     unusable = np.flatnonzero(~(np.abs(numbers) < LARGEST))
     if len(unusable):
@@ -182,12 +272,24 @@ def _numbers(
     return numbers
 
 
+def _refuse_text(where: str, values: Sequence[object], hint: str) -> None:
+    """Refuse a column with a value that is not a number, unlike Arrow counting `+1` as one."""
+    rows = enumerate(values, 1)
+    text = next(((row, value) for row, value in rows if not _is_number(value)), None)
+    if text is None:
+        return
+    number = next(((row, value) for row, value in enumerate(values, 1) if _is_number(value)), None)
+    beside = f", and is one in row {number[0]}: {number[1]!r}" if number else ""
+    raise DataError(f"csv: {where} is not a number in row {text[0]}: {text[1]!r}{beside}", hint)
+
+
 def _is_number(value: object) -> bool:
+    """Whether a text reads as a number; one with `_` between digits is a name."""
     try:
         float(str(value))
     except ValueError:
         return False
-    return True
+    return "_" not in str(value)
 
 
 def _looks_like_classes(values: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 import torch
 
 from lehi_cli.data.locate import at_hand
+from lehi_cli.data.units import told_of
 from lehi_cli.errors import LehiError, StoreError
 from lehi_cli.runs.records import Pulse, Row
 from lehi_cli.runs.specs import RunSpec
@@ -72,6 +73,7 @@ def _record(
         started()
         ready = at_hand(run, place.data, place.planned_here)
         outcome = asdict(train(ready, place.device, place.data, emit, pulse, hopeless))
+        outcome |= told_of(ready.task, place.data)
     except KeyboardInterrupt as error:
         finish("interrupted", error)
         raise

@@ -3,7 +3,8 @@
 Schema 1:
 
     {"schema": 1, "comparison", "provenance": {"command", "data", "seeds", ...}, "mixed": [...], "sections": [{
-        "task", "title", "fake_data", "budget", "batch_size", "seeds", "floor", "notes": [...], "series": [{
+        "task", "title", "fake_data", "budget", "batch_size", "seeds", "floor", "notes": [...],
+        "target": {"name", "scale"} or null, "data_notes": [...], "series": [{
             "label", "optimizer", "options", "chosen_from", "chosen_by",
             "final": {"val_loss": {"mean", "sd", "n"}, ...},
             "price": {"passes_per_step", "seconds_per_step", "state_bytes_per_parameter"},
@@ -26,6 +27,9 @@ logarithms, an accuracy is judged by what is missing to its "best". "method" is 
 added after a look, or "refused" where earlier looks were at other seeds. "family" is the number of comparisons that the
 p-values are adjusted for. The list is empty in a sweep, and where there are fewer than two optimizers or more than 12.
 A number that is not finite is null.
+
+"target" is what a regression predicts. Its mae and rmse are in units of the target as the task scales it, here and
+wherever they are stored; times "scale" they are in its own units. "data_notes" say how the data was read.
 
 Later versions of schema 1 may add keys; one that changes or removes a key is schema 2. What stands below is said where
 it is written: in `arrivals.py`, `prices.py`, `across.py` and `gate.py` beside this file.
@@ -82,6 +86,8 @@ def _section(item: SectionReport) -> dict[str, Any]:
         "seeds": section.seeds,
         "floor": section.floor,
         "notes": list(item.notes),
+        "target": dict(zip(("name", "scale"), section.target, strict=True)) if section.target else None,
+        "data_notes": section.data_notes,
         "series": [_series(section, series) for series in section.ranked()],
         "verdicts": _verdicts(item.comparison) if item.comparison else [],
         "time_to_target": arrival_content(item.arrivals) if item.arrivals else None,

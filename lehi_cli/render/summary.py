@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lehi_cli.analysis.results import Section, Series
+from lehi_cli.analysis.results import IN_UNITS_OF_THE_TARGET, Section, Series
 from lehi_cli.stats import Estimate
 
 from .document import Block, Column, Lines, Table
@@ -15,11 +15,11 @@ PRICE = 1  # the columns that stay together after those of quality
 
 def summary_blocks(section: Section, shown: int | None = None, full: bool = False) -> list[Block]:
     """Table and notes of one section; of a long table the best `shown` rows; checksums of what is paired if `full`."""
-    table = summary_table(section)
-    if shown is not None and len(table.rows) > shown:
-        left = f"the best {shown} of {len(table.rows)} settings; --full shows all"
-        table = Table(table.columns, table.rows[:shown], f"{left}. {table.caption}")
-    return [table, Lines(notes(section, full)[:shown])]
+    tables = [summary_table(section), *own_units(section)]
+    if shown is not None and len(section.series) > shown:
+        left = f"the best {shown} of {len(section.series)} settings; --full shows all"
+        tables = [Table(table.columns, table.rows[:shown], f"{left}. {table.caption}") for table in tables]
+    return [*tables, Lines(notes(section, full)[:shown])]
 
 
 def subtitle(section: Section) -> str:
@@ -64,6 +64,27 @@ def summary_table(section: Section) -> Table:
     return Table(headings, rows, f"{spread}{marked}passes in gradients (forward + backward), seconds of training")
 
 
+def own_units(section: Section) -> list[Table]:
+    """The errors in the target's own units, such as money, where it is known what the task scales it by."""
+    columns = [(split, name) for split, name in section.columns if name in IN_UNITS_OF_THE_TARGET]
+    if section.target is None or not columns:
+        return []
+    name, scale = section.target
+    headings = [Column("optimizer", right=False), *(Column(f"{split} {metric}") for split, metric in columns)]
+    rows = [
+        [series.label, *(with_spread(_times(scale, series.final(*column))) for column in columns)]
+        for series in section.ranked()
+    ]
+    caption = (
+        f"the same errors in the target's own units ({name}): 1 in the table above is {compact(scale)} in this one"
+    )
+    return [Table(headings, rows, caption)]
+
+
+def _times(scale: float, value: Estimate) -> Estimate:
+    return Estimate(scale * value.mean, scale * value.sd, value.n)
+
+
 def _cell(series: Series, column: tuple[str, str], is_best: bool) -> str:
     """Mean and spread, and over how many runs where not all that reached the end have a value."""
     value = series.final(*column)
@@ -90,7 +111,7 @@ def _statuses(series: Series) -> str:
 
 
 def notes(section: Section, full: bool = True) -> list[str]:
-    """What the table does not say: failures with their reasons, whether seeds are paired, the floor of the loss."""
+    """What the table does not say: failures with their reasons, the floor of the loss, how data was read, pairing."""
     lines = []
     for series in section.ranked():
         for run in series.runs:
@@ -102,7 +123,7 @@ def notes(section: Section, full: bool = True) -> list[str]:
                 lines.append(f"{series.label}, seed {run.seed}: {reason} at {count} of {run.outcome['steps']} steps")
     if section.floor is not None:
         lines.append(f"lowest expected validation loss: {compact(section.floor)}")
-    return [*lines, *_pairing(section, full)]
+    return [*lines, *section.data_notes, *_pairing(section, full)]
 
 
 def _first_line(error: Mapping[str, str]) -> str:

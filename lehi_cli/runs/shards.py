@@ -1,7 +1,9 @@
 """The metric rows of one run: write-once parquet shards on disk, columns of numbers in memory.
 
 Rows are wide, one per logged step or evaluation, and say themselves which run they belong to, and with which options
-and budget, so that a query can keep those apart. Shards written before there were `options` and `budget` are read too.
+and budget, so that a query can keep those apart. The columns `mae` and `rmse` are in units of the target as the task
+scales it; times `outcome.target.scale` in the run's `run.json` they are in the target's own. Shards written before
+there were `options` and `budget` are read too.
 """
 
 from __future__ import annotations

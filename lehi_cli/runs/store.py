@@ -397,7 +397,17 @@ def _check(content: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} is no number")
     if not isinstance(outcome.get("data_checksum", ""), str):
         raise TypeError("data_checksum is no text")
+    _check_told(outcome)
     _check_spec(content["spec"])
+
+
+def _check_told(outcome: Mapping[str, Any]) -> None:
+    """Check what the data said of itself: see `lehi_cli.data.units`."""
+    if not isinstance(outcome.get("notes", []), list):
+        raise TypeError("notes is no list")
+    target = outcome.get("target")
+    if target is not None and not (isinstance(target["name"], str) and isinstance(target["scale"], int | float)):
+        raise TypeError("target is no name with a scale")
 
 
 def _check_spec(spec: Mapping[str, Any]) -> None:

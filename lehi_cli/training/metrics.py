@@ -20,7 +20,7 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def mae(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean absolute error, in units of the target as the task scales it."""
+    """Mean absolute error, in units of the target as the task scales it; see `lehi_cli.data.units` for its own."""
     return (outputs - targets).abs().mean()
 
 

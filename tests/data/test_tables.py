@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lehi_cli.data import catalog
+from lehi_cli.data.dataset import Dataset, Table
 from lehi_cli.data.loading import load_dataset
 from lehi_cli.data.tables import csv, hold_out, protein, standardise
 from lehi_cli.errors import DataError, UsageError
@@ -153,7 +154,27 @@ def test_classes_are_numbered_in_order(tmp_path: Path) -> None:
         ([*numbers(), "1,nan,true,1,2"], {}, "column 'b' has no value in row 41"),
         ([*numbers(), "1,2,true,1,"], {}, "target 'target' has no value in row 41"),
         ([*numbers(), "1,inf,true,1,2"], {}, "column 'b' is inf in row 41"),
-        ([*numbers(), "1,Paris,true,1,2"], {}, "column 'b' is not a number in row 41: 'Paris'"),
+        ([*numbers(), "1,Paris,true,1,2"], {}, "column 'b' is not a number in row 41: 'Paris', and is one in row 1"),
+        (
+            ["a,target", *(f"{row % 3}x,{row}" for row in range(30)), "7,1"],
+            {},
+            "row 1: '0x', and is one in row 31: '7'",
+        ),
+        (["a,target", *(f"word {row},{row}" for row in range(9))], {}, "'a' is text with 9 different values in 9 rows"),
+        (
+            ["a,target", *(f"x{row % 101},{row}" for row in range(909))],
+            {},
+            "text with 101 different values in 909 rows",
+        ),
+        (["a,target", *(f"x{row % 2},{row}" for row in range(9)), " ,1"], {}, "column 'a' has no value in row 10"),
+        (["a,target", *(f"x{row % 2},{row}" for row in range(9)), '"",1'], {}, "column 'a' has no value in row 10"),
+        (
+            ["a,b,target", *(f"1,2026-01-0{row},{row}" for row in range(1, 9))],
+            {},
+            "column 'b' is not a number in row 1",
+        ),
+        (numbers(), {"drop": "a/c"}, "has no column 'c'"),
+        (numbers(), {"categories": "c"}, "has no column 'c'"),
         ([*numbers(), "2026-01-01,2,true,1,2"], {}, "column 'a' is not a number in row 41: '2026-01-01'"),
         (classes(("7",)), {}, "target 'target' is 7 in every row"),
         (classes(("yes",)), {}, "target 'target' is 'yes' in every row"),
@@ -211,3 +232,118 @@ def test_a_constant_column_becomes_zero() -> None:
     standardised = standardise(columns, np.array([0, 1, 2]))
     assert standardised[:, 0].tolist() == [0, 0, 0, 0]
     assert standardised.dtype == np.float32
+
+
+def towns(count: int = 40) -> list[str]:
+    """A number, a column of three towns and one of two colours, and a target."""
+    random = np.random.RandomState(0)
+    names = [("Graz", "Linz", "Wien")[row % 3] for row in range(count)]
+    return [
+        "town,a,colour,target",
+        *(f"{name},{random.standard_normal()},{('red', 'blue')[row % 2]},{row}.5" for row, name in enumerate(names)),
+    ]
+
+
+def told(dataset: Dataset) -> tuple[str, ...]:
+    assert isinstance(dataset, Table)
+    return dataset.notes
+
+
+def by_target(dataset: Dataset) -> np.ndarray:
+    """The inputs of all rows in the order of their targets."""
+    parts = dataset.splits.values()
+    targets = torch.cat([split.targets[:, 0] for split in parts])
+    return torch.cat([split.inputs for split in parts])[targets.argsort()].numpy()
+
+
+def test_text_becomes_one_input_per_category(tmp_path: Path) -> None:
+    write(tmp_path, towns())
+    dataset = csv(tmp_path)
+    inputs = by_target(dataset)
+    assert (inputs.shape, inputs.dtype) == ((40, 6), np.float32)
+    for row, own in enumerate(inputs[:, 1:].tolist()):  # after the number: towns, then colours, both sorted
+        assert own == [*np.eye(3)[row % 3], *np.eye(2)[[1, 0][row % 2]]]
+    train = dataset.splits["train"].inputs
+    assert abs(train[:, 0].mean()) < 1e-6
+    assert told(dataset) == ("one-hot inputs: town 3, colour 2 (of 6 inputs)",)
+    assert told(csv(tmp_path, drop="town/colour")) == ()
+
+
+def test_text_counts_for_the_checksum(tmp_path: Path) -> None:
+    rows = towns()
+    write(tmp_path, rows)
+    before = csv(tmp_path).checksum
+    write(tmp_path, [row.replace("Linz", "Lienz") for row in rows])
+    assert csv(tmp_path).checksum != before
+
+
+def test_a_category_that_no_training_row_has_is_all_zeros_and_named(tmp_path: Path) -> None:
+    rows = towns()
+    write(tmp_path, rows)
+    held_out = {name: hold_out(np.zeros(40, int), 0.15, 2)[place] for place, name in enumerate(("test", "val"))}
+    for place, town in ((held_out["test"][0], "Enns"), (held_out["test"][1], "Rust"), (held_out["val"][0], "Enns")):
+        rows[place + 1] = f"{town},{rows[place + 1].partition(',')[2]}"
+    write(tmp_path, rows)
+    dataset = csv(tmp_path)
+    assert dataset.splits["test"].inputs[:2, 1:4].tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert dataset.splits["test"].inputs[:2, 4:].sum(1).tolist() == [1, 1]
+    first, second = told(dataset)
+    assert first == "one-hot inputs: town 3, colour 2 (of 6 inputs)"
+    assert second == (
+        "town is 'Enns', 'Rust' in 1 row of val and 2 rows of test and in no training row: its inputs are all 0 there"
+    )
+
+
+def test_a_column_of_many_texts_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    write(tmp_path, ["who,a,target", *(f"person {row % 5000},{row % 7},{row}.5" for row in range(20_000))])
+    with pytest.raises(DataError, match=r"column 'who' is text with 5,000 different values in 20,000 rows") as refusal:
+        csv(tmp_path)
+    assert "--set data.drop=who" in refusal.value.hint
+    assert "--set data.categories=who" in refusal.value.hint
+    assert csv(tmp_path, drop="who").splits["train"].inputs.shape == (14_000, 1)
+    assert csv(tmp_path, categories="who").splits["train"].inputs.shape[1] > 4_900
+
+
+@pytest.mark.parametrize("given", ["a/b", ["a", "b"]])
+def test_numbers_may_be_categories(given: str | list[str], tmp_path: Path) -> None:
+    write(tmp_path, ["a,b,target", *(f"{row % 2 + 10},{'7' if row % 3 else 'x'},{row}.5" for row in range(60))])
+    dataset = csv(tmp_path, categories=given)
+    assert by_target(dataset)[:3].tolist() == [[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0]]
+
+
+def test_text_that_is_the_same_everywhere_becomes_zero(tmp_path: Path) -> None:
+    write(tmp_path, ["a,b,target", *(f"AT,{row},{row}.5" for row in range(20))])
+    dataset = csv(tmp_path)
+    assert by_target(dataset)[:, 1].tolist() == [0] * 20
+    assert told(dataset) == ("one-hot inputs: a 1 (of 2 inputs)",)
+
+
+def test_text_with_classes(tmp_path: Path) -> None:
+    write(tmp_path, ["town,target", *(f"{'AB'[row % 2]},{('yes', 'no', 'maybe')[row % 3]}" for row in range(60))])
+    dataset = csv(tmp_path)
+    assert (dataset.outputs, dataset.splits["train"].inputs.shape[1]) == (3, 2)
+    assert isinstance(dataset, Table)
+    assert dataset.target is None
+
+
+def test_numbers_that_arrow_takes_for_text(tmp_path: Path) -> None:
+    write(tmp_path, ["a,target", *(f"+{row % 5},{row}.5" for row in range(20))])
+    plain = csv(tmp_path).splits["train"].inputs
+    write(tmp_path, ["a,target", *(f"{row % 5},{row}.5" for row in range(20))])
+    assert torch.equal(plain, csv(tmp_path).splits["train"].inputs)
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder"):
+        csv(tmp_path, ".")
+
+
+def test_the_scale_of_the_target_undoes_it(tmp_path: Path) -> None:
+    write(tmp_path, ["a,price", *(f"{row},{1000 * row + 500.5}" for row in range(40))])
+    dataset = csv(tmp_path, target="price")
+    assert isinstance(dataset, Table)
+    assert dataset.target is not None
+    assert dataset.target.name == "price"
+    scaled = torch.cat([split.targets for split in dataset.splits.values()]).double().flatten().sort().values
+    gaps = scaled.diff() * dataset.target.scale
+    torch.testing.assert_close(gaps, torch.full_like(gaps, 1000.0), rtol=1e-4, atol=0)
