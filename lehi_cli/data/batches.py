@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Rows:
-    """A split whose rows stand for themselves.
+    """Mini-batches of a split whose rows are independent samples.
 
     Attributes:
         split: inputs [N, ...] and targets [N, ...].
@@ -39,7 +39,7 @@ class Rows:
         return len(self.split)
 
     def order(self, seed: int) -> Tensor:
-        """The order of the rows in the epoch of that seed."""
+        """The order of the rows in the epoch with this seed."""
         return torch.randperm(len(self.split), generator=torch.Generator().manual_seed(seed))
 
     def shuffled(self, seed: int) -> Iterator[Batch]:
@@ -54,10 +54,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Readers:
-    """A split that is one long sequence [L], cut into `size` equal parts that are read side by side.
+    """Mini-batches of a split that is one long sequence [L], cut into `size` equal parts that are read side by side.
 
     A batch is the next `window` symbols of each part. Successive batches continue each other, so a model can carry its
-    state from one to the next. What is left over after the last whole part is not read.
+    state from one to the next. Symbols left over after the last whole part are not read.
 
     Raises:
         DataError: when the sequence is shorter than one symbol for each part.

@@ -1,7 +1,7 @@
 """What `lehi data` can fetch: frozen records of files with their origin, size and md5.
 
-Nothing is copied to another host: every address is where the public already gets the file from. The md5 pins the
-content, so it does not matter which branch or mirror an address points to.
+Nothing is rehosted: every address is where the public already downloads the file. The md5 pins the content, so it does
+not matter which branch or mirror an address points to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lehi_cli.errors import DataError, UnknownNameError
 class File:
     """One file: `path` within the data folder, where it comes from, its md5 and its size in bytes.
 
-    A file that is unpacked from another has no address; its size is left at 0, unknown.
+    A file that is unpacked from another has no address, and its size is 0 for unknown.
     """
 
     path: str
@@ -29,11 +29,11 @@ class File:
     size: int = 0
 
     def state(self, folder: Path) -> str:
-        """`yes` when it lies in `folder` as it should, `no` when it does not, `damaged` when something else does."""
+        """`yes` when the right file is in `folder`, `no` when there is none, `damaged` when its content differs."""
         path = folder / self.path
         if not path.is_file():
             return "no"
-        right_size = self.size in (0, path.stat().st_size)  # spares reading what is plainly another file
+        right_size = self.size in (0, path.stat().st_size)  # avoids reading a file that is plainly another one
         return "yes" if right_size and md5(path) == self.md5 else "damaged"
 
 
@@ -44,10 +44,10 @@ class Corpus:
     Attributes:
         name: what `lehi data fetch` calls it.
         what: one line on what it holds.
-        terms: under which terms it may be used, as far as its authors say.
+        terms: the terms of use, as far as the authors state them.
         files: what is downloaded.
-        unpacked: what has to be there in the end, where that is not the downloaded files themselves.
-        unpack: the torchvision data set that makes `unpacked` of `files`.
+        unpacked: the files needed in the end, where these are not the downloaded ones.
+        unpack: the torchvision data set that unpacks `files` into `unpacked`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Corpus:
 
     @property
     def contents(self) -> tuple[File, ...]:
-        """What has to be there for it to be used."""
+        """The files needed to use it."""
         return self.unpacked or self.files
 
     @property
@@ -73,14 +73,14 @@ class Corpus:
         return str(PurePosixPath(self.contents[0].path).parent)
 
     def state(self, folder: Path) -> str:
-        """`yes`, `no`, `partly` (some files are missing) or `damaged` (some are not what they should be)."""
+        """`yes`, `no`, `partly` (some files are missing) or `damaged` (the content of some differs)."""
         states = {file.state(folder) for file in self.contents}
         if "damaged" in states:
             return "damaged"
         return states.pop() if len(states) == 1 else "partly"
 
     def paths(self, folder: Path) -> list[Path]:
-        """Its files in `folder`, all there and all as they should be.
+        """Its files in `folder`, all present and undamaged.
 
         Raises:
             DataError: naming the missing or altered files and the way to get them.
@@ -96,7 +96,7 @@ class Corpus:
         return [folder / file.path for file in self.contents]
 
     def hint(self, folder: Path) -> str:
-        """How to get the files into `folder`, and what to do without."""
+        """How to get the files into `folder`, and how to do without them."""
         where = "" if folder == data_folder() else f" --data-dir {shlex.quote(str(folder))}"
         return (
             f"run: lehi data fetch {self.name}{where}; or copy the files to {folder / self.place} by hand; "
@@ -116,7 +116,7 @@ def find(name: str) -> Corpus:
 
 
 def md5(path: Path) -> str:
-    """The md5 of a file: known for every public copy of these sets, and no matter of security."""
+    """The md5 of a file: known for every public copy of these sets, and not used for security."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -127,7 +127,7 @@ def _files(place: str, base: str, rows: Iterable[tuple[str, int, str]]) -> tuple
 
 
 def _members(place: str, md5s: Mapping[str, str]) -> tuple[File, ...]:
-    """Files of one folder that come out of an archive."""
+    """Files of one folder that are unpacked from an archive."""
     return tuple(File(str(PurePosixPath(place, name)), "", digest) for name, digest in md5s.items())
 
 

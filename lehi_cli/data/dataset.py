@@ -32,10 +32,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test split, and what a model must know to fit them.
+    """Training, validation and test split, and what a model has to know about them.
 
-    Data is kept as compact as it came (pixels in uint8, symbols in int16); `prepare` makes a batch of it what the model
-    takes, on the device, so nothing is done sample by sample.
+    Data is stored as compactly as it came (pixels in uint8, symbols in int16). `prepare` turns a batch of it into what
+    the model takes, on the device, so nothing is done sample by sample.
 
     Attributes:
         splits: `train`, `val` and `test`.
@@ -43,9 +43,10 @@ class Dataset:
         checksum: identity of the raw data before any preprocessing, see `checksum`.
         floor: lowest expected loss per split, where theory gives it; empty otherwise.
         prepare: inputs and targets of a batch as stored -> as the model and the loss take them, for every split.
-        augment: stored inputs [B, ...] of a training batch -> changed at random, from the generator and nothing else.
+        augment: stored inputs [B, ...] of a training batch -> randomly changed, using the generator only.
         window: for splits that are one long sequence, inputs [L] and targets [L]: symbols per step of a batch. The
-            batch is then that many parallel readers of the sequence, and the model gets its state back at each step.
+            sequence is then read by as many parallel readers as a batch has rows, and the model gets its state back at
+            each step.
     """
 
     splits: Mapping[str, Split]
@@ -59,7 +60,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Target:
-    """What a source that scales its targets predicts: 1 of the targets as stored is `scale` in units of `name`."""
+    """What a scaled target stands for: a stored target of 1 is `scale` in units of `name`."""
 
     name: str
     scale: float
@@ -67,11 +68,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Table(Dataset):
-    """A dataset that says more of itself than a model must know.
+    """A dataset with information for the user, beyond what a model has to know.
 
     Attributes:
-        notes: how the data was read, for the user, a line each.
-        target: of a regression, what is predicted; None where it is not scaled.
+        notes: how the data was read, in lines for the user.
+        target: what a regression predicts; None where the target is not scaled.
     """
 
     notes: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ class Table(Dataset):
 
 
 def faked_by(fake: Callable[..., Dataset]) -> Callable[[Source], Source]:
-    """Decorator of a source: `fake(**options)` makes data of the same shape, learnable, without any file."""
+    """Decorator of a source: `fake(**options)` makes learnable data of the same shape, without any files."""
 
     def mark(source: Source) -> Source:
         source.fake = fake  # type: ignore[attr-defined]

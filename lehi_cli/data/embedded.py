@@ -1,9 +1,9 @@
-"""Real data sets that travel inside scikit-learn: no download, the same rows everywhere.
+"""Real data sets that come with scikit-learn: no download, the same rows everywhere.
 
 The splits are stored, not drawn: `splits.json` lists the row numbers of `val` and `test` per set, all other rows train.
 They were made once with scikit-learn's `train_test_split(random_state=0)`: first 15 % of the rows for `test`, then as
 many of the rest for `val`, both stratified by class (diabetes has none).
-The checksum covers the raw arrays and these row numbers, so a changed copy of the data or of the splits is noticed.
+The checksum covers the raw arrays and these row numbers, so any change to the data or the splits is noticed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lehi_cli.data.tables import standardise
 @faked_by(fake.table(64, classes=10))
 def digits() -> Dataset:
     """Handwritten digits of 8 × 8 pixels: inputs in [0, 1] [N, 64], targets 0..9 [N]; N = 1797."""
-    # scikit-learn takes most of a second to import: only a run that needs it pays
+    # importing scikit-learn takes most of a second: only runs that need it pay for it
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
@@ -53,7 +53,7 @@ def diabetes() -> Dataset:
     from sklearn.datasets import load_diabetes
 
     features, progression = load_diabetes(return_X_y=True, scaled=False)
-    # the table has four decimals at most; scikit-learn's versions read some of them an ulp apart
+    # the table has four decimals at most; versions of scikit-learn read some of them an ulp apart
     features, progression = features.astype(np.float64).round(4), progression.astype(np.float64)
     rows = split_rows("diabetes", len(progression))
     inputs = standardise(features, rows["train"])

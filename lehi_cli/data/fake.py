@@ -1,7 +1,7 @@
-"""Synthetic data in the shape of real data: for smoke runs where the real data is not at hand.
+"""Synthetic data in the shape of real data: for smoke runs where the real data is not available.
 
-Each function returns a maker of data sets, `faked_by(images((28, 28), 10))`. What it makes can be learnt, so a broken
-training loop shows; it says nothing about any optimizer.
+Each function returns a maker of data sets, `faked_by(images((28, 28), 10))`. Its data can be learnt, so a broken
+training loop shows up; it says nothing about any optimizer.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def table(features: int, classes: int | None = None, binary: bool = False) -> Ca
 
 
 def text(symbols: int, length: int, as_stream: bool = False) -> Callable[..., Dataset]:
-    """A sequence that counts upwards with now and then a jump: windows [N, length], or one sequence [L] per split."""
+    """A sequence that counts upwards with occasional jumps: windows [N, length], or one sequence [L] per split."""
 
     def make(**options: object) -> Dataset:
         width = options.get("window" if as_stream else "length", length)

@@ -1,7 +1,7 @@
-"""Downloads into the data folder: continued where they were cut off, checked by md5, in place whole or not at all.
+"""Downloads into the data folder: resumed where they were cut off, checked by md5, put in place whole or not at all.
 
-A file grows under a name ending in `.part` and takes its own name only when its md5 is right, so whatever lies there
-under its own name was once whole.
+A file grows under a name ending in `.part` and takes its own name only when its md5 is right, so any file
+under its own name was once complete.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _ANOTHER_FOLDER = "give a folder of your own with --data-dir or LEHI_DATA"
 def fetch(corpus: Corpus, folder: Path, console: Console) -> list[File]:
     """Bring `corpus` into `folder`, showing progress on `console`; returns the files that had to be downloaded.
 
-    What is there and whole stays; what is damaged is replaced.
+    Files that are present and undamaged stay; damaged ones are replaced.
 
     Raises:
-        DataError: when a file cannot be had, is not what it should be, or cannot be written.
+        DataError: when a file cannot be downloaded, has the wrong content, or cannot be written.
     """
     if corpus.state(folder) == "yes":
         return []
     wanted = [file for file in corpus.files if file.state(folder) != "yes"]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    # a pipe gets no bar: it would be left with its last frame
+    # no bar in a pipe, which would keep its last frame
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for file in wanted:
             target, bar = folder / file.path, progress.add_task(file.path, total=file.size)
@@ -59,14 +59,14 @@ def fetch(corpus: Corpus, folder: Path, console: Console) -> list[File]:
 
 
 def _download(file: File, target: Path, report: Callable[..., None]) -> None:
-    """One file, complete and checked, to its place."""
+    """Download one file, check it, and put it in its place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     try:
         _fill(part, file, report)
     finally:
         if part.exists() and not part.stat().st_size:
-            part.unlink()  # an empty beginning is no beginning
+            part.unlink()  # an empty file is not a start
     size, found = part.stat().st_size, md5(part)
     if found != file.md5:
         part.unlink()
@@ -78,7 +78,7 @@ def _download(file: File, target: Path, report: Callable[..., None]) -> None:
 
 
 def _fill(part: Path, file: File, report: Callable[..., None]) -> None:
-    """Fill `part` to the size of `file`, over as many connections as it takes while each of them brings something."""
+    """Fill `part` to the size of `file`, over as many connections as it takes, as long as each one brings data."""
     part.touch()
     with part.open("r+b") as sink:
         while (start := sink.seek(0, os.SEEK_END)) < file.size:
@@ -96,7 +96,7 @@ def _fill(part: Path, file: File, report: Callable[..., None]) -> None:
 
 
 def _pieces(url: str, start: int) -> Iterator[tuple[int, bytes]]:
-    """What is at `url` from byte `start` on, or from 0 where the server cannot do that: pieces with their position.
+    """The content of `url` from byte `start` on, or from 0 where the server cannot resume: pieces with their positions.
 
     Raises:
         _ConnectionLostError: when the connection fails or is refused; one that merely ends early raises nothing.
@@ -109,18 +109,18 @@ def _pieces(url: str, start: int) -> Iterator[tuple[int, bytes]]:
                 yield position, piece
                 position += len(piece)
     except HTTPError as error:
-        error.close()  # it is an open answer as well
+        error.close()  # the error is an open response too
         raise _ConnectionLostError(str(error)) from None
     except (OSError, HTTPException) as error:
         raise _ConnectionLostError(str(getattr(error, "reason", error)) or type(error).__name__) from error
 
 
 class _ConnectionLostError(Exception):
-    """A connection that failed, with the reason."""
+    """A failed connection, with the reason."""
 
 
 def _unpack(corpus: Corpus, folder: Path) -> None:
-    """Let torchvision unpack its archives; it knows them by their md5 and touches no network."""
+    """Let torchvision unpack its archives; it knows them by their md5 and does not use the network."""
     reader = getattr(importlib.import_module("torchvision.datasets"), corpus.unpack)
     try:
         reader(str(folder), download=True)

@@ -1,4 +1,4 @@
-"""Identity of a user's own files, so that results on a changed file are not taken for results on this one."""
+"""Identity of a user's own files, so that results on a changed file are not mistaken for results on the original."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 def fingerprint(path: Path) -> str:
     """SHA-256 (16 digits) of a file's bytes; of a folder's file names, sizes and times; empty when there is nothing.
 
-    A folder may hold millions of images: reading them all would take longer than most comparisons.
+    A folder may hold millions of images, and reading them all would take longer than most comparisons.
     """
     if path.is_file():
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Where data sets lie on disk."""
+"""Where data sets are on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DATA_VARIABLE = "LEHI_DATA"
 
 
 def data_folder(given: Path | None = None) -> Path:
-    """The folder of downloaded data sets: as given, or `LEHI_DATA`, or in the user's cache folder."""
+    """The folder of downloaded data sets: the given one, or `LEHI_DATA`, or one in the user's cache folder."""
     if given is not None:
         return given
     variable = os.environ.get(DATA_VARIABLE)

@@ -22,7 +22,7 @@ def read_idx(path: Path) -> np.ndarray:
     """The uint8 array in `path`, which is gzipped when its name ends in `.gz`.
 
     Raises:
-        DataError: when the file cannot be unpacked, is no idx file of bytes, or is shorter or longer than it says.
+        DataError: when the file cannot be unpacked, is not an idx file of bytes, or is shorter or longer than it says.
     """
     content = path.read_bytes()
     if path.suffix == ".gz":
@@ -39,4 +39,4 @@ def read_idx(path: Path) -> np.ndarray:
     if len(content) - start != math.prod(shape):
         size = " x ".join(map(str, shape))
         raise DataError(f"{path} says it holds {size} bytes, but {len(content) - start} follow its header")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()  # what frombuffer gives is read-only
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()  # frombuffer returns a read-only array

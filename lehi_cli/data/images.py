@@ -4,11 +4,11 @@
     train/dog/1.png    or    dog/1.png      in a folder, or in a .tar, .tar.gz, .tar.xz
     test/cat/1.png           dog/2.png
 
-Folders `train`, `val` and `test` are the splits. What is missing of `val` and `test` is taken from the training images:
-a tenth of every class each, drawn with RandomState(0) from the files sorted by name, `test` first.
+Folders `train`, `val` and `test` are the splits. If `val` or `test` is missing, it is taken from the training images: a
+tenth of every class, drawn with RandomState(0) from the files sorted by name, `test` first.
 
-The decoded pixels are kept as `.npy` in the cache folder, named by what they were made from, so the next run starts at
-once. Rows lie in the order of the splits, so that each split is a view; nothing of the size of the data is copied.
+The decoded pixels are cached as `.npy` under a name made from their source, so the next run starts at once. Rows are in
+the order of the splits, so each split is a view, and nothing as large as the data is copied.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lehi_cli.data.vision import crop_and_flip, standardise
 from lehi_cli.errors import DataError
 
 CACHE_VARIABLE = "LEHI_CACHE"
-LAYOUT = "1"  # raised whenever the same files would be decoded to other bytes or in another order
+LAYOUT = "1"  # raise it whenever the same files would be decoded to other bytes or in another order
 SPLITS = ("train", "val", "test")
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 BLOCK = 1024  # images looked at together
@@ -61,8 +61,8 @@ def imagefolder(folder: Path, path: str = "images", size: int = 32, augment: boo
         augment: shift and mirror training images at random, see `crop_and_flip`.
 
     Raises:
-        DataError: no images, fewer than two classes, fewer than three images in a class that must be split, a file
-            that cannot be read: each by name.
+        DataError: no images, fewer than two classes, too few images in a class that has to be split, or a file
+            that cannot be read, each named.
         ValueError: `size` is not a positive integer.
     """
     if type(size) is not int or size < 1:
@@ -81,7 +81,7 @@ def imagefolder(folder: Path, path: str = "images", size: int = 32, augment: boo
 
 @dataclass(frozen=True)
 class Plan:
-    """Where every image goes.
+    """The row of every image, and the split and the class of every row.
 
     Attributes:
         rows: name of each image -> its row; rows of `train` come first, then `val`, then `test`.
@@ -149,7 +149,7 @@ class Archive:
         try:
             with tarfile.open(self._place) as archive:
                 while (member := archive.next()) is not None:
-                    archive.members.clear()  # type: ignore[attr-defined]  # it would keep a kilobyte for every one
+                    archive.members.clear()  # type: ignore[attr-defined]  # the archive would keep a kilobyte for each member
                     if member.isfile() and _is_image(member.name):
                         yield archive, member
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
@@ -169,7 +169,7 @@ def _arrange(names: Sequence[str], place: Path) -> Plan:
     places = _without_common_folder([PurePosixPath(name).parts for name in names])
     if not places:
         raise DataError(f"imagefolder: {place} holds no images", f"one folder per class; {', '.join(sorted(SUFFIXES))}")
-    # a folder `train` with images right in it is a class of that name
+    # a folder `train` that holds images itself is a class of that name
     depth = int(all(len(parts) > 2 for parts in places) and any(parts[0] == "train" for parts in places))
     for name, parts in zip(names, places, strict=True):
         if len(parts) < depth + 2:
@@ -189,7 +189,7 @@ def _arrange(names: Sequence[str], place: Path) -> Plan:
 
 
 def _without_common_folder(places: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Paths without the folders that all of them are in, as long as a folder, the class, is left."""
+    """Paths without the folders common to all of them, as long as one folder, the class, remains."""
     while places and all(len(parts) > 2 and parts[0] == places[0][0] for parts in places):
         places = [parts[1:] for parts in places]
     return places
@@ -228,19 +228,19 @@ def _decode(store: Folder | Archive, rows: dict[str, int], shape: tuple[int, ...
 
 
 def cache_folder() -> Path:
-    """Where decoded images are kept: below `LEHI_CACHE`, or the user's cache folder."""
+    """Where decoded images are cached: under `LEHI_CACHE`, or in the user's cache folder."""
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("lehi")) / "decoded"
 
 
 def _cached(name: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array kept under `name`, else made and kept; one that cannot be kept is only made."""
+    """The array cached under `name`; otherwise made, and cached if possible."""
     path = cache_folder() / name
     try:
         kept = np.load(path)
         if kept.shape == shape and kept.dtype == np.uint8:
             return kept
     except (OSError, ValueError, EOFError):
-        pass  # not there, or not whole
+        pass  # missing or incomplete
     array = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -253,7 +253,7 @@ def _cached(name: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError:
-        pass  # a full or read-only disk costs the next run its head start, no more
+        pass  # with a full or read-only disk the next run only has to decode again
     return array
 
 

@@ -18,8 +18,8 @@ def load_dataset(task: TaskSpec, folder: Path) -> Dataset:
     """The task's dataset, on the CPU.
 
     Args:
-        task: what to load; its source gets the options beside `source`, and `folder` when it takes one.
-        folder: where files lie.
+        task: what to load; its source gets the options beside `source`, and `folder` when it has such a parameter.
+        folder: the data folder.
 
     Raises:
         DataError: when files are missing or damaged, or the raw data is not what the task's checksum declares.
@@ -39,7 +39,7 @@ def load_dataset(task: TaskSpec, folder: Path) -> Dataset:
 def _load(data: str, origin: str, folder: Path) -> Dataset:
     options = json.loads(data)
     source = resolve(options.pop("source"), origin)
-    for identity in ("checksum", "fingerprint"):  # not for the source: it reads whatever is there
+    for identity in ("checksum", "fingerprint"):  # not for the source, which reads whatever is there
         options.pop(identity, None)
     dataset: Dataset
     if options.pop("fake", False):

@@ -1,8 +1,8 @@
-"""Where a task's own file lies: `data.path`, beside the task's file, in the working folder, or in the data folder.
+"""Where a task's own file is: `data.path`, beside the task's file, in the working folder, or in the data folder.
 
-A run is identified by what is in the file, its fingerprint, and by the path as it was typed; the place it was found in
-is no part of it. So two copies of the same bytes are the same run, and copies that differ are refused: which of them
-was meant is for the user to say. When the run is trained, in whichever process and on whichever machine, the file must
+A run's id depends on the content of the file, by its fingerprint, and on the path as it was typed, but not on the place
+it was found in. So two copies of the same bytes are the same run, and copies that differ are refused, because nobody
+can tell which of them was meant. When the run is trained, in whatever process and on whatever machine, the file must
 still have the fingerprint that the run was planned with.
 """
 

@@ -1,12 +1,12 @@
 """Symbol sequences from a random Markov source, whose lowest possible loss is known exactly.
 
 The next symbol depends on the last `order` symbols through a table of random (Dirichlet) rows. Every window starts from
-the stationary law, so all positions look alike and the loss of the best predictor, in nats per symbol, follows from the
-table: at a position with k symbols of context it is the conditional entropy H(next | last k symbols), and for k ≥ order
-that is the entropy rate of the source. What a model loses above the mean of these is its own doing.
+the stationary distribution, so all positions look alike, and the loss of the best predictor, in nats per symbol,
+follows from the table: at a position with k symbols of context it is the conditional entropy H(next | last k symbols),
+and for k ≥ order that is the entropy rate of the source. Any loss above the mean of these is due to the model.
 
-Windows are independent. Now and then two coincide, and both stay: removing one would move the law that the floor is
-computed for.
+Windows are independent. Occasionally two coincide, and both stay: removing one would change the distribution that
+the floor is computed for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from lehi_cli.data.dataset import Dataset, Split, checksum
 
 HELD_OUT_SHARE = 8  # val and test have an eighth of the training windows each
-MAX_CONTEXTS = 4096  # the stationary law is solved for densely
+MAX_CONTEXTS = 4096  # the stationary distribution is solved for densely
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class MarkovSource:
 
 
 def markov_source(symbols: int = 8, order: int = 2, concentration: float = 0.3, seed: int = 0) -> MarkovSource:
-    """A source whose transition rows are drawn from a symmetric Dirichlet law; small `concentration`: sharp rows.
+    """A source with transition rows from a symmetric Dirichlet distribution; small `concentration`: sharp rows.
 
     Raises:
         ValueError: an option is out of its range.
@@ -121,7 +121,7 @@ def markov(
         order: number of symbols the next one depends on.
         length: predictions per window.
         rows: training windows; `val` and `test` have an eighth of them each.
-        concentration: of the Dirichlet law of the transition rows; smaller is easier to predict.
+        concentration: of the Dirichlet distribution of the transition rows; smaller is easier to predict.
         seed: of the source and of the windows.
 
     Raises:
@@ -139,4 +139,4 @@ def markov(
     return Dataset(splits, symbols, checksum([windows]), floor=dict.fromkeys(splits, source.floor(length)))
 
 
-markov.fake = markov  # type: ignore[attr-defined]  # it needs no files as it is
+markov.fake = markov  # type: ignore[attr-defined]  # it needs no files anyway

@@ -6,7 +6,7 @@ log-spaced from 1 down to 1 / condition and a random rotation R. Targets are `y 
 
     L(w) = (w − w*)ᵀ R diag(λ) Rᵀ (w − w*) + noise²,    Hessian 2 R diag(λ) Rᵀ,    minimum noise² at w*.
 
-There is no generalisation gap: the validation loss above `noise²` is the optimizer's error and nothing else.
+There is no generalisation gap: the validation loss above `noise²` is the optimizer's error alone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def quadratic(
     return Dataset(splits, outputs=1, checksum=problem.checksum, floor=dict.fromkeys(splits, float(noise**2)))
 
 
-quadratic.fake = quadratic  # type: ignore[attr-defined]  # it needs no files as it is
+quadratic.fake = quadratic  # type: ignore[attr-defined]  # it needs no files anyway
 
 
 def quadratic_problem(
@@ -84,10 +84,10 @@ def quadratic_problem(
         dimension: number d of weights.
         condition: largest over smallest eigenvalue of the Hessian.
         rows: training rows; `val` and `test` have a quarter of them each.
-        noise: root mean square of what no weights can explain.
-        rotate: turn the eigenvectors by a random rotation; otherwise they are the coordinate axes, where a diagonal
+        noise: root mean square of the part that no weights can explain.
+        rotate: rotate the eigenvectors at random; otherwise they are the coordinate axes, where a diagonal
             preconditioner is perfect.
-        seed: of everything random here.
+        seed: of all random draws here.
 
     Raises:
         ValueError: an option is out of its range.
@@ -117,7 +117,7 @@ def quadratic_problem(
         inputs = basis[:, :-1] * np.sqrt(eigenvalues) @ rotation.T
         splits[name] = inputs, inputs @ optimum + noise * basis[:, -1]
 
-    # linear algebra differs in its last bits between machines: the identity is that of the draws, rounded
+    # linear algebra differs in the last bits between machines: the identity is that of the rounded draws
     options = np.array([condition, noise, rotate], dtype=np.float64)
     identity = checksum([options, *(draw.round(4) for draw in (optimum, turn, *draws.values()))])
     return QuadraticProblem(eigenvalues, rotation, optimum, splits, identity)

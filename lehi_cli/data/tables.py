@@ -1,4 +1,4 @@
-"""Tables of numbers: one row per sample, standardised with the mean and deviation of the training rows."""
+"""Tables: one row per sample, numbers standardised by the training rows, text as one-hot inputs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lehi_cli.data.dataset import Dataset, Split, Table, Target, checksum, faked
 from lehi_cli.errors import DataError, did_you_mean
 
 KINDS = ("auto", "regression", "classification")
-CLASSES = 20  # a target with more different values is a number, as far as `auto` knows
+CLASSES = 20  # `auto` takes a target with more different values for a number
 HELD_OUT = 0.15
-LARGEST = 1e150  # the variance needs squares
+LARGEST = 1e150  # squared for the variance, it must stay finite
 FILL_IN = "fill it in, remove the row, or drop the column"
 
 
@@ -28,11 +28,11 @@ def protein(folder: Path, split: int = 0) -> Dataset:
     """Size of the residue of 45,730 decoys of proteins: inputs [N, 9] and targets [N, 1], both standardised.
 
     A root mean square error of 1 is 6.12 angstrom. `test` is the published one of the split, and `val` a tenth of its
-    training rows; the checksum is that of the table, whatever the split.
+    training rows; the checksum is that of the table, for every split.
 
     Args:
         folder: the data folder, with the table in `protein-tertiary-structure`.
-        split: which of the five published splits, 0 to 4.
+        split: one of the five published splits, 0 to 4.
 
     Raises:
         DataError: a file is missing or altered.
@@ -81,8 +81,8 @@ def csv(
             or text with more than 100 different values or fewer than two rows for each.
 
     Raises:
-        DataError: the file is missing or no table, a column unknown, or a value of no use: by column and row. Rows
-            are counted from 1, without the header.
+        DataError: the file is missing or is not a table, a column is unknown, or a value is unusable, named by column
+            and row. Rows are counted from 1, without the header.
         ValueError: `kind` is unknown.
     """
     if kind not in KINDS:
@@ -119,18 +119,18 @@ def csv(
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that are learnt from: numbers [N, d], and by name those of categories [N]."""
+    """The features of a table: numbers [N, d], and columns of categories [N] by name."""
 
     numbers: np.ndarray
     categories: Mapping[str, np.ndarray]
 
     @property
     def raw(self) -> tuple[np.ndarray, ...]:
-        """All of them, for the checksum."""
+        """Everything that was read, for the checksum."""
         return (self.numbers, *self.categories.values())
 
     def inputs(self, rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """What a model gets [N, q], and what a user should know of it."""
+        """The model's inputs [N, q], and notes on them for the user."""
         encoded = [one_hot(name, values, rows) for name, values in self.categories.items()]
         standardised = standardise(self.numbers, rows["train"])
         inputs = np.concatenate([standardised, *(column.inputs for column in encoded)], axis=1)
@@ -138,7 +138,7 @@ class Features:
 
 
 def _features(place: Path, table: Mapping[str, Any], chosen: Sequence[str]) -> Features:
-    """The features as they are read: text as categories, and what was `chosen` to be so; all others as numbers."""
+    """The features: columns of text and those `chosen` as categories, all others as numbers."""
     numbers: list[np.ndarray] = []
     categories: dict[str, np.ndarray] = {}
     for name, column in table.items():
@@ -162,14 +162,14 @@ def _features(place: Path, table: Mapping[str, Any], chosen: Sequence[str]) -> F
 
 
 def _is_text(column: Any) -> bool:
-    """Whether a column holds text, and no number among it."""
+    """Whether a column holds text, with no number among its values."""
     from pyarrow import types
 
     return types.is_string(column.type) and not any(map(_is_number, column.unique().drop_null().to_pylist()))
 
 
 def _text(where: str, column: Any) -> np.ndarray:
-    """A column as categories: text as text, so that its bytes can be told apart, and anything else as it is."""
+    """A column as categories: numbers as they are, anything else as fixed-width text, which has a checksum."""
     values = _values(where, column)
     if values.dtype.kind in "biuf":
         return values
@@ -181,12 +181,12 @@ def _text(where: str, column: Any) -> np.ndarray:
 
 
 def _scale(name: str, training: np.ndarray) -> Target | None:
-    """What 1 of the standardised target is worth; None where all training rows have the same."""
+    """What a standardised target of 1 stands for; None where it is the same in all training rows."""
     return Target(name, training.std().item()) if np.ptp(training) else None
 
 
 def hold_out(labels: np.ndarray, share: float, parts: int) -> list[np.ndarray]:
-    """Disjoint sorted sets of rows, each with `share` of the rows of every class, or one; drawn with RandomState(0)."""
+    """Disjoint sorted sets of rows, each with `share` of each class's rows, at least one; drawn with RandomState(0)."""
     random = np.random.RandomState(0)
     chosen: list[list[np.ndarray]] = [[] for _ in range(parts)]
     for label in np.unique(labels):
@@ -200,12 +200,12 @@ def hold_out(labels: np.ndarray, share: float, parts: int) -> list[np.ndarray]:
 def standardise(columns: np.ndarray, train: np.ndarray) -> np.ndarray:
     """`columns` [N, d] with mean 0 and variance 1 over the rows `train`, as float32; a constant column becomes 0."""
     mean, scale = columns[train].mean(axis=0), columns[train].std(axis=0)
-    constant = np.ptp(columns[train], axis=0) == 0  # its deviation may be a rounding error instead of 0
+    constant = np.ptp(columns[train], axis=0) == 0  # its standard deviation may be a rounding error instead of 0
     return (np.where(constant, 0, columns - mean) / np.where(constant, 1, scale)).astype(np.float32)
 
 
 def _read_csv(place: Path) -> dict[str, Any]:
-    """Columns by name, each an array of Arrow."""
+    """The columns by name, each an Arrow array."""
     from pyarrow import ArrowInvalid
     from pyarrow import csv as arrow
 
@@ -214,14 +214,14 @@ def _read_csv(place: Path) -> dict[str, Any]:
     if not place.is_file():
         hint = "name a CSV file with a header: --set data.path=PATH --set data.target=COLUMN"
         raise DataError(f"csv: there is no file {place}", f"{hint}; --fake-data makes a smoke run without it")
-    # one block: the type of a column is inferred from the first block alone
+    # one block, as the type of a column is inferred from the first block only
     read = arrow.ReadOptions(block_size=min(max(place.stat().st_size, 1), 2**31 - 1))
     try:
         table = arrow.read_csv(place, read, convert_options=arrow.ConvertOptions(strings_can_be_null=True))
         names = table.column_names
     except ArrowInvalid as error:
         raise DataError(
-            f"csv: {place} is no table: {error}", "every line needs as many values as the header"
+            f"csv: {place} is not a table: {error}", "every line needs as many values as the header"
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"csv: the header of {place} is not UTF-8: {error}", "convert it to UTF-8") from None
@@ -252,7 +252,7 @@ def _require_column(place: Path, name: str, known: list[str]) -> None:
 
 
 def _values(where: str, column: Any) -> np.ndarray:
-    """A column without gaps."""
+    """The values of a column, none of which is missing."""
     if column.null_count:
         row = column.is_null().to_pylist().index(True) + 1
         raise DataError(f"csv: {where} has no value in row {row}", FILL_IN)
@@ -273,7 +273,7 @@ def _numbers(where: str, column: Any, hint: str) -> np.ndarray:
 
 
 def _refuse_text(where: str, values: Sequence[object], hint: str) -> None:
-    """Refuse a column with a value that is not a number, unlike Arrow counting `+1` as one."""
+    """Refuse a column with a value that is not a number; unlike Arrow, take `+1` for one."""
     rows = enumerate(values, 1)
     text = next(((row, value) for row, value in rows if not _is_number(value)), None)
     if text is None:
@@ -299,7 +299,7 @@ def _looks_like_classes(values: np.ndarray) -> bool:
 def _classes(where: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The classes in order, and the class of every row."""
     if values.dtype.kind == "f":
-        raise DataError(f"csv: {where} holds fractions, which are no classes", "--set data.kind=regression")
+        raise DataError(f"csv: {where} holds fractions, which are not classes", "--set data.kind=regression")
     classes, labels = np.unique(values.astype(str) if values.dtype.kind == "O" else values, return_inverse=True)
     rare = np.flatnonzero(np.bincount(labels) < 3)
     if len(rare):

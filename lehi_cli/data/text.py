@@ -1,4 +1,4 @@
-"""Text to predict symbol by symbol: Penn Treebank by words, Shakespeare by characters, any file by either or bytes."""
+"""Text to predict symbol by symbol: Penn Treebank (words), Shakespeare (characters), any file (either, or bytes)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LEVELS = ("char", "byte", "word")
 def ptb(folder: Path, window: int = 35) -> Dataset:
     """Penn Treebank (Mikolov's splits): words, `<eos>` after each sentence, one long sequence per split.
 
-    The vocabulary is that of the training split, in order of first occurrence; no other word occurs.
+    The vocabulary is that of the training split, in order of first occurrence; the other splits have no other words.
 
     Args:
         folder: the data folder.
-        window: words per step of a batch, and so through how many the gradient goes back.
+        window: words per step of a batch, which is how far the gradient is propagated back.
 
     Raises:
         DataError: files are missing or altered.
@@ -58,11 +58,11 @@ def text(folder: Path, path: str, length: int = 128, level: str = "char") -> Dat
 
     Args:
         folder: the data folder.
-        path: the file, absolute or within the data folder.
+        path: the file, absolute or relative to `folder`.
         length: predictions per sequence.
         level: what a symbol is. `char`: a character, numbered by code point among those that occur; `byte`: any of
-            256; `word`: what lies between blanks, with `<eos>` after each line, and `<unk>` for what does not occur
-            at least twice in the training split.
+            256; `word`: whatever is between blanks, with `<eos>` after each line, and `<unk>` for words that do not
+            occur at least twice in the training split.
 
     Raises:
         DataError: the file is missing, too short, or, unless taken by bytes, not UTF-8.
@@ -93,7 +93,7 @@ def text(folder: Path, path: str, length: int = 128, level: str = "char") -> Dat
 
 
 def _bytes(raw: bytes) -> np.ndarray:
-    return np.frombuffer(bytearray(raw), dtype=np.uint8)  # a bytearray, so that the array may be written to
+    return np.frombuffer(bytearray(raw), dtype=np.uint8)  # a bytearray makes the array writable
 
 
 def _decoded(raw: bytes, file: Path) -> str:

@@ -1,7 +1,7 @@
 """Web documents (FineWeb, or any of the same form), by bytes or by the tokens of a given tokenizer.
 
-Documents are read from shards on disk, or a number of them from the hub. The tokens are kept in a cache, under a
-checksum of what they were made from, so a tokenizer runs once per collection.
+Documents are read from shards on disk, or a number of them from the hub. The tokens are cached under a checksum
+of their source, so a tokenizer runs once per collection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BATCH = 1000  # documents per call of a tokenizer, or per read of a parquet file
 
 @dataclass(frozen=True)
 class Tokens:
-    """Documents one after the other, tokens [L], each with the end-of-document symbol; `ends` [D] is where they end."""
+    """Concatenated documents, tokens [L], each with its end-of-document symbol; `ends` [D] is where they end."""
 
     tokens: np.ndarray
     ends: np.ndarray
@@ -51,7 +51,7 @@ class Tokens:
     def cut(self, held_out: float) -> dict[str, np.ndarray]:
         """The first documents for training, a share `held_out` of them each for validation and then for test.
 
-        When there are too few documents for that, it is the tokens that are shared out.
+        When there are too few documents for that, the tokens are divided instead.
         """
         if held_out * len(self.ends) < 1:
             return cut(self.tokens, held_out)
@@ -70,7 +70,7 @@ def fineweb(
     held_out: float = 0.01,
     stream: int = 0,
 ) -> Dataset:
-    """Sequences of `length` predictions over documents run together, the end of each marked by a symbol of its own.
+    """Sequences of `length` predictions over concatenated documents, each followed by an end-of-document symbol.
 
     Args:
         folder: the data folder.
@@ -80,7 +80,7 @@ def fineweb(
         tokenizer: a `tokenizer.json`, absolute or within the data folder; without one, symbols are the 256 bytes.
         limit: documents to read.
         held_out: share of the documents for `val` and for `test`, which come after the training documents.
-        stream: documents to read from the hub, in place of files; needs the extra `fineweb` and a connection once.
+        stream: documents to read from the hub instead of files; needs the extra `fineweb` and a connection once.
 
     Raises:
         DataError: files are missing or damaged, a package is not installed, or the hub cannot be reached.
@@ -95,7 +95,7 @@ def fineweb(
     how = b"bytes" if tokenizer_file is None else tokenizer_file.read_bytes()
     if stream:
         documents: Iterable[str] = _from_hub(stream)
-        identity = [*HUB, str(stream)]  # asked for only when the tokens are not in the cache
+        identity = [*HUB, str(stream)]  # the hub is contacted only when the tokens are not in the cache
     else:
         shards = _shards(_present(folder / str(path), "path", ".parquet, .jsonl or .txt shards"))
         read = chain.from_iterable(READERS[shard.suffix](shard) for shard in shards)
@@ -107,12 +107,12 @@ def fineweb(
 
 
 def cached(key: str, make: Callable[[], Tokens]) -> Tokens:
-    """What `make` returns, kept under `key`; made anew when the file is damaged, not kept where none can be written."""
+    """What `make` returns, cached under `key`; made again when the file is damaged, not cached where it cannot be."""
     folder = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("lehi")) / "tokens"
     path = folder / f"{key}.npz"
     with (
         suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error),
-        path.open("rb") as file,  # numpy would leave a damaged file open
+        path.open("rb") as file,  # numpy leaves a damaged file open
         np.load(file) as kept,
     ):
         return Tokens(kept["tokens"], kept["ends"])
@@ -141,7 +141,7 @@ def _encoded(documents: Iterable[str], tokenizer: Any) -> Iterator[np.ndarray]:
 
 
 def _key(how: bytes, texts: Iterable[str]) -> str:
-    """Checksum of what tokens are made from: 32 hexadecimal digits."""
+    """Checksum of what the tokens are made from: 32 hexadecimal digits."""
     digest = hashlib.blake2b(hashlib.sha256(how).digest(), digest_size=16)
     for text in texts:
         raw = text.encode()
@@ -213,12 +213,12 @@ def _damaged(path: Path, reason: str) -> DataError:
 
 
 def _from_hub(count: int) -> Iterator[str]:
-    """The first `count` documents of the hub's sample; asks the hub when the first of them is wanted."""
+    """The first `count` documents of the hub's sample; contacts the hub when the first one is needed."""
     datasets = _extra("datasets", "stream")
     try:
         documents = datasets.load_dataset(HUB[0], name=HUB[1], split="train", streaming=True)
         yield from (row["text"] for row in documents.take(count))
-    except Exception as error:  # whatever the libraries below it make of a connection that fails
+    except Exception as error:  # a failed connection, whatever the libraries raise for it
         raise DataError(
             f"fineweb: {HUB[0]} cannot be read from the hub: {type(error).__name__}: {error}",
             "try again, or copy .parquet shards to the data folder and leave out data.stream; "
@@ -230,7 +230,7 @@ def _load_tokenizer(path: Path) -> Any:
     tokenizers = _extra("tokenizers", "tokenizer")
     try:
         return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the package raises bare ones
+    except Exception as error:  # the package raises bare exceptions
         raise DataError(f"fineweb: {path} is no tokenizer: {error}", "give a tokenizer.json") from error
 
 

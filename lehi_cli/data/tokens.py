@@ -1,4 +1,4 @@
-"""Text as numbers: sequences of symbols in as few bytes as they fit, and the data sets made of them."""
+"""Text as numbers: sequences of symbols in as few bytes as possible, and the data sets made from them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def words(text: str) -> list[str]:
 
 
 def by_first_occurrence(symbols: Iterable[str]) -> dict[str, int]:
-    """The distinct `symbols`, numbered from 0 as they first occur."""
+    """The distinct `symbols`, numbered from 0 in order of first occurrence."""
     return {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
 
 
 def repeated(symbols: Iterable[str]) -> dict[str, int]:
-    """`<unk>` as 0, then what occurs more than once, as it first occurs: rare words are what `<unk>` is learnt from."""
+    """`<unk>` as 0, then symbols that occur more than once, in order of occurrence; `<unk>` is learnt from the rest."""
     return by_first_occurrence([UNKNOWN, *(symbol for symbol, count in Counter(symbols).items() if count > 1)])
 
 
 def numbered(symbols: Iterable[str], vocabulary: Mapping[str, int], unknown: int = -1) -> np.ndarray:
-    """The numbers of `symbols` as an array [L]; what `vocabulary` lacks becomes `unknown`."""
+    """The numbers of `symbols` as an array [L]; symbols not in `vocabulary` become `unknown`."""
     return np.array([vocabulary.get(symbol, unknown) for symbol in symbols], dtype=compact(len(vocabulary)))
 
 
@@ -42,7 +42,7 @@ def compact(symbols: int) -> np.dtype:
 
 
 def cut(sequence: np.ndarray, held_out: float) -> dict[str, np.ndarray]:
-    """A sequence [L] as `train`, `val` and `test`, in this order; the last two have a share `held_out` each."""
+    """A sequence [L] cut into `train`, `val` and `test`, in this order; the last two have a share `held_out` each."""
     bounds = [round(len(sequence) * (1 - share * held_out)) for share in (2, 1)]
     return dict(zip(("train", "val", "test"), np.split(sequence, bounds), strict=True))
 
@@ -50,7 +50,7 @@ def cut(sequence: np.ndarray, held_out: float) -> dict[str, np.ndarray]:
 def windows(parts: Mapping[str, np.ndarray], outputs: int, length: int, checksum: str, name: str) -> Dataset:
     """Each part cut into inputs [N, length] and targets [N, length], the same one symbol later.
 
-    The windows of a part follow one another without gap or overlap; what is left over at its end is not used.
+    The windows of a part follow one another without gap or overlap; symbols left over at its end are not used.
 
     Raises:
         DataError: when a part is too short for a single window.
@@ -72,7 +72,7 @@ def windows(parts: Mapping[str, np.ndarray], outputs: int, length: int, checksum
 
 
 def one_sequence(parts: Mapping[str, np.ndarray], outputs: int, window: int, checksum: str, name: str) -> Dataset:
-    """Each part whole: inputs [L] and targets [L], the same one symbol later, read `window` symbols at a time.
+    """Each part in one piece: inputs [L] and targets [L], the same one symbol later, read `window` symbols at a time.
 
     Raises:
         ValueError: when `window` is not a positive integer.
@@ -85,5 +85,5 @@ def one_sequence(parts: Mapping[str, np.ndarray], outputs: int, window: int, che
 
 
 def widened(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """A batch of compact symbols as the integers that embeddings take."""
+    """A batch of compact symbols as the int64 that embeddings take."""
     return inputs.long(), targets

@@ -21,6 +21,7 @@ from lehi_cli.errors import DataError
 from lehi_cli.registry.built_in.sources import SOURCES
 from lehi_cli.runs.specs import TaskSpec
 
+from . import catalog
 from .dataset import Table, Target
 from .embedded import split_rows
 from .loading import load_dataset

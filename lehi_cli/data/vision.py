@@ -1,7 +1,7 @@
-"""Image sets read from the files they were published as; pixels stay uint8 [N, C, H, W] until a batch needs them.
+"""Image sets read from their published files; pixels stay uint8 [N, C, H, W] until a batch needs them.
 
-`test` is the official test set. `val` is the last 5,000 rows of the official training set, in the order it was
-published in, and `train` the rows before them: neither set is sorted by class, so the classes are about balanced.
+`test` is the official test set. `val` is the last 5,000 rows of the official training set, in its published
+order, and `train` the rows before them. Neither set is sorted by class, so the classes are about balanced.
 
 Pixels are standardised per channel with constants commonly published for each training set, in `prepare`.
 """
@@ -63,8 +63,8 @@ def pooled_sequence(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """`augment` for images [B, C, H, W]: each moved by up to H / 8 pixels on either axis, every other one mirrored.
 
-    That is a random crop of the image with a black border, 4 pixels wide for 32 x 32. Nothing is done image by image:
-    the result is gathered from the bordered images by one index per row and column.
+    This is a random crop of the image with a black border, 4 pixels wide for 32 x 32. There is no loop over images: the
+    result is gathered from the bordered images with one index per row and column.
     """
     count, channels, height, width = images.shape
     border, device = height // 8, images.device
@@ -93,13 +93,13 @@ def fashion_mnist(folder: Path) -> Dataset:
 
 @faked_by(fake.images((1, 28, 28), 10, pooled_sequence))
 def smnist(folder: Path) -> Dataset:
-    """MNIST as sequences of 49 values: `pooled_sequence` makes [B, 49, 1] of a batch."""
+    """MNIST as sequences of 49 values: `pooled_sequence` turns a batch into [B, 49, 1]."""
     return _mnist_like("mnist", folder, pooled_sequence)
 
 
 @faked_by(fake.images((1, 28, 28), 10, reconstruction, repeat_inputs=True))
 def mnist_autoencoder(folder: Path) -> Dataset:
-    """MNIST images [B, 784] that are their own targets; inputs and targets of a split share their memory."""
+    """MNIST images [B, 784] that are their own targets; the inputs and targets of a split share memory."""
     digits = _mnist_like("mnist", folder, reconstruction)
     splits = {name: Split(split.inputs, split.inputs) for name, split in digits.splits.items()}
     return Dataset(splits, 28 * 28, digits.checksum, prepare=reconstruction)
@@ -118,9 +118,9 @@ def cifar100(folder: Path) -> Dataset:
 
 
 def _mnist_like(name: str, folder: Path, prepare: Prepare) -> Dataset:
-    """Four idx files, gzipped as published; where none of those are, unpacked ones of the same names less `.gz`.
+    """Four idx files, gzipped as published; where there are none of these, unpacked ones without `.gz` in their names.
 
-    No MD5 is published for unpacked files: whether they hold the original is for the task's checksum to say.
+    No MD5 is published for unpacked files: the task's checksum decides whether their content is the original.
     """
     corpus = catalog.find(name)
     packed = [folder / file.path for file in corpus.files]
@@ -136,7 +136,7 @@ def _mnist_like(name: str, folder: Path, prepare: Prepare) -> Dataset:
 
 def _cifar(name: str, publication: str, folder: Path, prepare: Prepare) -> Dataset:
     """The Python batches of a torchvision class, augmented by `crop_and_flip` in training."""
-    # torchvision takes most of a second to import: only a run that needs it pays
+    # importing torchvision takes most of a second: only runs that need it pay for it
     from torchvision import datasets
 
     kind = getattr(datasets, publication)
@@ -150,7 +150,7 @@ def _cifar(name: str, publication: str, folder: Path, prepare: Prepare) -> Datas
         if found != expected:
             raise DataError(f"{place / file} has md5 {found}, expected {expected}", hint)
     train, test = (kind(folder, train=train) for train in (True, False))
-    # torchvision shows the files' [N, C, H, W] as [N, H, W, C]
+    # torchvision returns the files' [N, C, H, W] as [N, H, W, C]
     pixels, test_pixels = (np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)) for part in (train, test))
     labels, test_labels = (np.array(part.targets, np.uint8) for part in (train, test))
     return _official_splits(pixels, labels, test_pixels, test_labels, len(train.classes), prepare, crop_and_flip)
