@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import pytest
@@ -227,7 +228,9 @@ def as_nobody() -> Iterator[None]:
 def test_what_may_not_be_read_is_said(folders: dict[str, Path], tmp_path: Path) -> None:
     path = table(folders["working"] / "t/a.csv")
     path.chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(gettempdir()):
+            break
         folder.chmod(folder.stat().st_mode | 0o555)
     with as_nobody(), pytest.raises(DataError, match=r"a\.csv cannot be read: Permission denied"):
         runs_of(task="../task/mine.yaml")
