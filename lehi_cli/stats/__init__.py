@@ -1,6 +1,6 @@
-"""Numbers out of repeated runs: pure functions, one idea per module.
+"""Statistics of repeated runs: pure functions, one idea per module.
 
-The means that every table needs can be had from here; the tests, curves and verdicts are imported from their modules.
+The means that every table needs are exported here; the tests, curves and verdicts are imported from their modules.
 numpy and scipy are imported inside functions, because `lehi --help` does without them.
 """
 

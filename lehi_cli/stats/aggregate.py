@@ -1,6 +1,6 @@
-"""One optimizer against another over several tasks, in two numbers with an interval each (Agarwal et al. 2021).
+"""One optimizer against another over several tasks, in two numbers, each with an interval (Agarwal et al. 2021).
 
-**Probability of improvement**: how often a run of the one ends below a run of the other, on average over the tasks,
+**Probability of improvement**: how often a run of one ends below a run of the other, averaged over the tasks,
 
     P = mean over tasks of  Σᵢⱼ [Xᵢ < Yⱼ] + ½ [Xᵢ = Yⱼ]  / (n m)
 
@@ -8,10 +8,10 @@ which says how often, not by how much. **Interquartile mean** of the change: by 
 runs that did best and the quarter that did worst, so that no single task or run decides.
 
 Intervals are percentiles of a stratified bootstrap: within each task runs are drawn with replacement, as many as there
-are. Runs of one seed are drawn together, for they share weights and batches. Tasks are not drawn: an interval is about
-other seeds on these tasks, and says nothing about other tasks. Draws are seeded: a report is the same each time. With
-few runs percentile intervals are too narrow: for normal values on 2 to 10 tasks those of 95 % cover 75 to 86 % with 2
-runs on each, 88 to 92 % with 3, 93 to 95 % with 5 or more.
+are. Runs of one seed are drawn together, because they share weights and batches. Tasks are not drawn: an interval is
+about other seeds on these tasks, and says nothing about other tasks. Draws are seeded, so a report is the same every
+time. With few runs, percentile intervals are too narrow: for normal values on 2 to 10 tasks, 95 % intervals cover 75 to
+86 % with 2 runs on each, 88 to 92 % with 3, and 93 to 95 % with 5 or more.
 
 Runs without a value are worse than any that have one, and level with each other.
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SEED = 2108
 RESAMPLES = 2000
-LEAST_RUNS = 2  # on every task: from one run nothing is learned about others
+LEAST_RUNS = 2  # on every task: one run says nothing about others
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Matchup:
     """The runs of a candidate and of the reference on one task.
 
     Attributes:
-        own: of the candidate `[n]`, on a scale where less is better; what is not finite has no value.
-        other: of the reference `[m]`, on the same scale.
-        paired: whether the i-th of both are of one seed; they are then drawn together.
+        own: values of the candidate `[n]`, on a scale where less is better; not finite for a run without a value.
+        other: values of the reference `[m]`, on the same scale.
+        paired: whether the i-th runs of both have the same seed; they are then drawn together.
     """
 
     own: Sequence[float]
@@ -58,14 +58,16 @@ class Matchup:
 
     def __post_init__(self) -> None:
         if not self.own or not self.other:
-            raise UsageError(f"{len(self.own)} runs against {len(self.other)}", "one at least of each")
+            raise UsageError(f"{len(self.own)} runs against {len(self.other)}", "give at least one of each")
         if self.paired and len(self.own) != len(self.other):
-            raise UsageError(f"{len(self.own)} runs cannot be paired with {len(self.other)}", "give one of each a seed")
+            raise UsageError(
+                f"{len(self.own)} runs cannot be paired with {len(self.other)}", "give one run of each per seed"
+            )
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """A number over all tasks; the ends of its interval are NaN where some task has fewer than `LEAST_RUNS` runs."""
+    """A number over all tasks; the ends of its interval are NaN if some task has fewer than `LEAST_RUNS` runs."""
 
     value: float
     interval: Interval
@@ -74,12 +76,12 @@ class Aggregate:
 def probability_of_improvement(
     tasks: Sequence[Matchup], *, resamples: int = RESAMPLES, confidence: float = 0.95
 ) -> Aggregate:
-    """Probability that a run of the candidate ends below one of the reference, mean over the tasks.
+    """Probability that a run of the candidate ends below one of the reference, averaged over the tasks.
 
     Args:
-        tasks: the runs on each of one or more.
-        resamples: of the bootstrap.
-        confidence: of the interval.
+        tasks: the runs on each of one or more tasks.
+        resamples: number of bootstrap samples.
+        confidence: confidence of the interval.
     """
     import numpy as np
 
@@ -98,16 +100,16 @@ def probability_of_improvement(
 def interquartile_change(
     tasks: Sequence[Matchup], *, resamples: int = RESAMPLES, confidence: float = 0.95
 ) -> Aggregate:
-    """Interquartile mean over all runs of all tasks of a run's value minus the reference's mean on its task.
+    """Interquartile mean, over all runs of all tasks, of a run's value minus the reference's mean on its task.
 
         s = xᵢ - mean of the yⱼ that are finite;  ∞ where xᵢ is not finite, else -∞ where no yⱼ is
 
-    On a logarithmic scale that is the logarithm of a ratio. The reference's mean is drawn anew with its runs.
+    On a logarithmic scale this is the logarithm of a ratio. The reference's mean is drawn anew with its runs.
 
     Args:
-        tasks: the runs on each of one or more; on scales of one unit.
-        resamples: of the bootstrap.
-        confidence: of the interval.
+        tasks: the runs on each of one or more tasks, on scales with the same unit.
+        resamples: number of bootstrap samples.
+        confidence: confidence of the interval.
     """
     import numpy as np
 
@@ -123,15 +125,15 @@ def interquartile_change(
 
 
 def interquartile_mean(values: Numbers) -> Numbers:
-    """Mean along the last axis `[..., n]` of what is left without the ⌊n/4⌋ least and the ⌊n/4⌋ greatest.
+    """Mean along the last axis `[..., n]` without the ⌊n/4⌋ smallest and the ⌊n/4⌋ largest values.
 
-    Infinite where that has an infinite value; ∞ goes before -∞.
+    Infinite where an infinite value is left; ∞ prevails over -∞.
     """
     import numpy as np
 
     cut = values.shape[-1] // 4
     middle = np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut]
-    with np.errstate(invalid="ignore"):  # of -∞ and ∞ together
+    with np.errstate(invalid="ignore"):  # from -∞ and ∞ together
         return np.where(middle[..., -1] == math.inf, math.inf, middle.mean(axis=-1))
 
 
@@ -142,7 +144,7 @@ def _worst_last(values: Sequence[float]) -> Numbers:
 
 
 def _change(own: Numbers, other: Numbers) -> Numbers:
-    """`own` `[..., n]` against the mean of what is finite in `other` `[..., m]`."""
+    """`own` `[..., n]` minus the mean of the finite values in `other` `[..., m]`."""
     import numpy as np
 
     is_finite = np.isfinite(other)
@@ -170,7 +172,7 @@ def _counts(drawn: Indices, n: int) -> Indices:
 
 
 def _percentiles(tasks: Sequence[Matchup], drawn: Numbers, confidence: float) -> Interval:
-    """The middle part of what was drawn, with linear interpolation; infinite beyond a finite value stays infinite."""
+    """The middle part of the draws, with linear interpolation; an end that is infinite stays infinite."""
     if min(len(runs) for task in tasks for runs in (task.own, task.other)) < LEAST_RUNS:
         return Interval(math.nan, math.nan)
     ordered = sorted(drawn.tolist())

@@ -1,19 +1,20 @@
 """The verdict where seeds were added after looking at the results: it stays valid however often one looks.
 
-Pairs are taken in the order of their seeds, and at every number of them it is asked what they settle
-(`lehi_cli.stats.sequential`). What was once settled stays so: it is an error with probability alpha at most over all
-looks together, so looking on does not take it back. That makes the verdict the same whether seeds came one by one or
-several at a time. Two things change it: a difference that more seeds place within the margin becomes *equivalent*,
-which it is too; and after a run that diverges signs alone count, for t would have to count an infinite difference.
-How often runs fail is judged beside it, by the signs of the seeds at which one side alone fails.
+Pairs are taken in the order of their seeds, and after each one the rule asks what they settle
+(`lehi_cli.stats.sequential`). What was once settled stays settled: it is an error with probability at most alpha over
+all looks together, so further looks do not take it back. That makes the verdict the same whether seeds come one by one
+or several at a time. Two things change it: a difference that more seeds place within the margin becomes *equivalent*,
+which is also true; and after a run diverges only signs count, because t would have to count an infinite difference.
+How often runs fail is judged separately, by the signs of the seeds at which only one side fails.
 
-m comparisons shown together have alpha / m each (Bonferroni), m being known before the first look:
+m comparisons shown together get alpha / m each (Bonferroni), with m known before the first look:
 
-- the interval of the mean is what the confidence sequences of all looks have in common, those of all comparisons hold
-  together with probability 1 - alpha; that of the median, where t has nothing to say, goes by signs at the last look;
+- the interval of the mean is what the confidence sequences of all looks have in common, and those of all comparisons
+  hold together with probability 1 - alpha; where t has nothing to say, the interval of the median goes by signs at the
+  last look;
 - the p-value is min(1, m min over looks of 1 / (s E)), with E the evidence at a look and s the share of alpha that its
-  kind (t, signs, failures) has. By Ville's inequality it is below alpha with probability alpha at most where nothing
-  differs, and p <= alpha is the same as *better* or *worse*, or *equivalent* with a difference that is real.
+  kind (t, signs, failures) gets. By Ville's inequality it falls below alpha with probability at most alpha where
+  nothing differs, and p <= alpha means *better* or *worse*, or *equivalent* with a difference that is real.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from .verdict import CONTRADICTION, NO_VALUES, REAL_BUT_WITHIN, Key, Verdict, Wo
 NOT_BORNE_OUT = "the later seeds do not bear out what the first ones settled"
 CONTRADICTED = "the later seeds find the opposite of what the first ones settled"
 SKEW_SHARE = 0.2
-"""Of alpha, for the p-value under skewness: its looks hang together, but not as much as to be one."""
+"""Share of alpha for the p-value under skewness: its looks are correlated, but not so much that they count as one."""
 
 
 def judge_anytime(
@@ -57,14 +58,14 @@ def judge_anytime(
     Seeds that only one of the two has are not compared: the other was settled before.
 
     Args:
-        contests: what is compared, in the order of its seeds.
+        contests: what to compare, in the order of its seeds.
         alpha: chance of any false verdict in the family, over all looks.
         family: how many comparisons there are in all, if more than these; the same at every look.
-        shares: of the level, of each contest that has not all of it: `LATER_SHARE` where a fixed look came before.
+        shares: share of the level for each contest that does not get all of it: `LATER_SHARE` after a fixed look.
 
     Returns:
-        Verdicts with `method` *anytime*: without `p_t`, `p_wilcoxon`, `p_equivalent` and `detectable` (NaN), which hold
-        for one look. `p_skewed` is of the last look.
+        Verdicts with `method` *anytime*. `p_t`, `p_wilcoxon`, `p_equivalent` and `detectable`, which hold for a single
+        look, are NaN; `p_skewed` is that of the last look.
 
     Raises:
         UsageError: a negative margin, or alpha not between 0 and 1.
@@ -79,12 +80,13 @@ def judge_anytime(
 def after_first_look(first: Verdict, later: Verdict) -> Verdict:
     """What a fixed first look and all looks after it have settled together.
 
-    Each has its share of the level, so both intervals hold together, and what either found stands: more seeds do not
-    take back a finding. Only a difference that they place within the margin becomes *equivalent*.
+    Each gets its share of the level, so both intervals hold together, and what either found stands: more seeds do not
+    take back a finding. Only a difference that they place within the margin becomes *equivalent*, and where they find
+    the opposite the word is *inconclusive*.
 
     Args:
-        first: on the seeds of the first look, by `judge_pairs`.
-        later: on all seeds, by `judge_anytime` with `LATER_SHARE`.
+        first: the verdict on the seeds of the first look, from `judge_pairs`.
+        later: the verdict on all seeds, from `judge_anytime` with `LATER_SHARE`.
     """
     both = Interval(max(first.interval.low, later.interval.low), min(first.interval.high, later.interval.high))
     agree = both.low <= both.high
@@ -119,7 +121,7 @@ def median_sequence(d: Sequence[float], alpha: float) -> Interval:
     """
     n = len(d)
     reached = [k for k in range(1, n // 2 + 2) if k <= n and sign_evidence(n - k + 1, k - 1) >= 1 / alpha]
-    # Evidence falls with k up to the middle, where it is at its lowest.
+    # Evidence falls with k up to the middle, where it is lowest.
     if not reached:
         return Interval(-math.inf, math.inf)
     ordered = sorted(d)
@@ -127,7 +129,7 @@ def median_sequence(d: Sequence[float], alpha: float) -> Interval:
 
 
 def _verdict(contest: Contest, alpha: float, family: float) -> Verdict:
-    """Of a family that has so many members, or as many as leave it the same level."""
+    """The verdict on a contest at the level alpha / `family`: the size of its family over its share of the level."""
     paired = compare_paired(contest.own, contest.other)
     array = differences(contest.own, contest.other)
     d = array.tolist()
@@ -178,7 +180,7 @@ def _verdict(contest: Contest, alpha: float, family: float) -> Verdict:
 
 
 def _settled(contest: Contest, d: Sequence[float], level: float) -> tuple[Word, float, int]:
-    """What the looks have settled about values, the p-value of a difference before it is adjusted, and its side.
+    """What the looks have settled about values, the unadjusted p-value of a difference, and its side.
 
     The side is that of the first look that found one: -1 in favour of the candidate, 0 for none.
     """
@@ -199,9 +201,9 @@ def _lean(d: Sequence[float]) -> int:
 
 
 def _failing(contest: Contest, level: float) -> tuple[float, int]:
-    """1 / (s E) with E the evidence that one side fails alone more often, at the look that shows it best, and who does.
+    """1 / (s E) at the look with the most evidence E that one side fails alone more often, and which side that is.
 
-    That is 1 for the candidate, -1 for the reference, by the first look that found it, and 0 where none did.
+    The side is 1 for the candidate and -1 for the reference, from the first look that found it; 0 if none did.
     """
     own = other = side = 0
     least = 1 / FAILURE_SHARE
@@ -216,7 +218,7 @@ def _failing(contest: Contest, level: float) -> tuple[float, int]:
 
 
 def _with_failures(values: Word, failures: Failures, failing: int) -> Word:
-    """The word on values, and on how often runs end."""
+    """The word on values and on how often runs fail, together."""
     if failing:
         word: Word = "worse" if failing > 0 else "better"
         return "inconclusive" if values in ("better", "worse") and values != word else word
@@ -226,7 +228,7 @@ def _with_failures(values: Word, failures: Failures, failing: int) -> Word:
 
 
 def _looks(d: Sequence[float]) -> list[int]:
-    """The numbers of pairs at which the same is gone by, t or signs, as at the last."""
+    """The numbers of pairs that are judged in the same way as the last, by t or by signs."""
     by_t = has_spread(d)
     return [n for n in range(1, len(d) + 1) if has_spread(d[:n]) == by_t]
 
@@ -237,7 +239,7 @@ def p_at_look(d: Sequence[float]) -> float:
         if has_spread(d):
             return 1 / (T_SHARE * t_evidence(d))
         return 1 / (SIGN_SHARE * sign_evidence(sum(x > 0 for x in d), sum(x < 0 for x in d)))
-    except OverflowError:  # of the evidence
+    except OverflowError:  # the evidence is too large
         return 0.0
 
 
@@ -246,7 +248,7 @@ def _interval(d: Sequence[float], level: float) -> Interval:
         return median_sequence(d, SIGN_SHARE * level)
     looks = [confidence_sequence(d[:n], T_SHARE * level) for n in _looks(d)]
     common = Interval(max(look.low for look in looks), min(look.high for look in looks))
-    return common if common.low <= common.high else looks[-1]  # which have nothing in common with probability alpha
+    return common if common.low <= common.high else looks[-1]  # with probability alpha they have nothing in common
 
 
 def _notes(contest: Contest, paired: Paired, interval: Interval, side: int) -> list[str]:

@@ -12,7 +12,7 @@ from .scale import Scale
 
 BySeed = Mapping[int, float]
 MARGIN = 0.01
-"""Share of the reference within which a difference does not matter, where nothing else is said."""
+"""Default share of the reference within which a difference does not matter."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Contest:
 
     Attributes:
         candidate: final value by seed; NaN or infinite for a run that ended without one.
-        reference: the same of the reference.
-        scale: on which they are compared.
+        reference: the same for the reference.
+        scale: the scale on which they are compared.
         margin: share of the reference within which a difference does not matter; 0 for none.
-        runs: what the failures of several contests are the same for: they are tested once. None for one of its own.
-        first: seeds that were looked at before the others, in the order in which they were.
+        runs: a key common to contests of the same runs, whose failures are tested once; None if no other has them.
+        first: seeds that were looked at before the others, in that order.
     """
 
     candidate: BySeed
@@ -69,11 +69,11 @@ class Contest:
 
     @property
     def left_out(self) -> list[int]:
-        """Seeds that only one of the two has."""
+        """The seeds that only one of the two has."""
         return sorted(self.candidate.keys() ^ self.reference.keys())
 
     def at(self, seeds: Sequence[int]) -> Contest:
-        """The same at some of the seeds."""
+        """The same contest at these seeds only."""
         return replace(
             self,
             candidate={seed: value for seed, value in self.candidate.items() if seed in seeds},
@@ -81,5 +81,5 @@ class Contest:
         )
 
     def within(self, n: int | None = None) -> float:
-        """The margin in units of the scale, by the first n seeds."""
+        """The margin in units of the scale, from the reference at the first n seeds."""
         return self.scale.margin(self.margin, [self.reference[seed] for seed in self.seeds[:n]])

@@ -1,15 +1,15 @@
 """Runs that end without a value, as an outcome of their own: how often, and whether one side fails more often.
 
 At each seed the candidate and the reference either end or fail. What tells them apart are the b seeds at which only
-the candidate fails and the c at which only the reference does. Given b + c, b is binomial with probability 1/2 where
-both fail equally often (McNemar's exact test), with p-value p(b, c). That test alone can never speak with few seeds: 3
-failures of 3 against none have p = 0.25. Boschloo's way takes p(b, c) as the statistic and looks for its distribution:
+the candidate fails and the c at which only the reference does. Given b + c, b is binomial with probability 1/2 if both
+fail equally often (McNemar's exact test), with p-value p(b, c). With few seeds that test alone can never find anything:
+3 failures of 3 against none have p = 0.25. Boschloo takes p(b, c) as the statistic and works out its distribution:
 
     p = max over ψ in [0, 1/2] of P(p(B, C) <= p(b, c)),   B + C ~ Binomial(n, ψ),  B | B + C ~ Binomial(B + C, 1/2)
 
-with ψ the probability that exactly one of the two fails. Where failures at one seed do not exclude each other (the same
-weights and batches make them rather go together), ψ <= 2 π (1 - π) <= 1/2, π being the common probability to fail. It
-is exact in that sense, never above the conditional p-value's guarantee, and 3 of 3 against none have p = 0.031.
+with ψ the probability that exactly one of the two fails. Where failures at one seed do not exclude each other (with the
+same weights and batches they rather go together), ψ <= 2 π (1 - π) <= 1/2, with π the common probability of failing. In
+that sense the test is exact, never above the conditional p-value's guarantee, and 3 of 3 against none have p = 0.031.
 
 Sources: Boschloo, Statistica Neerlandica 1970; Suissa, Shuster, "The 2 x 2 matched-pairs trial", Biometrics 1991.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 GRID = 400  # values of ψ that are tried
-ROUNDING = 1e-9  # within which two p-values are the same
+ROUNDING = 1e-9  # two p-values this close are the same
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Failures:
     """Runs without a final value among the seeds that both have.
 
     Attributes:
-        own: how many of the candidate's.
-        other: how many of the reference's.
-        n: seeds.
-        only_own: seeds at which the candidate alone fails.
-        only_other: seeds at which the reference alone does.
+        own: number of the candidate's runs that failed.
+        other: number of the reference's runs that failed.
+        n: number of seeds.
+        only_own: number of seeds at which the candidate alone fails.
+        only_other: number of seeds at which the reference alone fails.
     """
 
     own: int
@@ -69,7 +69,7 @@ class Failures:
 
     @property
     def p(self) -> float:
-        """Two-sided: that both fail equally often."""
+        """Two-sided p-value of both failing equally often."""
         return failure_p(self.only_own, self.only_other, self.n)
 
 
@@ -87,12 +87,12 @@ def count_failures(own: Sequence[float], other: Sequence[float]) -> Failures:
 
 @lru_cache(maxsize=1024)
 def failure_p(only_own: int, only_other: int, n: int) -> float:
-    """p-value that both sides fail equally often, two-sided; see the module. 1 where neither fails alone.
+    """Two-sided p-value of both sides failing equally often; see the module. 1 where neither fails alone.
 
     Args:
-        only_own: seeds at which the candidate alone fails.
-        only_other: seeds at which the reference alone fails.
-        n: seeds.
+        only_own: number of seeds at which the candidate alone fails.
+        only_other: number of seeds at which the reference alone fails.
+        n: number of seeds.
     """
     together = only_own + only_other
     if not together:
@@ -111,7 +111,7 @@ def failure_p(only_own: int, only_other: int, n: int) -> float:
 
 @lru_cache(maxsize=4096)
 def _conditional_p(together: int) -> Numbers:
-    """McNemar's exact p-values for 0 to `together` of them on one side: twice the tail of a binomial, at most 1."""
+    """McNemar's exact p-values for 0 to `together` failures on one side: twice a binomial tail, at most 1."""
     import numpy as np
     from scipy import special
 
@@ -120,7 +120,7 @@ def _conditional_p(together: int) -> Numbers:
 
 
 def _chance_of_as_extreme(together: int, p: float) -> float:
-    """Probability, given how many fail on one side alone, of a conditional p-value of at most p."""
+    """Probability of a conditional p-value of at most p, given at how many seeds one side alone fails."""
     from scipy import special
 
     reached = int((_conditional_p(together) <= p * (1 + ROUNDING)).sum())  # half of them on either side
@@ -130,7 +130,7 @@ def _chance_of_as_extreme(together: int, p: float) -> float:
 
 
 def rate_interval(failed: int, n: int, confidence: float = 0.95) -> Interval:
-    """Clopper and Pearson's exact interval of a share: [B(α/2; k, n-k+1), B(1-α/2; k+1, n-k)], B the Beta quantile."""
+    """Clopper and Pearson's exact interval for a share: [B(α/2; k, n-k+1), B(1-α/2; k+1, n-k)], B the Beta quantile."""
     from scipy import special
 
     tail = (1 - confidence) / 2

@@ -1,16 +1,16 @@
-"""Which methods several tasks do not tell apart, two by two: what the bars of a critical-difference diagram join.
+"""Which pairs of methods several tasks do not tell apart: what the bars of a critical-difference diagram join.
 
-Friedman's test says that some methods differ; these say which. Two ways:
+Friedman's test says that some methods differ; the tests here say which. There are two:
 
-- Wilcoxon's signed-rank test on the differences of each two methods over the tasks, adjusted by Holm's method for all
-  pairs. Whether two methods are told apart does not hang on which others are looked at, but for the number of pairs
-  (Benavoli, Corani, Mangili, "Should We Really Use Post-Hoc Tests Based on Mean-Ranks?", JMLR 2016). Differences of
-  different tasks must have one unit, and few tasks cannot reach the level.
-- Nemenyi's: mean ranks that differ by the critical distance or more, which needs ranks alone (Demšar, "Statistical
-  Comparisons of Classifiers over Multiple Data Sets", JMLR 2006).
+- Wilcoxon's signed-rank test on the differences of each pair of methods over the tasks, adjusted for all pairs by
+  Holm's method. Whether two methods are told apart does not depend on which others are looked at, except for the number
+  of pairs (Benavoli, Corani, Mangili, "Should We Really Use Post-Hoc Tests Based on Mean-Ranks?", JMLR 2016).
+  Differences on different tasks must have the same unit, and a few tasks cannot reach the level.
+- Nemenyi's test, which tells apart mean ranks that differ by the critical distance or more, and needs only ranks
+  (Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006).
 
-A group is a largest set of methods no two of which are told apart; a method may be in several. Methods of one group are
-not shown to be equal: more tasks may tell them apart.
+A group is a maximal set of methods no two of which are told apart; a method may be in several. The methods of a group
+are not shown to be equal: more tasks may tell them apart.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .paired import holm, smallest_wilcoxon_p, wilcoxon
 from .ranks import RankTable
 
 HALVINGS = 60
-WIDEST_RANGE = 50.0  # standard deviations: no range of normal values has a quantile beyond
+WIDEST_RANGE = 50.0  # standard deviations: no quantile of the range of normal values is beyond
 
 Pair = tuple[str, str]
 
@@ -35,11 +35,11 @@ class Groups:
     """Methods that are not told apart.
 
     Attributes:
-        method: by which tests.
-        groups: each of two methods or more, by mean rank; a method in none is told apart from all others.
+        method: which tests were used.
+        groups: sets of two or more methods, by mean rank; a method in none is told apart from all others.
         alpha: level of the tests, for all pairs together.
-        p: per pair, adjusted by Holm's method; empty for Nemenyi's.
-        distance: Nemenyi's critical distance of mean ranks; NaN for Wilcoxon's.
+        p: p-value of each pair, adjusted by Holm's method; empty for Nemenyi's test.
+        distance: Nemenyi's critical distance of mean ranks; NaN for Wilcoxon's test.
     """
 
     method: Literal["wilcoxon", "nemenyi"]
@@ -50,7 +50,7 @@ class Groups:
 
 
 def wilcoxon_can_tell(methods: int, tasks: int, alpha: float = 0.05) -> bool:
-    """Whether so many tasks can tell two of so many methods apart at all, were they all to agree."""
+    """Whether this many tasks, if they all agreed, could tell two of this many methods apart."""
     return methods * (methods - 1) / 2 * smallest_wilcoxon_p(tasks) <= alpha
 
 
@@ -60,7 +60,7 @@ def groups_by_wilcoxon(
     """Groups by signed-rank tests of all pairs.
 
     Args:
-        differences: of each two methods, over the tasks, in one unit; 0 says nothing.
+        differences: those of each pair of methods, over the tasks, in one unit; 0 says nothing.
         labels: the methods by mean rank.
         alpha: level, for all pairs together.
     """
@@ -99,7 +99,7 @@ def range_quantile(k: int, probability: float) -> float:
 
         P(range <= q) = k ∫ φ(z) (Φ(z) - Φ(z - q))ᵏ⁻¹ dz
 
-    The trapezoidal rule is exact to rounding for such an integrand. It spares the import of scipy.stats.
+    The trapezoidal rule is exact to rounding for such an integrand, and spares the import of scipy.stats.
     """
     import numpy as np
     from scipy import special
@@ -115,7 +115,7 @@ def range_quantile(k: int, probability: float) -> float:
 
 
 def _groups(labels: Sequence[str], joined: set[Pair]) -> tuple[tuple[str, ...], ...]:
-    """The largest sets of two or more all of which are joined, the one of the best methods first."""
+    """The maximal sets of two or more methods that are all joined to each other, those of the best methods first."""
     beside = {a: {b for b in labels if (a, b) in joined or (b, a) in joined} for a in labels}
     place = {label: i for i, label in enumerate(labels)}
     found = [sorted(clique, key=place.__getitem__) for clique in _cliques(set(), set(labels), set(), beside)]
@@ -124,7 +124,7 @@ def _groups(labels: Sequence[str], joined: set[Pair]) -> tuple[tuple[str, ...], 
 
 
 def _cliques(inside: set[str], open_: set[str], done: set[str], beside: Mapping[str, set[str]]) -> Iterator[set[str]]:
-    """All maximal cliques that hold `inside`, may hold `open_` and none of `done` (Bron and Kerbosch 1973)."""
+    """All maximal cliques with all of `inside`, any of `open_` and none of `done` (Bron and Kerbosch 1973)."""
     if not open_ and not done:
         yield inside
     for one in sorted(open_):

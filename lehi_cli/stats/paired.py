@@ -4,13 +4,13 @@ At one seed both optimizers start from the same weights and see the same batches
 within a seed: much of the noise is common to both and cancels.
 
 A run that diverged has no final value, yet dropping it would favour the optimizer that diverges. It counts as worst:
-the difference is infinite, two failures at one seed are a tie. Means are then undefined, and with them Student's t;
-order is not, so the signed-rank test and the interval for the median remain. The same way is taken where the
-differences are all the same and t has no spread to go by.
+the difference is infinite, and two failures at one seed are a tie. Means are then undefined, and with them Student's t;
+order is not, so the signed-rank test and the interval for the median remain. The same applies where the differences are
+all the same and t has no spread to go by.
 
-Both tests hold their level where the differences are symmetric, and they are where two optimizers do equally well in
-distribution. Heavy tails make t cautious. Differences of mean 0 that are strongly skewed make it rash: what it would
-say then is in `lehi_cli.stats.skew`.
+Both tests hold their level where the differences are symmetric, as they are where two optimizers do equally well in
+distribution. Heavy tails make t cautious. Strongly skewed differences of mean 0 make it rash: `lehi_cli.stats.skew`
+computes what it would say then.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 BY_RANKS = "by ranks, as runs without a value count as worst"
-NO_SPREAD = 1e-9  # standard deviation relative to the largest difference: below this it is rounding
-MOST_EXACT = 200  # pairs up to which the signed-rank distribution is enumerated
+NO_SPREAD = 1e-9  # standard deviation relative to the largest difference: anything below this is rounding
+MOST_EXACT = 200  # up to this many pairs the signed-rank distribution is enumerated
 
 Alternative = Literal["two-sided", "less", "greater"]
 
@@ -52,7 +52,7 @@ class Paired:
 
     Attributes:
         n: number of pairs.
-        center: what `difference` and `interval` are of: the mean, or the median where there is no mean.
+        center: what `difference` and `interval` refer to: the mean, or the median where there is no mean.
         difference: mean (median) of the differences.
         interval: by Student's t for a mean, by order statistics for a median.
         sd: standard deviation of the differences (denominator n - 1); NaN for one pair or infinite differences.
@@ -76,12 +76,12 @@ class Paired:
 
     @property
     def p(self) -> float:
-        """The p-value to go by: of the t test where it is defined, else of the signed-rank test."""
+        """The p-value that counts: that of the t test where it is defined, else that of the signed-rank test."""
         return self.p_wilcoxon if math.isnan(self.p_t) else self.p_t
 
 
 def differences(candidate: Sequence[float], reference: Sequence[float], *, minimize: bool = True) -> Numbers:
-    """Candidate minus reference, pair by pair `[n]`; what is not finite counts as worst, worst against worst as 0.
+    """Candidate minus reference, pair by pair `[n]`; a value that is not finite counts as worst, two such give 0.
 
     Raises:
         UsageError: when the samples differ in length.
@@ -102,13 +102,13 @@ def differences(candidate: Sequence[float], reference: Sequence[float], *, minim
 def compare_paired(
     candidate: Sequence[float], reference: Sequence[float], *, minimize: bool = True, confidence: float = 0.95
 ) -> Paired:
-    """Everything about two samples over the same seeds.
+    """Compare two samples over the same seeds.
 
     Args:
         candidate: final value per seed; NaN or infinite for a run without one.
-        reference: the same of the reference, in the same order of seeds.
+        reference: the same for the reference, in the same order of seeds.
         minimize: whether lower values are better; decides what counts as worst.
-        confidence: of the interval.
+        confidence: confidence of the interval.
 
     Raises:
         UsageError: when the samples differ in length, or `confidence` is not between 0 and 1.
@@ -154,7 +154,7 @@ def mean_of(values: Sequence[float]) -> float:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """Sample standard deviation (denominator n - 1) of two or more; infinite where their squares are (1e300)."""
+    """Sample standard deviation (denominator n - 1) of two or more values; infinite where their squares are (1e300)."""
     mean = mean_of(values)
     try:
         squares = math.fsum((value - mean) * (value - mean) for value in values)
@@ -164,7 +164,7 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def t_is_defined(d: Numbers) -> bool:
-    """Whether there are two or more differences, all finite, that differ by more than rounding and can be squared."""
+    """Whether there are two or more finite differences that differ by more than rounding and can be squared."""
     if len(d) < 2 or not _isfinite(d):
         return False
     return bool(NO_SPREAD * abs(d).max() < deviation(d.tolist()) < math.inf)
@@ -181,7 +181,7 @@ def t_interval(d: Numbers, confidence: float = 0.95) -> Interval:
 
 @lru_cache(maxsize=1024)  # every comparison of a report asks for the same few
 def t_quantile(degrees: int, probability: float) -> float:
-    """Quantile of Student's t distribution with so many degrees of freedom."""
+    """Quantile of Student's t distribution with this many degrees of freedom."""
     from scipy import special
 
     return float(special.stdtrit(degrees, probability))
@@ -203,8 +203,8 @@ def wilcoxon(d: Numbers, alternative: Alternative = "two-sided") -> float:
 
     W is the sum of the ranks of |d| over positive d. Zeros are dropped, ties share their mean rank (scipy's
     `zero_method="wilcox"`). Up to 200 pairs the distribution of W over all 2ⁿ signs of these very ranks is enumerated,
-    so that the p-value is exact with ties too; above, the normal approximation with tie correction. Two-sided: twice
-    the smaller tail, at most 1. Infinite differences have the highest rank, which they share. 1 when nothing is left.
+    so the p-value is exact with ties too; beyond that it is the normal approximation with tie correction. Two-sided:
+    twice the smaller tail, at most 1. Infinite differences share the highest rank. 1 when nothing is left.
     """
     values = [value for value in d.tolist() if value]
     if not values:
@@ -222,14 +222,14 @@ def wilcoxon(d: Numbers, alternative: Alternative = "two-sided") -> float:
 
 
 def doubled_ranks(values: Sequence[float]) -> list[int]:
-    """Twice the rank of each value from 1 up, ties sharing their mean rank: integers, so that sums are exact."""
+    """Twice the rank of each value, from 1 up, with ties sharing their mean rank: integers, so that sums are exact."""
     ordered = sorted(values)
     return [bisect_left(ordered, value) + bisect_right(ordered, value) + 1 for value in values]
 
 
 @lru_cache(maxsize=64)  # without ties the ranks of n differences are always the same
 def _rank_sum_tails(ranks: tuple[int, ...]) -> tuple[list[float], list[float]]:
-    """For each sum of the ranks that have a positive sign, the probability of at most and of at least that much.
+    """For each possible sum of the ranks with a positive sign, the probability of at most and of at least that sum.
 
     All signs are equally likely.
     """
@@ -245,7 +245,7 @@ def _rank_sum_tails(ranks: tuple[int, ...]) -> tuple[list[float], list[float]]:
 
 
 def smallest_wilcoxon_p(n: int) -> float:
-    """The two-sided p-value when all n differences have one sign: 2 / 2ⁿ; 5 % takes 6 pairs, 1 % takes 8."""
+    """The two-sided p-value when all n differences have the same sign: 2 / 2ⁿ; 5 % takes 6 pairs, 1 % takes 8."""
     return min(1.0, 2.0 ** (1 - n))
 
 
@@ -259,9 +259,9 @@ def median(d: Numbers) -> float:
 
 
 def median_interval(d: Numbers, confidence: float = 0.95) -> Interval:
-    """Interval of the median without a distribution: [d₍ₖ₎, d₍ₙ₊₁₋ₖ₎] with the largest k that keeps the confidence.
+    """Distribution-free interval of the median: [d₍ₖ₎, d₍ₙ₊₁₋ₖ₎] with the largest k that keeps the confidence.
 
-    The coverage is 1 - 2 P(Bin(n, ½) < k); with fewer than 6 pairs no interval covers 95 %, and it is infinite.
+    The coverage is 1 - 2 P(Bin(n, ½) < k); with fewer than 6 pairs no such interval covers 95 %, and it is infinite.
     """
     _check_confidence(confidence)
     n, k, tail = len(d), 0, 0.0
@@ -277,10 +277,10 @@ def median_interval(d: Numbers, confidence: float = 0.95) -> Interval:
 def tost(d: Numbers, margin: float) -> float:
     """p-value of equivalence within ± margin by two one-sided tests (Schuirmann 1987): the larger of the two.
 
-    The tests are Student's where it is defined, with the p-value of a normal or of an exponential distribution skewed
-    to the rasher side, whichever is larger (`lehi_cli.stats.skew`): a few runs that agree prove nothing about rare ones
-    that would not. Elsewhere they are signed-rank tests of d - margin and d + margin. Differences that are all exactly
-    0 lie within any margin, however small. 1 where there is no margin.
+    The tests are Student's where t is defined, with the p-value for a normal or for an exponential distribution, skewed
+    to the side that makes t rash, whichever is larger (`lehi_cli.stats.skew`): a few runs that agree prove nothing
+    about rare ones that would not. Elsewhere they are signed-rank tests of d - margin and d + margin. Differences that
+    are all exactly 0 lie within any margin, however small. 1 where there is no margin.
     """
     if len(d) and not d.any():
         return 2.0 ** -len(d)
@@ -292,13 +292,13 @@ def tost(d: Numbers, margin: float) -> float:
 
 
 def _below_if_skewed(d: Numbers, bound: float) -> float:
-    """p-value of a mean below a bound, the larger of a normal and a skewed distribution's."""
+    """p-value of a mean below a bound: the larger of those for a normal and for a skewed distribution."""
     t = (float(d.mean()) - bound) * math.sqrt(len(d)) / deviation(d.tolist())
     return max(t_test(d, "less", bound), skewed_one_sided(t, len(d)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being many (Holm 1979): p₍ᵢ₎ becomes max over j <= i of min(1, (m - j + 1) p₍ⱼ₎).
+    """p-values adjusted for their number (Holm 1979): p₍ᵢ₎ becomes max over j <= i of min(1, (m - j + 1) p₍ⱼ₎).
 
     A NaN stays NaN, and counts as one of the m.
     """

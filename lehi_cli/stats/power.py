@@ -1,4 +1,4 @@
-"""How many seeds a paired t test needs, and what it can see with the seeds there are.
+"""How many seeds a paired t test needs, and what it can detect with the seeds there are.
 
 With n differences of mean δ and standard deviation σ, Student's t has n - 1 degrees of freedom and noncentrality
 δ √n / σ: the power of the test is a tail of that noncentral t distribution.
@@ -39,7 +39,7 @@ def t_power(effect: float, n: int, alpha: float = 0.05) -> float:
 def detectable_effect(n: int, alpha: float = 0.05, power: float = POWER) -> float:
     """The smallest d = mean / standard deviation that the paired t test finds with probability `power`; inf for n < 2.
 
-    Times the standard deviation of the differences this is the minimal detectable difference.
+    Multiplied by the standard deviation of the differences, this is the minimal detectable difference.
     """
     _check_level(alpha)
     if n < 2:
@@ -74,13 +74,13 @@ def _tail(effect: float, n: int, critical: float) -> float:
 
     shift = effect * math.sqrt(n)
     below = float(special.nctdtr(n - 1, shift, critical))
-    if math.isnan(below):  # scipy, at places where one of the tails is below 1e-8
+    if math.isnan(below):  # from scipy, in places where one of the tails is below 1e-8
         return float(shift > critical)
     return 1.0 - below
 
 
 def _fewest(power_at: Callable[[int], float], power: float, guess: float) -> int | None:
-    """The smallest n with enough power, sought in growing strides from a guess; power grows with n, from 0 at 1."""
+    """The smallest n with enough power, searched in growing strides from a guess; power grows with n, from 0 at 1."""
     high, stride = round(min(max(guess, 2), MOST_SEEDS)), 1
     low = high - 1
     while power_at(low) >= power:

@@ -1,12 +1,13 @@
 """Several methods on several tasks, by rank: values of different tasks cannot be averaged, ranks can.
 
-Scores that lie within a margin of each other are level, for a difference that does not matter must not make a first and
-a second. A method's rank on a task is
+Scores within a margin of each other are level, because a difference that does not matter must not make one first and
+the other second. A method's rank on a task is
 
     1 + (methods that are better) + ½ (others that are level with it)
 
 which is the usual mean rank where only equal scores are level. The ranks of k methods always add up to k (k + 1) / 2,
-though *level* does not carry over: one may be level with two that are not level with each other, and lies between them.
+although being level is not transitive: a method may be level with two that are not level with each other, and then lies
+between them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import NamedTuple
 LEAST_METHODS, LEAST_TASKS = 3, 5
 
 Scores = Mapping[str, Mapping[str, float]]  # per method, the score on each task; less is better
-Duels = Mapping[tuple[str, str], str]  # the word for the first of two against the second, on one task
+Duels = Mapping[tuple[str, str], str]  # the word for the first of a pair against the second, on one task
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class RankTable:
 
     Attributes:
         tasks: the tasks, by name.
-        ranks: per method, its rank on each task: 1 is best; see the module for those that are level.
+        ranks: per method, its rank on each task: 1 is best; see the module for methods that are level.
         mean: per method, its mean rank; NaN without tasks.
         left_out: tasks that some method lacks.
     """
@@ -40,7 +41,7 @@ class RankTable:
 
 
 class Record(NamedTuple):
-    """Tasks on which a method was found better than another, was not told apart from it, was found worse."""
+    """Numbers of tasks on which a method was found better than another, not told apart from it, or found worse."""
 
     wins: int
     ties: int
@@ -52,9 +53,9 @@ class Friedman:
     """Whether the methods differ at all over the tasks.
 
     Attributes:
-        statistic: chi-square with one degree of freedom less than methods; NaN when there is no test.
+        statistic: chi-square with one degree of freedom fewer than methods; NaN when there is no test.
         p: p-value; NaN when there is no test.
-        note: why there is none; empty when there is.
+        note: why there is no test; empty when there is one.
     """
 
     statistic: float
@@ -66,9 +67,9 @@ def side(own: float, other: float, margin: float = 0.0) -> int:
     """-1 where `own` is better, 1 where `other` is, 0 where they are level.
 
     Args:
-        own: a score; one that is not finite is the worst there is, and level with another such.
-        other: what it is compared with.
-        margin: differences up to this are none.
+        own: a score; one that is not finite is worst, and level with another such score.
+        other: the score that it is compared with.
+        margin: differences up to this count as none.
     """
     own, other = (score if math.isfinite(score) else math.inf for score in (own, other))
     if own == other or abs(own - other) <= margin:
@@ -98,7 +99,7 @@ def _rank(scores: Scores, margins: Scores | None, method: str, task: str) -> flo
 
 
 def _side_on(scores: Scores, margins: Scores | None, one: str, other: str, task: str) -> int:
-    """By the margin of whichever is the better."""
+    """`side` of one against the other on a task, by the margin of whichever is better."""
     found = side(scores[one][task], scores[other][task])
     if not found or margins is None:
         return found
@@ -108,7 +109,7 @@ def _side_on(scores: Scores, margins: Scores | None, one: str, other: str, task:
 def score_differences(
     scores: Scores, margins: Scores | None, tasks: Sequence[str]
 ) -> dict[tuple[str, str], list[float]]:
-    """Score of one minus that of another on each task, for each two methods; 0 where they are level."""
+    """Score of one minus that of the other on each task, for each pair of methods; 0 where they are level."""
     methods = list(scores)
     return {
         (one, other): [
@@ -123,7 +124,7 @@ def score_differences(
 
 
 def records(duels: Sequence[Duels], methods: Sequence[str]) -> dict[tuple[str, str], Record]:
-    """Wins, ties and losses of each method against each other, over the tasks on which there is a word for the two.
+    """Wins, ties and losses of each method against each other one, over the tasks that have a word for the two.
 
     *better* is a win and *worse* a loss. Every other word is a tie: the two were not told apart.
     """
@@ -142,16 +143,16 @@ def friedman(table: RankTable) -> Friedman:
 
         Q = (k - 1) (Σⱼ Rⱼ² - n C) / (Σᵢⱼ rᵢⱼ² - C),  C = n k (k + 1)² / 4
 
-    over n tasks and k methods, Rⱼ the sum of a method's ranks: the form that holds with ties (Conover, Practical
+    over n tasks and k methods, with Rⱼ the sum of a method's ranks: the form that holds with ties (Conover, Practical
     Nonparametric Statistics, 1999, section 5.8), and for any numbers in place of ranks that have the same sum on every
-    task. Q is compared with chi-square of k - 1 degrees of freedom.
+    task. Q is compared with chi-square with k - 1 degrees of freedom.
 
     The chi-square approximation needs at least 3 methods and 5 tasks; with fewer the note says so.
     """
     methods, tasks = len(table.ranks), len(table.tasks)
     if methods < LEAST_METHODS or tasks < LEAST_TASKS:
         needs = f"Friedman's test needs {LEAST_METHODS} methods and {LEAST_TASKS} tasks that all of them have"
-        return Friedman(math.nan, math.nan, f"{needs}: here are {methods} and {tasks}")
+        return Friedman(math.nan, math.nan, f"{needs}: there are {methods} and {tasks}")
     if all(len({own[i] for own in table.ranks.values()}) == 1 for i in range(tasks)):
         return Friedman(math.nan, math.nan, "all methods are level on every task")
     from scipy import special  # scipy.stats has the test too, and takes ten times as long to import

@@ -1,16 +1,16 @@
-"""The scale on which final values are compared: where a share of the reference means something.
+"""The scale on which final values are compared, one where a share of the reference means something.
 
-A loss of 2.0 against 2.2 and one of 0.02 against 0.022 differ by as much to whoever trains: losses are compared by
-their ratio, on a logarithmic scale, on which runs that vary by factors also lie symmetrically. Two cases are different:
+A loss of 2.0 against 2.2 and one of 0.02 against 0.022 matter equally to whoever trains: losses are compared by their
+ratio, on a logarithmic scale, on which runs that vary by factors are also symmetric. Two cases are different:
 
-- A loss with a known floor, such as the noise that nobody can predict, is compared by its distance to that floor:
-  0.0105 and 0.0127 are far apart where 0.01 is the minimum.
-- Of an accuracy it is the error rate that matters: 0.955 against 0.951 is 8 % fewer errors. Runs without any error
-  are common, and a ratio to 0 says nothing, so error rates are compared by their difference.
+- A loss with a known floor, such as noise that nobody can predict, is compared by its distance to that floor: 0.0105
+  and 0.0127 are far apart where 0.01 is the minimum.
+- For an accuracy, the error rate is what matters: 0.955 against 0.951 is 8 % fewer errors. Runs without any error are
+  common, and a ratio to 0 says nothing, so error rates are compared by their difference.
 
-Where a value does not lie above the floor (above 0 without one) no ratio exists, and the difference takes its place.
-On every scale less is better, so a negative difference is in favour of the candidate. Which scale suits real runs was
-looked at in `benchmarks/bench_scale.py`.
+Where a value is not above the floor (above 0 without one) there is no ratio, and the difference takes its place. On
+every scale less is better, so a negative difference is in favour of the candidate. `benchmarks/bench_scale.py` looks at
+which scale suits real runs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Scale:
 
     Attributes:
         kind: `ratio` compares logarithms, `difference` the values themselves.
-        floor: the least value there can be, subtracted first; None where none is known.
-        best: the greatest value there can be, of a metric of which more is better: compared is what is missing to it.
+        floor: the lowest possible value, subtracted first; None if none is known.
+        best: the highest possible value of a metric where more is better: values are compared by the distance to it.
     """
 
     kind: Literal["ratio", "difference"] = "difference"
@@ -39,7 +39,7 @@ class Scale:
     best: float | None = None
 
     def of(self, value: float) -> float:
-        """A value on the scale, less being better; infinite for one that is not finite, which counts as worst."""
+        """A value on the scale, where less is better; infinite for one that is not finite, which counts as worst."""
         if not math.isfinite(value):
             return math.inf
         distance = self._distance(value)
@@ -48,11 +48,11 @@ class Scale:
     def margin(self, share: float, reference: Sequence[float]) -> float:
         """A share of the reference, in units of the scale: `log(1 + share)`, or `share` times its mean distance.
 
-        0, which is no margin, for a difference of values that have no natural zero.
+        0, which is no margin, for a difference of values without a natural zero.
 
         Args:
-            share: such as 0.01.
-            reference: values of the reference, not on the scale; those that are not finite are passed over.
+            share: the share, such as 0.01.
+            reference: values of the reference, not on the scale; those that are not finite are skipped.
         """
         if self.kind == "ratio":
             return math.log1p(share)
@@ -63,7 +63,7 @@ class Scale:
 
     @property
     def has_margin(self) -> bool:
-        """Whether a share of the reference means something on it."""
+        """Whether a share of the reference means something on this scale."""
         return self.kind == "ratio" or self.floor is not None or self.best is not None
 
     def _distance(self, value: float) -> float:
@@ -77,8 +77,8 @@ def scale_of(metric: str, values: Iterable[float], floor: float | None = None) -
 
     Args:
         metric: `loss`, `accuracy`, ...
-        values: all that will be compared on it; those that are not finite have no say.
-        floor: the least value that the metric can have, where it is known.
+        values: all values that will be compared on it; those that are not finite are ignored.
+        floor: the lowest value that the metric can have, where it is known.
     """
     if metric in BEST_VALUE:
         return Scale(best=BEST_VALUE[metric])

@@ -1,30 +1,30 @@
 """When enough seeds have been run: an interval that stays valid however often one looks.
 
-A 95 % interval after each seed, and stopping at the first that excludes 0, is wrong far more often than 5 % of the
-time. A confidence sequence is wrong at any of infinitely many looks with probability alpha at most.
+Taking a 95 % interval after each seed, and stopping at the first that excludes 0, is wrong far more often than 5 % of
+the time. A confidence sequence is wrong at any of infinitely many looks with probability at most alpha.
 
-Differences are taken as normal with mean μ and standard deviation σ, both unknown. Let t² = n (d̄ - m)² / s² for a
+Differences are assumed normal with mean μ and standard deviation σ, both unknown. Let t² = n (d̄ - m)² / s² for a
 supposed mean m. With a normal prior N(0, g) on the effect (μ - m) / σ and the right Haar prior 1/σ,
 
     Eₙ(m) = (1 + n g)^(-1/2) ((1 + t² / (n - 1)) / (1 + t² / ((n - 1) (1 + n g))))^(n / 2)
 
 is a ratio of densities of what scaling leaves unchanged, hence a martingale of mean 1 if m is the mean, whatever σ.
-By Ville's inequality it ever reaches 1/alpha with probability alpha at most, and {m: Eₙ(m) < 1/alpha} is
+By Ville's inequality it ever reaches 1/alpha with probability at most alpha, and {m: Eₙ(m) < 1/alpha} is
 
     d̄ ± √(y SS / n),   y = (R - 1) / (1 - R / r),  R = (√r / alpha)^(2 / n),  r = 1 + n g,  SS = Σ (dᵢ - d̄)²
 
-the whole line while R >= r. g is how large effects are expected to be, squared; a poor guess costs seeds, not
-validity.
+the whole line while R >= r. g is the expected size of effects, squared; a poor guess costs seeds, not validity.
 
 Where t has nothing to say (a run diverged, so a difference is infinite, or all differences are the same), signs are
-counted; so they are of the seeds at which one side alone fails. If k of n are positive and m negative, under chance
-signs the Krichevsky-Trofimov mixture
+counted, and so are those of the seeds at which one side alone fails. If k of n are positive and m negative, the
+Krichevsky-Trofimov mixture
 
     Eₙ = 2ⁿ B(k + ½, m + ½) / B(½, ½)
 
-is such a martingale too, of the median. All of these ways may be taken in one comparison, so they share alpha.
+is such a martingale too when signs are random, for the median. One comparison may use all of these, so they share
+alpha.
 
-Normality matters as it does to t. Over 60 looks at alpha = 5 % the rule is wrong on 2 % of normal differences and on
+Normality matters as it does for t. Over 60 looks at alpha = 5 % the rule is wrong on 2 % of normal differences and on
 fewer with heavy tails, but on 11 % of strongly skewed ones (centred exponential). Stopping at the first 95 % interval
 that excludes 0 is wrong on 36 % and 47 % (benchmarks/bench_statistics.py).
 
@@ -46,7 +46,7 @@ from .paired import NO_SPREAD, Interval
 PRIOR_VARIANCE = 2.0  # of the effect μ / σ
 T_SHARE, SIGN_SHARE, FAILURE_SHARE = 0.8, 0.1, 0.1  # of alpha
 MOST_TO_SETTLE = 1000
-LEAST_SQUARE = 1e-290  # of a spread: smaller squares vanish, those above its inverse are infinite in a sum
+LEAST_SQUARE = 1e-290  # of a spread: smaller squares vanish, and those above its inverse overflow in a sum
 
 Decision = Literal["better", "worse", "equivalent"]
 
@@ -82,7 +82,7 @@ def confidence_sequence(
 
 
 def t_evidence(differences: Sequence[float], mean: float = 0.0, prior_variance: float = PRIOR_VARIANCE) -> float:
-    """Eₙ(m) against the supposed mean m; 1 as long as the differences have no spread."""
+    """Eₙ(m), the evidence against the supposed mean m; 1 as long as the differences have no spread."""
     if not has_spread(differences):
         return 1.0
     n = len(differences)
@@ -94,7 +94,7 @@ def t_evidence(differences: Sequence[float], mean: float = 0.0, prior_variance: 
 
 
 def sign_evidence(positive: int, negative: int) -> float:
-    """Eₙ against both signs being equally likely."""
+    """Eₙ, the evidence against both signs being equally likely."""
     n = positive + negative
     log_beta = math.lgamma(positive + 0.5) + math.lgamma(negative + 0.5) - math.lgamma(n + 1)
     return math.exp(n * math.log(2) + log_beta - math.log(math.pi))
@@ -103,17 +103,17 @@ def sign_evidence(positive: int, negative: int) -> float:
 def seeds_to_settle(
     effect: float, margin: float, n: int, alpha: float = 0.05, prior_variance: float = PRIOR_VARIANCE
 ) -> int | None:
-    """The least number of seeds above n at which the rule would settle it, were the rest to go on like the first n.
+    """The smallest number of seeds above n that would settle the matter if the rest went on like the first n.
 
     Args:
         effect: mean over standard deviation of the differences; NaN where there is none.
         margin: in units of that standard deviation.
-        n: seeds there are.
+        n: number of seeds so far.
         alpha: level of the rule.
-        prior_variance: of the effect.
+        prior_variance: prior variance of the effect.
 
     Returns:
-        None when the effect is 0 or NaN with no margin around it, and beyond 1000 seeds.
+        The number; None when the effect is NaN, or 0 without a margin around it, and beyond 1000 seeds.
     """
     if math.isnan(effect):
         return None
@@ -136,18 +136,18 @@ def settled(
     minimize: bool = True,
     prior_variance: float = PRIOR_VARIANCE,
 ) -> Decision | None:
-    """What the differences so far have settled; may be asked after every seed.
+    """What the differences so far have settled; may be called after every seed.
 
     `equivalent` when the confidence sequence lies within ± margin, else `better` or `worse` when it excludes 0, else
-    None. By signs where t has nothing to say. Over any number of looks a wrong `better` or `worse` (the mean is 0) has
-    probability alpha at most, and so has a wrong `equivalent` (the mean is outside the margin).
+    None. Decided by signs where t has nothing to say. Over any number of looks a wrong `better` or `worse` (the mean is
+    0) has probability at most alpha, and so has a wrong `equivalent` (the mean is outside the margin).
 
     Args:
         differences: candidate minus reference, in the order of the seeds; infinite where one of the two diverged.
-        margin: within which a difference does not matter, in units of the differences; 0 for none.
+        margin: the size up to which a difference does not matter, in units of the differences; 0 for none.
         alpha: probability of a wrong decision, over all looks.
         minimize: whether lower is better.
-        prior_variance: of the effect.
+        prior_variance: prior variance of the effect.
 
     Raises:
         UsageError: alpha not between 0 and 1, a negative margin, or a prior variance that is not positive.
@@ -170,7 +170,7 @@ def settled(
 
 
 def has_spread(differences: Sequence[float]) -> bool:
-    """Whether t has something to say: two or more, all finite, apart by more than rounding, that can be squared."""
+    """Whether t has something to say: two or more, all finite, apart by more than rounding, and fit to be squared."""
     if len(differences) < 2 or not all(math.isfinite(d) for d in differences):
         return False
     largest, spread = max(abs(d) for d in differences), max(differences) - min(differences)
@@ -178,7 +178,7 @@ def has_spread(differences: Sequence[float]) -> bool:
 
 
 def _side(differences: Sequence[float], center: float, alpha: float) -> int:
-    """1 (-1) when signs show that the median lies above (below) the center, else 0."""
+    """1 (-1) if signs show that the median lies above (below) the center, else 0."""
     positive, negative = sum(d > center for d in differences), sum(d < center for d in differences)
     if sign_evidence(positive, negative) < 1 / alpha:
         return 0
@@ -186,7 +186,7 @@ def _side(differences: Sequence[float], center: float, alpha: float) -> int:
 
 
 def _within(differences: Sequence[float], margin: float, alpha: float) -> bool:
-    """Whether signs show that the median lies within ± margin; exact zeros lie within any."""
+    """Whether signs show that the median lies within ± margin; exact zeros lie within any margin."""
     if not any(differences):
         return sign_evidence(len(differences), 0) >= 1 / alpha
     return margin > 0 and _side(differences, margin, alpha) < 0 < _side(differences, -margin, alpha)

@@ -1,4 +1,4 @@
-"""Whether paired differences are what a t test takes them for, and what pairing by seed gained."""
+"""Whether paired differences are what a t test assumes, and what pairing by seed gained."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 OUTLIER_LEVEL = 0.01
-LEAST_FOR_OUTLIERS = 5  # with fewer, one that is far from the others is as likely to be half of the truth
+LEAST_FOR_OUTLIERS = 5  # with fewer, one that is far from the others may just as well be half of the truth
 
 
 class Gain(NamedTuple):
     """What comparing within seeds did to the noise.
 
     Attributes:
-        correlation: of the two sides.
-        variance_ratio: Var(a - b) / (Var a + Var b); 0.5 means that half as many runs do as would without pairing.
+        correlation: between the two sides.
+        variance_ratio: Var(a - b) / (Var a + Var b); 0.5 means that half as many runs are enough as without pairing.
     """
 
     correlation: float
@@ -32,11 +32,11 @@ class Gain(NamedTuple):
 
 
 def pairing_gain(own: Sequence[float], other: Sequence[float]) -> Gain:
-    """Correlation and variance ratio over the pairs that both have values; NaN where a side has no spread.
+    """Correlation and variance ratio over pairs with two values; NaN below three pairs or where a side has no spread.
 
     Args:
         own: values of one side, seed by seed.
-        other: of the other side, at the same seeds.
+        other: values of the other side, at the same seeds.
     """
     pairs = [(a, b) for a, b in zip(own, other, strict=True) if math.isfinite(a) and math.isfinite(b)]
     if len(pairs) < 3:
@@ -51,12 +51,12 @@ def pairing_gain(own: Sequence[float], other: Sequence[float]) -> Gain:
 
 
 def skewed_paired_p(d: Numbers) -> float:
-    """Two-sided p-value of mean 0, were the differences exponential; NaN where t is undefined and ranks decide."""
+    """Two-sided p-value of mean 0 if the differences were exponential; NaN where t is undefined and ranks decide."""
     return skewed_p(_t(d), len(d)) if t_is_defined(d) else math.nan
 
 
 def outlier(d: Numbers) -> int | None:
-    """Which difference lies too far from the others for a normal distribution, by Grubbs's test; None for none.
+    """Which difference lies too far from the others for a normal distribution, by Grubbs's test; None if none does.
 
         G = max |d - d̄| / s;  p = n P(|T| > t),  t² = n (n - 2) G² / ((n - 1)² - n G²),  T of n - 2 degrees of freedom
 

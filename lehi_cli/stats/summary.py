@@ -1,4 +1,4 @@
-"""Numbers out of repeated runs: a mean, its spread, and how many runs it stands on."""
+"""Summaries of repeated runs: a mean, its spread, and how many runs it rests on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from .paired import Interval, deviation, mean_of, t_quantile
 
 BEST_VALUE = {"accuracy": 1.0}
-"""Metrics of which more is better, and the most there can be."""
+"""Metrics where more is better, with their highest possible value."""
 HIGHER_IS_BETTER = frozenset(BEST_VALUE)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean and sample standard deviation over `n` runs; `sd` is NaN for one run, both are for none."""
+    """Mean and sample standard deviation over `n` runs; `sd` is NaN for one run, and both are for none."""
 
     mean: float
     sd: float
@@ -43,7 +43,7 @@ def mean_interval(value: Estimate, level: float = 0.95) -> Interval:
 
 @dataclass(frozen=True)
 class Band:
-    """Curves over seeds as one: at each point of `xs` the mean, the lowest and the highest of `n` curves."""
+    """Curves over seeds in one: at each point of `xs` the mean, the lowest and the highest of `n` curves."""
 
     xs: list[float]
     mean: list[float]
@@ -56,7 +56,7 @@ def band_curve(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> Ban
     """Mean and range of curves over seeds, point by point, as far as the shortest goes; x is averaged too.
 
     The range rather than a standard deviation: it stays positive where the curves are, so a logarithmic axis can show
-    it. A curve without any point is no curve and not counted.
+    it. A curve without points is not counted.
     """
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:

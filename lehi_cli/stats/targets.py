@@ -1,8 +1,8 @@
-"""How long it takes to get there: time to a target, and what to say of runs that never do.
+"""How long it takes to get there: time to a target, and how to count runs that never arrive.
 
-A run that did not reach the target by its end would have taken longer than that, nobody knows how much: it is censored.
-Leaving it out would reward the optimizer that rarely arrives; the Kaplan-Meier estimate counts it as underway up to its
-end.
+A run that did not reach the target by its end would have taken longer, and nobody knows how much longer: it is
+censored. Leaving it out would reward the optimizer that rarely arrives; the Kaplan-Meier estimate counts it as under
+way up to its end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lehi_cli.errors import UsageError
 
 
 def time_to_target(x: Sequence[float], y: Sequence[float], target: float, *, minimize: bool = True) -> float | None:
-    """The first x from which on the curve is at the target or beyond, up to its end; None when the end is not.
+    """The first x from which the curve stays at the target or beyond to its end; None if it does not end there.
 
     A curve that touches the target and leaves it again has not reached it. NaN is not at any target.
 
@@ -37,11 +37,11 @@ class Arrival:
     """Times to a target over several runs.
 
     Attributes:
-        n: runs.
+        n: number of runs.
         reached: how many arrived.
         median: Kaplan-Meier estimate of the median time; None when too few arrived to tell.
         mean: restricted mean, of min(time, horizon): the area under the survival curve up to the horizon.
-        horizon: the last time at which any run was watched; infinite, as the mean is, with a run known never to arrive.
+        horizon: the last time at which any run was watched; infinite, like the mean, if a run is known never to arrive.
     """
 
     n: int
@@ -52,14 +52,14 @@ class Arrival:
 
 
 def survival(times: Sequence[float | None], ends: Sequence[float]) -> list[tuple[float, float]]:
-    """Kaplan-Meier estimate of the share still underway after each time of arrival, as (time, share), ascending.
+    """Kaplan-Meier estimate of the share still under way after each time of arrival, as (time, share), ascending.
 
         S(t) = Π over arrival times u <= t of 1 - (arrivals at u) / (runs watched up to u)
 
-    A run censored at u is watched up to and including u; one that is known never to arrive has no end but infinity.
+    A run censored at u is watched up to and including u; one that is known never to arrive ends at infinity.
 
     Args:
-        times: when each run arrived; None when it did not.
+        times: when each run arrived; None if it did not.
         ends: until when each run was watched; counts for those that did not arrive.
 
     Raises:
@@ -76,10 +76,10 @@ def survival(times: Sequence[float | None], ends: Sequence[float]) -> list[tuple
 
 
 def arrival(times: Sequence[float | None], ends: Sequence[float]) -> Arrival:
-    """Summary of times to a target with runs that did not arrive.
+    """Summary of times to a target, including runs that did not arrive.
 
     Args:
-        times: when each run arrived; None when it did not.
+        times: when each run arrived; None if it did not.
         ends: until when each run was watched.
 
     Raises:
@@ -87,7 +87,7 @@ def arrival(times: Sequence[float | None], ends: Sequence[float]) -> Arrival:
     """
     curve = survival(times, ends)
     horizon = max((end if time is None else time for time, end in zip(times, ends, strict=True)), default=math.nan)
-    # The least t with S(t) <= 1/2, halfway on where S stays at 1/2 exactly: the plain median when all arrive.
+    # The smallest t with S(t) <= 1/2, or the middle of where S stays at exactly 1/2: the plain median if all arrive.
     median = next((moment for moment, share in curve if share <= 0.5 + 1e-12), None)
     if median is not None:
         later = [moment for moment, share in curve if share < 0.5 - 1e-12]
@@ -119,11 +119,11 @@ def performance_profile(costs: Mapping[str, Mapping[str, float | None]]) -> Prof
 
         ρₛ(τ) = |{tasks p : cost(p, s) <= τ minₛ cost(p, s)}| / |tasks|
 
-    ρₛ(1) is how often a method is the best, the limit for large τ how often it gets there at all. Given at every τ at
-    which some method's share changes.
+    ρₛ(1) is how often a method is the best, the limit for large τ how often it gets there at all. The profile is given
+    at every τ where some method's share changes.
 
     Args:
-        costs: per method and task, a positive cost such as the time to target; None, infinite, NaN or absent when the
+        costs: per method and task, a positive cost such as the time to target; None, infinite, NaN or absent if the
             method did not get there.
 
     Raises:
@@ -153,5 +153,7 @@ def _cost(cost: float | None, method: str, task: str) -> float:
     if cost is None or not math.isfinite(cost):
         return math.inf
     if cost <= 0:
-        raise UsageError(f"{method} costs {cost} on {task}", "a performance profile is of ratios: costs are positive")
+        raise UsageError(
+            f"{method} costs {cost} on {task}", "a performance profile compares by ratios: costs must be positive"
+        )
     return cost

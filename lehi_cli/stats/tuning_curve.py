@@ -1,15 +1,15 @@
 """How good an optimizer gets as it is given more trials: the best of k random trials, as a function of k.
 
 One number after tuning hides how much tuning it took: one method may be ahead after 3 trials and another after 30. The
-curve shows both, out of the n trials of one random search. Two curves are drawn:
+curve shows both, from the n trials of one random search. Two curves are drawn:
 
 - the expected best of k, by the U-statistic, which averages over all subsets of size k and is unbiased;
 - the quantile (by default the median) of the best of k, with a band that holds for all k at once. If F is the
-  distribution of one trial, the best (least) of k has the distribution 1 - (1 - F)ᵏ and the quantile
-  F⁻¹(1 - (1 - q)^(1/k)): a simultaneous band of F turns into one of the curve.
+  distribution of one trial, the best (lowest) of k has the distribution 1 - (1 - F)ᵏ and the quantile
+  F⁻¹(1 - (1 - q)^(1/k)): a simultaneous band for F turns into one for the curve.
 
-A trial that diverged is a trial, with the worst possible value. One of them makes the expectation infinite for small
-k; the median bears up to half of them.
+A trial that diverged counts as a trial, with the worst possible value. One of them makes the expectation infinite for
+small k; the median tolerates up to half of them.
 
 Sources: Lourie, Cho, He, "Show Your Work with Confidence: Confidence Bands for Tuning Curves", NAACL 2024 (bands,
 curves of quantiles); Tang et al., "Showing Your Work Doesn't Always Work", ACL 2020 (U-statistic); Learned-Miller,
@@ -46,13 +46,13 @@ class TuningCurve:
 
     Attributes:
         trials: k, ascending.
-        expected: mean of the best of k; infinite where a diverged trial may be all there is.
-        median: the quantile asked for of the best of k.
-        low: lower end of the band of `median`, simultaneous over k; infinite where n trials bound nothing.
+        expected: mean of the best of k; infinite where all k may be diverged trials.
+        median: the requested quantile of the best of k.
+        low: lower end of the band of `median`, simultaneous over k; infinite where n trials give no bound.
         high: upper end.
-        n: trials that the curve is estimated from.
-        confidence: of the band.
-        method: of the band.
+        n: number of trials from which the curve is estimated.
+        confidence: confidence of the band.
+        method: method of the band.
     """
 
     trials: tuple[int, ...]
@@ -75,17 +75,17 @@ def tuning_curve(
     quantile: float = 0.5,
     support: Interval = ANYTHING,
 ) -> TuningCurve:
-    """Expected best and quantile with band, for k random trials.
+    """Expected best, and quantile with its band, for k random trials.
 
     Args:
         values: one per trial of a random search; NaN or infinite for a trial that diverged.
-        trials: at which k; 1 to n by default.
+        trials: the values of k; 1 to n by default.
         minimize: whether lower is better.
-        confidence: of the band.
+        confidence: confidence of the band.
         method: `dkw`, `ks`, `ld_equal_tailed` or `ld_highest_density`, see `cdf_band`.
         quantile: which quantile of the best of k.
-        support: what the values are known to lie in, such as (0, 1) for an accuracy; bounds the band where the trials
-            do not.
+        support: the range in which the values are known to lie, such as (0, 1) for an accuracy; it bounds the band
+            where the trials do not.
 
     Raises:
         UsageError: no trials, k outside 1 to n, a confidence or quantile not between 0 and 1, an unknown method.
@@ -114,16 +114,16 @@ def expected_best(
 
         Uₖ = Σᵢ C(n - i, k - 1) / C(n, k) y₍ᵢ₎        y₍₁₎ the best, y₍ₙ₎ the worst
 
-    the mean of the best over all subsets of k of the n values; values of no weight do not count, so that Uₖ is finite
+    the mean of the best over all subsets of k of the n values. Values without weight do not count, so that Uₖ is finite
     as soon as every subset holds a trial that did not diverge.
 
     Args:
-        values: one per trial; what is not finite counts as worst.
-        trials: k, each from 1 to n; all of them by default.
+        values: one per trial; a value that is not finite counts as worst.
+        trials: the values of k, each from 1 to n; all of them by default.
         minimize: whether lower is better.
 
     Raises:
-        UsageError: no values, or k outside 1 to n: nothing is known of more trials than were made.
+        UsageError: no values, or k outside 1 to n: nothing is known about more trials than were made.
     """
     ordered = _ordered(values, minimize)
     n = len(ordered)
@@ -136,7 +136,7 @@ def expected_best(
 
 
 def _expected_least(ordered: Numbers, k: int) -> float:
-    """U-statistic of the minimum of k, with the ratio of one weight to the next: no binomial overflows."""
+    """U-statistic of the minimum of k, by the ratios of successive weights, so that no binomial overflows."""
     import numpy as np
 
     n = len(ordered)
@@ -147,7 +147,7 @@ def _expected_least(ordered: Numbers, k: int) -> float:
 
 
 def _ordered(values: Sequence[float], minimize: bool) -> Numbers:
-    """Ascending from best to worst; negated where higher is better, so that the best is the least."""
+    """The values from best to worst; negated where higher is better, so that the best is the smallest."""
     import numpy as np
 
     if not len(values):
@@ -157,7 +157,7 @@ def _ordered(values: Sequence[float], minimize: bool) -> Numbers:
 
 
 def _quantile(ordered: Numbers, cdf: Sequence[float], level: float, best: float, worst: float) -> float:
-    """The least y with level <= cdf(y), where cdf[i] holds from the i-th value to the next, cdf[0] from `best` on."""
+    """The smallest y with level <= cdf(y); cdf[i] holds from the i-th value to the next, cdf[0] from `best` on."""
     for i, reached in enumerate(cdf):
         if level <= reached + 1e-12:
             return best if i == 0 else float(ordered[i - 1])
@@ -166,15 +166,15 @@ def _quantile(ordered: Numbers, cdf: Sequence[float], level: float, best: float,
 
 @cache
 def cdf_band(n: int, confidence: float, method: str = "ld_equal_tailed") -> tuple[list[float], list[float]]:
-    """Lower and upper end of a simultaneous band of the distribution function that n values come from.
+    """Lower and upper end of a simultaneous band for the distribution function from which n values come.
 
     Element i, from 0 to n, holds between the i-th value in ascending order and the next.
 
     - `dkw`: i/n ± √(log(2 / α) / (2n)), the Dvoretzky-Kiefer-Wolfowitz inequality; conservative.
     - `ks`: i/n ± the `confidence` quantile of the Kolmogorov-Smirnov statistic; exact for a continuous distribution.
     - `ld_equal_tailed`, `ld_highest_density`: F(y₍ᵢ₎) has the distribution Beta(i, n + 1 - i). Each gets its
-      equal-tailed (highest-density) interval of one and the same probability, as large as makes all of them hold at
-      once with probability `confidence`. That probability is computed, not simulated (`joint_coverage`). Exact for a
+      equal-tailed (highest-density) interval, all with the same probability, chosen so that they hold jointly with
+      probability `confidence`. The joint probability is computed, not simulated (`joint_coverage`). Exact for a
       continuous distribution, conservative with ties; tighter than `ks` at the ends, where tuning curves are read.
 
     Raises:
@@ -211,7 +211,8 @@ def equal_tailed(n: int, coverage: float) -> tuple[Numbers, Numbers]:
 def highest_density(n: int, coverage: float) -> tuple[Numbers, Numbers]:
     """Ends `[n]` of the shortest interval of Beta(i, n + 1 - i), i = 1 ... n: both ends have the same density.
 
-    Found by bisection of the probability left below it. For n = 1 all intervals are as short; the equal-tailed.
+    Found by bisection on the probability left below it. For n = 1 all intervals are equally short, and the equal-tailed
+    one is taken.
     """
     import numpy as np
     from scipy import special
@@ -253,9 +254,9 @@ def joint_coverage(low: Numbers, high: Numbers) -> float:
     """P(low[i] <= U₍ᵢ₎ <= high[i] for all i), U₍ᵢ₎ the order statistics of n uniform values; both ends ascending.
 
     U₍ᵢ₎ <= h means that at least i values lie below h. So the number of values below t is followed from one end of an
-    interval to the next, as a Poisson process of rate n that is conditioned on n points in all, dropping the counts
-    that an end forbids: O(n²) per end (Moscovich, Nadler, "Fast calculation of boundary crossing probabilities for
-    Poisson processes", 2017).
+    interval to the next, as a Poisson process of rate n conditioned on n points in all, dropping the counts that an end
+    rules out: O(n²) per end (Moscovich, Nadler, "Fast calculation of boundary crossing probabilities for Poisson
+    processes", 2017).
     """
     import numpy as np
     from scipy import special
@@ -283,13 +284,13 @@ def joint_coverage(low: Numbers, high: Numbers) -> float:
 
 @dataclass(frozen=True)
 class Lead:
-    """A stretch of prices over which one of two tuning curves is ahead.
+    """A range of prices over which one of two tuning curves is ahead.
 
     Attributes:
         ahead: 0 for the first curve, 1 for the second.
         low: price at which it begins.
         high: last price of the grid at which it holds.
-        trials: of the first and of the second curve, what `low` and `high` pay for.
+        trials: for the first and for the second curve, the trials that `low` and `high` pay for.
     """
 
     ahead: int
@@ -303,9 +304,9 @@ def leads(
 ) -> list[Lead] | None:
     """Where the bands of two curves are apart, at equal price.
 
-    At price x a curve has had ⌊x / its price of a trial⌋ trials. One is ahead at x if its whole band is better than the
-    whole band of the other. The bands hold for all k at once: with confidence 1 - α of each, the chance that this puts
-    any curve ahead of one that is not worse is at most 2 α, and at most m α for all pairs of m curves.
+    At price x a curve has had ⌊x / its price per trial⌋ trials. One is ahead at x if its whole band is better than the
+    whole band of the other. The bands hold for all k at once: with confidence 1 - α each, the chance that this puts any
+    curve ahead of one that is not worse is at most 2 α, and at most m α for all pairs of m curves.
 
     Args:
         first: a curve at 1, 2, 3, ... trials.
@@ -314,8 +315,8 @@ def leads(
         minimize: whether lower is better.
 
     Returns:
-        Stretches in ascending order; none where the bands overlap throughout. None where there is no price at which
-        both have had a trial, and no more than they made.
+        Ranges in ascending order; an empty list where the bands overlap throughout. None if there is no price at which
+        both have had a trial, and neither more than it made.
     """
     had = [(price, at) for price in _grid(first, second, prices) if (at := _had(price, first, second, prices))]
     found: list[Lead] = []
@@ -332,18 +333,18 @@ def leads(
 
 
 def _grid(first: TuningCurve, second: TuningCurve, prices: tuple[float, float]) -> list[float]:
-    """Every price at which one of them has had one trial more."""
+    """Every price at which one of them has had one more trial."""
     return sorted({k * price for curve, price in zip((first, second), prices, strict=True) for k in curve.trials})
 
 
 def _had(price: float, first: TuningCurve, second: TuningCurve, prices: tuple[float, float]) -> tuple[int, int] | None:
-    """Trials that each has had at a price; None where one had none, or is not known to have had more than it made."""
-    a, b = (math.floor(price / each * (1 + 1e-12)) for each in prices)  # k prices pay for k trials, rounding or not
+    """The trials that each has had at a price; None where one has had none, or would have had more than it made."""
+    a, b = (math.floor(price / each * (1 + 1e-12)) for each in prices)  # k prices pay for k trials despite rounding
     return (a, b) if 1 <= a <= first.n and 1 <= b <= second.n else None
 
 
 def _apart(first: TuningCurve, second: TuningCurve, i: int, j: int, minimize: bool) -> int | None:
-    """Which curve's band is wholly on the better side of the other's; None when they overlap."""
+    """Which curve's band is wholly on the better side of the other's; None if they overlap."""
     sign = 1.0 if minimize else -1.0
     a, b = (sorted((sign * curve.low[at], sign * curve.high[at])) for curve, at in ((first, i), (second, j)))
     return 0 if a[1] < b[0] else 1 if b[1] < a[0] else None

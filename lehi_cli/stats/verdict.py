@@ -1,4 +1,4 @@
-"""One word on a candidate against a reference, and what it stands on.
+"""One word on a candidate against a reference, and what it rests on.
 
 Values are compared on a scale on which less is better (`lehi_cli.stats.scale`). Two things are asked of every contest:
 where its runs end, by the paired differences of the final values, and how many of them end at all, by an exact test of
@@ -6,20 +6,20 @@ the failures (`lehi_cli.stats.failures`). The words:
 
 - *equivalent*: two one-sided tests place the difference within the margin, the interval shown lies within it, and both
   sides fail at the same seeds, if at any. It comes first: a difference that is real but smaller than what matters is
-  equivalent, and the note says that it is real. The tests take differences to be as skewed as an exponential
+  equivalent, and the note says that it is real. The tests allow for differences as skewed as an exponential
   distribution (`lehi_cli.stats.skew`), because a few runs that agree prove nothing about rare ones that would not.
-- *better*, *worse*: the paired test finds a difference, or one side fails more often, and the other does not speak
-  against it. A finding that would not stand if the differences were that skewed says so.
+- *better*, *worse*: the paired test finds a difference, or one side fails more often, and neither contradicts the
+  other. A finding that would not stand if the differences were that skewed says so.
 - *inconclusive*: none of these.
 
-Several comparisons are one family: p-values are adjusted by Holm's method, so that the chance of any false *better* or
-*worse* among them is alpha at most. Intervals have the level alpha / m each (Bonferroni), so that all m hold together;
-where Holm's method finds what such an interval alone would not, it ends at 0. (Where that happens beside large effects,
-some interval misses in up to 5.6 % of simulated families.) The adjustment of equivalence is a family
-of its own. A contest in which nothing can be found, because no run of one side has a value, is no part of the family.
+Several comparisons form one family: p-values are adjusted by Holm's method, so that the chance of any false *better* or
+*worse* among them is at most alpha. Intervals have level alpha / m each (Bonferroni), so that all m hold together;
+where Holm's method finds what such an interval alone would not, the interval ends at 0. (Where that happens beside
+large effects, some interval misses in up to 5.6 % of simulated families.) Equivalence is adjusted as a family of its
+own. A contest in which nothing can be found, because no run of one side has a value, is not part of the family.
 
-All of this takes the number of seeds as chosen beforehand; where it was not, `lehi_cli.stats.anytime` judges. A part of
-alpha is kept for that: p-values here are those of the tests over `FIRST_SHARE`.
+All of this assumes that the number of seeds was chosen beforehand; where it was not, `lehi_cli.stats.anytime` judges.
+Part of alpha is kept for that: p-values here are those of the tests divided by `FIRST_SHARE`.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ Method = Literal["fixed", "anytime", "refused"]
 Key = TypeVar("Key", bound=Hashable)
 
 FIRST_SHARE, LATER_SHARE = 0.92, 0.2
-"""Of alpha, for a look at a fixed number of seeds, and for all looks that follow one.
+"""Shares of alpha for a look at a fixed number of seeds, and for all looks that follow it.
 
-A first look that spends all of alpha leaves nothing for the seeds that are added because it did not settle it. With
-these shares both together are wrong in at most 5 % of all cases (`benchmarks/bench_verdicts.py`): the rule for later
-looks rarely uses up what it is given, and hardly where the first look found nothing.
+A first look that spends all of alpha leaves nothing for seeds that are added because it settled nothing. With these
+shares both together are wrong in at most 5 % of all cases (`benchmarks/bench_verdicts.py`): the rule for later looks
+rarely uses up its share, and hardly ever where the first look found nothing.
 """
 UNBOUNDED = Interval(-math.inf, math.inf)
 NO_VALUES = "no run of either ended with a value"
@@ -81,28 +81,30 @@ class Verdict:
     Attributes:
         word: *better*, *worse*, *equivalent* or *inconclusive*.
         n: seeds that both have.
-        center: what `difference` and `interval` are of: `mean`, or `median` where a run has no value.
+        center: what `difference` and `interval` refer to: `mean`, or `median` where a run has no value.
         difference: candidate minus reference on the scale, negative in favour of the candidate.
-        interval: of the difference; all of a family hold together with probability 1 - alpha. It excludes 0 exactly
-            where the values decide *better* or *worse*.
-        margin: within which a difference does not matter, in units of the scale; 0 where there is none.
+        interval: interval of the difference; all of a family hold together with probability 1 - alpha. It excludes 0
+            exactly where the values decide *better* or *worse*.
+        margin: the size up to which a difference does not matter, in units of the scale; 0 where there is none.
         p_t: paired t test; NaN where it is undefined.
         p_wilcoxon: signed-rank test.
-        p_adjusted: the one gone by (t where it is defined), adjusted by Holm's method; NaN where no values compare.
+        p_adjusted: the p-value that counts (t where it is defined), adjusted by Holm's method; NaN where no values
+            compare.
         p_equivalent: two one-sided tests, adjusted by Holm's method.
         effect_size: Cohen's d_z; NaN without spread.
         detectable: the smallest difference that n seeds find with probability 80 %; NaN without spread.
-        seeds_needed: seeds in all at which it would be settled, were they to go on like these and to be judged by the
-            rule that allows for having looked; n once it is settled; None when these do not tell.
+        seeds_needed: total number of seeds that would settle the matter, if they went on like these and were judged by
+            the rule that allows for having looked; n once it is settled; None if these seeds cannot tell.
         note: what a reader must know; may be empty.
         method: `fixed` for a number of seeds chosen beforehand; `anytime` where seeds were added after looking, see
             `lehi_cli.stats.anytime` for what the interval and `p_adjusted` then are; `refused` where earlier looks were
             at other seeds, so that no rule covers these.
-        scale: on which values were compared.
-        p_skewed: `p_adjusted`, were the differences as skewed as an exponential distribution; NaN where ranks decide.
+        scale: the scale on which values were compared.
+        p_skewed: `p_adjusted` if the differences were as skewed as an exponential distribution; NaN where ranks decide.
         failures: runs without a value.
-        p_failures: that both sides fail equally often, adjusted in the same family; NaN where neither fails alone.
-        correlation: of the two sides over the seeds; NaN where it is undefined.
+        p_failures: p-value of both sides failing equally often, adjusted in the same family; NaN where neither fails
+            alone.
+        correlation: between the two sides over the seeds; NaN where it is undefined.
         variance_ratio: variance of a difference within a seed over that of unpaired runs: below 1 where pairing gained.
     """
 
@@ -129,7 +131,7 @@ class Verdict:
     variance_ratio: float = math.nan
 
     def stands_if_skewed(self, alpha: float = 0.05) -> bool:
-        """Whether a finding does not rest on differences being next to symmetric."""
+        """Whether a finding does not rest on the differences being nearly symmetric."""
         return not self.p_skewed > alpha
 
 
@@ -137,9 +139,9 @@ def judge_pairs(contests: Mapping[Key, Contest], *, alpha: float = 0.05, family:
     """The verdict on each contest, all of them one family.
 
     Args:
-        contests: what is compared.
-        alpha: chance of any false verdict of a kind in the family.
-        family: how many tests there are in all, if more than these; the others are taken to find nothing.
+        contests: what to compare.
+        alpha: chance of any false verdict of one kind in the family.
+        family: how many tests there are in all, if more than these; the others are assumed to find nothing.
 
     Raises:
         UsageError: a negative margin, or alpha not between 0 and 1.
@@ -173,7 +175,7 @@ def judge_pairs(contests: Mapping[Key, Contest], *, alpha: float = 0.05, family:
 
 
 def family_size(contests: Iterable[Contest]) -> int:
-    """Tests that some contests make: of values where both sides have some, of failures where one side fails alone."""
+    """How many tests these contests make: of values where both sides have some, of failures where one fails alone."""
     found = list(contests)
     failing = {id(contest) if contest.runs is None else contest.runs for contest in found if contest.failures.differ}
     return sum(_is_test(contest) for contest in found) + len(failing)
@@ -200,7 +202,7 @@ def without_word(verdict: Verdict, why: str) -> Verdict:
 
 
 def check_levels(margin: float, alpha: float) -> None:
-    """Check that both can be what they are meant for.
+    """Refuse a margin or a level that is out of range.
 
     Raises:
         UsageError: a negative or infinite margin, or alpha not between 0 and 1.
@@ -212,7 +214,7 @@ def check_levels(margin: float, alpha: float) -> None:
 
 
 def _is_test(contest: Contest) -> bool:
-    """A single seed cannot find anything, so it is no test and not counted as one."""
+    """Whether a contest counts as a test; with a single seed it cannot find anything, and does not."""
     return len(contest.seeds) > 1 and contest.is_comparable
 
 
@@ -221,12 +223,12 @@ def _runs_of(key: Hashable, contest: Contest) -> Hashable:
 
 
 def _failing(contests: Mapping[Key, Contest]) -> dict[Hashable, float]:
-    """p-values of the failures, once for all contests of the same runs, where one side fails alone."""
+    """p-values of the failures where one side fails alone, one for all contests of the same runs."""
     return {_runs_of(key, contest): contest.failures.p for key, contest in contests.items() if contest.failures.differ}
 
 
 def _holm(p_values: Sequence[float], size: int) -> list[float]:
-    """Holm's adjustment in a family that has more members, which find nothing, at the share of a first look."""
+    """Holm's adjustment in a family of `size`, whose other members find nothing, at the share of a first look."""
     return holm([*(p / FIRST_SHARE for p in p_values), *[1.0] * (size - len(p_values))])[: len(p_values)]
 
 
@@ -301,7 +303,7 @@ def _verdict(match: _Match, p: _Adjusted, alpha: float, level: float) -> Verdict
 def _side(match: _Match, p: _Adjusted, alpha: float) -> int:
     """Which way the values were found to differ: -1 in favour of the candidate, 1 against it, 0 for not at all.
 
-    Ranks that lean one way while the median lies on the other have found how many runs fail, not where runs end.
+    Ranks that lean one way while the median lies on the other side tell how many runs fail, not where runs end.
     """
     if not p.values <= alpha:
         return 0
@@ -326,7 +328,7 @@ def _word(match: _Match, p: _Adjusted, side: int, interval: Interval, alpha: flo
 
 
 def _interval(match: _Match, level: float, side: int) -> Interval:
-    """At the level of the family, and in keeping with what was found: without 0 only where there is a finding."""
+    """The interval at the family's level, consistent with the test: it excludes 0 only where there is a finding."""
     if not match.contest.is_comparable or match.paired.n < 2:
         return UNBOUNDED
     interval = t_interval(match.d, 1 - level) if match.by_t else median_interval(match.d, 1 - level)
@@ -334,7 +336,7 @@ def _interval(match: _Match, level: float, side: int) -> Interval:
 
 
 def consistent(interval: Interval, side: int) -> Interval:
-    """An interval that ends at 0 where it says otherwise than the test, which found this side, or none: 0."""
+    """The interval, made to end at 0 where it contradicts the test, which found this side, or none: 0."""
     low, high = interval
     if side and low < 0 < high:
         return Interval(low, -0.0) if side < 0 else Interval(0.0, high)
@@ -344,7 +346,7 @@ def consistent(interval: Interval, side: int) -> Interval:
 
 
 def _seeds_needed(match: _Match, level: float) -> int | None:
-    """Seeds in all, by the rule that allows for having looked: which is how more of them would be judged."""
+    """Total number of seeds by the rule that allows for having looked, which is how more of them would be judged."""
     paired = match.paired
     if not match.contest.is_comparable or not match.by_t:
         return None
@@ -370,7 +372,7 @@ def _notes(match: _Match, word: Word, side: int, p: _Adjusted, level: float, alp
     far = outlier(match.d)
     if far is not None:
         notes.append(f"seed {contest.seeds[far]} lies far from the others, so the t test may mislead")
-    able = math.ceil((1 if match.d.any() else 0) - math.log2(level))  # where all are 0, they may show as much
+    able = math.ceil((1 if match.d.any() else 0) - math.log2(level))  # where all are 0, they may show equivalence
     if word == "inconclusive" and not match.by_t and match.is_test and paired.n < able:
         notes.append(f"by ranks {paired.n} seeds cannot decide this, {able} can")
     return notes

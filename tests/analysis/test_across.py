@@ -63,7 +63,7 @@ def test_ranks_and_records_by_hand(tmp_path: Path) -> None:
     assert found.ranks.mean["adam"] == pytest.approx(6 / 3)
     assert found.records["sgd", "adam"] == Record(wins=0, ties=3, losses=0)  # two seeds prove nothing
     assert found.records["adam", "lion"] == Record(wins=0, ties=3, losses=0)
-    assert found.friedman.note == "Friedman's test needs 3 methods and 5 tasks that all of them have: here are 3 and 3"
+    assert found.friedman.note == "Friedman's test needs 3 methods and 5 tasks that all of them have: there are 3 and 3"
     assert found.profile is None
     assert found.notes == ()
 

@@ -75,7 +75,7 @@ def test_the_tables_to_the_letter() -> None:
     )
     assert isinstance(lines, Lines)
     assert lines.lines == [
-        "no test of the ranks: Friedman's test needs 3 methods and 5 tasks that all of them have: here are 3 and 3",
+        "no test of the ranks: Friedman's test needs 3 methods and 5 tasks that all of them have: there are 3 and 3",
         "a note",
     ]
 

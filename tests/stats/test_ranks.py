@@ -105,7 +105,7 @@ def test_friedman_is_that_of_scipy(shape: tuple[int, int], digits: int) -> None:
 
 def test_friedman_says_why_not() -> None:
     assert friedman(rank_table(SCORES)).note == (
-        "Friedman's test needs 3 methods and 5 tasks that all of them have: here are 3 and 3"
+        "Friedman's test needs 3 methods and 5 tasks that all of them have: there are 3 and 3"
     )
     level = {name: {f"t{j}": 1.0 for j in range(6)} for name in "abc"}
     assert friedman(rank_table(level)).note == "all methods are level on every task"
