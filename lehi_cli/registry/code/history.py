@@ -19,7 +19,7 @@ REWRITTEN: Mapping[str, str] = {
     "410797a90ed35709": "3afc20a0e0f0f8fb",  # the training loop
     "426b6d9d3950e76f": "3a1096a092ccc7ee",  # Schedule
     "1c1bff51d0709f6d": "80cdfb3e4387c100",  # TaskSpec
-    "8276cdc9d90949c2": "10b9f3e23e6d2eb6",  # tables of numbers; text in a table was refused before
+    "fc4a353e808d7db4": "10b9f3e23e6d2eb6",  # tables of numbers; text in a table was refused before
 }
 """By hash, the hash of code that computed the very same numbers. An entry holds for that exact code alone."""
 
