@@ -10,6 +10,7 @@ import typer
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.experiment.experiment import Experiment
 from lehi_cli.experiment.fixed import FixedPlan
+from lehi_cli.experiment.options import choice
 from lehi_cli.experiment.sequential import SeedBySeed
 from lehi_cli.experiment.space import SAMPLERS, parse_space
 from lehi_cli.experiment.tuned import Trials, TunedComparison
@@ -31,7 +32,6 @@ from .shared.options import (
     Sampler,
     Space,
     Target,
-    choice,
     chosen_detail,
     parsed_assertions,
     parsed_margins,
@@ -77,7 +77,7 @@ def compare(
     )
     most = parse_adaptive(seeds)
     adaptive = most is not None and not options.smoke
-    request = options.request(specs, seeds if most is None else str(most))
+    request = options.request(options.tasks(), specs, seeds if most is None else str(most))
     if tune is None and (space or prune or sampler != SAMPLERS[0]):
         flag = "--space" if space else "--prune" if prune else "--sampler"
         raise UsageError(f"{flag} goes with --tune", "for example --tune 16")

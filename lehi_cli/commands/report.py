@@ -14,14 +14,13 @@ import typer
 
 from lehi_cli.analysis.columns import parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter
+from lehi_cli.experiment.options import AXES, DEFAULT_RUNS, choice
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.stored import ROLES, Selection, report_stored
 from lehi_cli.render.export import FORMATS
 from lehi_cli.runs.store import Store
 
 from .shared.options import (
-    AXES,
-    DEFAULT_RUNS,
     TYPED,
     AllowDiverged,
     Assertions,
@@ -33,7 +32,6 @@ from .shared.options import (
     Reference,
     Runs,
     Target,
-    choice,
     chosen_detail,
     parsed_assertions,
     parsed_margins,

@@ -8,12 +8,13 @@ import typer
 
 from lehi_cli.errors import UsageError
 from lehi_cli.experiment.fixed import FixedPlan
+from lehi_cli.experiment.options import choice
 from lehi_cli.experiment.space import SAMPLERS, check_names, grid, parse_axes, parse_space
 from lehi_cli.experiment.tuned import Trials, TrialsAlone
 from lehi_cli.runs.specs import parse_optimizers
 
 from .shared.experiment import carry_out
-from .shared.options import Optims, Prune, Sampler, Seeds, Space, choice
+from .shared.options import Optims, Prune, Sampler, Seeds, Space
 from .shared.run_options import RunOptions, takes_run_options
 
 Over = Annotated[
@@ -43,7 +44,7 @@ def sweep(
     view = options.view(sweep=True)
     if trials is not None:
         drawn = Trials(trials, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
-        carry_out(TrialsAlone(options.request(specs, seeds), drawn), options, view)
+        carry_out(TrialsAlone(options.request(options.tasks(), specs, seeds), drawn), options, view)
         return
     if prune:
         raise UsageError("--prune goes with --trials", "a grid is shown whole")
@@ -52,5 +53,5 @@ def sweep(
         raise UsageError(f"{flag} goes with --trials", "a grid is written --over option=values")
     axes = parse_axes(over or ())
     check_names("--over", [(axis.only, axis.name) for axis in axes], specs)
-    request = options.request([setting for spec in specs for setting in grid(spec, axes)], seeds)
+    request = options.request(options.tasks(), [setting for spec in specs for setting in grid(spec, axes)], seeds)
     carry_out(FixedPlan(request), options, view)

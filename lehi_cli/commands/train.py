@@ -23,4 +23,4 @@ def train(options: RunOptions, optim: Optim = "lehi", seeds: Seeds = "1") -> Non
     specs = parse_optimizers(optim)
     if len(specs) > 1:
         raise UsageError("train takes a single optimizer", "lehi compare runs several")
-    carry_out(FixedPlan(options.request(specs, seeds)), options, options.view())
+    carry_out(FixedPlan(options.request(options.tasks(), specs, seeds)), options, options.view())

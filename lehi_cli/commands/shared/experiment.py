@@ -11,12 +11,13 @@ from rich.console import Console
 from lehi_cli.errors import Exit
 from lehi_cli.experiment.experiment import Experiment
 from lehi_cli.experiment.finish import Finished
+from lehi_cli.experiment.options import DEFAULT_RUNS
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.session import Count, Session
 from lehi_cli.render.preview import print_preview
 
 from .listener import Terminal
-from .options import DEFAULT_RUNS, TYPED
+from .options import TYPED
 from .output import show
 from .run_options import RunOptions
 

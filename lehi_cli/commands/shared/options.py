@@ -18,8 +18,6 @@ from lehi_cli.experiment.report import Detail
 if TYPE_CHECKING:
     from lehi_cli import gate
 
-AXES = ("passes", "steps", "seconds")
-DEFAULT_RUNS = Path("runs")
 TYPED: ContextVar[Sequence[str]] = ContextVar("TYPED", default=())
 """What was typed after `lehi`, to be shown to whoever wants to go on with it."""
 
@@ -36,7 +34,6 @@ Space = Annotated[
 Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
 Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE)]
-Axis = Annotated[str, typer.Option("--x", help="What curves are drawn against: passes, steps or seconds.")]
 Reference = Annotated[
     str | None, typer.Option(help="Compare with this optimizer, a label; by default the first one named.")
 ]
@@ -86,10 +83,3 @@ def parsed_assertions(texts: Sequence[str] | None) -> list[gate.Assertion]:
     from lehi_cli import gate
 
     return [gate.parse(text) for text in texts]
-
-
-def choice(value: str, allowed: tuple[str, ...], flag: str) -> str:
-    """`value`, if it is one of `allowed`."""
-    if value not in allowed:
-        raise UsageError(f"{flag} {value!r} is not allowed", f"one of {', '.join(allowed)}")
-    return value
