@@ -1,11 +1,11 @@
-"""The CI gate: assertions about stored runs that hold, do not hold, or cannot be told.
+"""The CI gate: assertions about stored runs that hold, do not hold, or cannot be decided.
 
     lehi < adam @ val_loss
     lehi <= 1.02*adam
     lehi.val_accuracy > 0.95
 
-How an assertion is written is told in `lehi_cli.gate.expression`, what its columns are in `lehi_cli.gate.quantity`, and
-when it holds in `lehi_cli.gate.check`.
+`lehi_cli.gate.expression` defines how an assertion is written, `lehi_cli.gate.quantity` its columns, and
+`lehi_cli.gate.check` when it holds.
 """
 
 from .binding import check_names

@@ -1,9 +1,9 @@
-"""What an assertion refers to, among the sections there are.
+"""What an assertion refers to in the sections at hand.
 
-A reference is a word such as `adam:lr=0.01.val_loss`. A word that is a label or name as a whole refers to that
-optimizer, any other is cut at its last dot: its optimizer is the longest label or name that it starts with. A reference
-without a column has the one that `@` gives, else that of the other side, else the loss on the split that decides: the
-validation split, or the test split where the former has chosen settings.
+A reference is a word such as `adam:lr=0.01.val_loss`. A word that as a whole is a label or name refers to that
+optimizer; any other is cut at its last dot, into an optimizer and a column. A reference without a column takes the one
+that `@` gives, else that of the other side, else the loss on the split that decides: the validation split, or the test
+split where the validation split has chosen settings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULT_COLUMN = "val_loss"
 
 @dataclass(frozen=True)
 class Operand:
-    """A side whose optimizer and column are told apart; both are empty for a plain number."""
+    """A side, with its optimizer and its column; both are empty for a plain number."""
 
     side: Side
     optimizer: str = ""
@@ -41,7 +41,7 @@ class Bound:
         assertion: what was asserted.
         left: its left side.
         right: its right side.
-        fitting: which of the sections, from 0, have its optimizers and columns; one at least.
+        fitting: which of the sections, counted from 0, have its optimizers and columns; at least one.
     """
 
     assertion: Assertion
@@ -51,7 +51,7 @@ class Bound:
 
     @property
     def operands(self) -> list[Operand]:
-        """The sides with an optimizer."""
+        """The sides that have an optimizer."""
         return _referring(self.left, self.right)
 
 
@@ -59,7 +59,7 @@ def bind(assertion: Assertion, sections: Sequence[Section], column: str = DEFAUL
     """Tell optimizers and columns apart, and find the sections that have them.
 
     Raises:
-        UsageError: when no section has all of them, and when `@` is left with nothing to be the column of.
+        UsageError: when no section has all of them, and when `@` gives a column that no optimizer needs.
         UnknownNameError: an optimizer or a column that no section has.
     """
     known = {name for section in sections for series in section.series for name in _names(series)}
@@ -77,15 +77,15 @@ def bind(assertion: Assertion, sections: Sequence[Section], column: str = DEFAUL
 
 
 def check_names(assertions: Sequence[Assertion], runs: Sequence[RunSpec], target: Target | None = None) -> None:
-    """See that a plan will have what is asserted about, before any of it is trained.
+    """Check that a plan will have what the assertions are about, before any of it is trained.
 
     Args:
-        assertions: as `parse` reads them.
+        assertions: as returned by `parse`.
         runs: the plan.
-        target: what runs are to reach; None for what each task says.
+        target: what runs are to reach; None for each task's own target.
 
     Raises:
-        UsageError: on what `bind`, `the_series` and `read` would refuse when all is trained.
+        UsageError: for whatever `bind`, `the_series` and `read` would refuse after training.
         UnknownNameError: an optimizer or a column that no run will have.
     """
     known = {name for run in runs for name in (run.label, run.optimizer.name)}
@@ -105,7 +105,7 @@ def check_names(assertions: Sequence[Assertion], runs: Sequence[RunSpec], target
 
 
 def _planned(optimizer: str, runs: Sequence[RunSpec]) -> list[str]:
-    """The labels that a label or name refers to."""
+    """The labels to which a label or name refers."""
     labels = dict.fromkeys(run.label for run in runs)
     if optimizer in labels:
         return [optimizer]
@@ -123,14 +123,14 @@ def _fits_nothing(assertion: Assertion, referring: Sequence[Operand]) -> UsageEr
 
 def _refuse_several(optimizer: str, task: str, labels: Sequence[str]) -> None:
     if len(labels) > 1:
-        raise UsageError(f"{optimizer!r} is several optimizers of {task}", f"one of {', '.join(labels)}")
+        raise UsageError(f"{optimizer!r} means several optimizers of {task}", f"name one of {', '.join(labels)}")
 
 
 def the_series(section: Section, optimizer: str) -> Series:
     """The series of a label or name that the section has.
 
     Raises:
-        UsageError: when it is several.
+        UsageError: when there are several.
     """
     found = named(section, optimizer)
     _refuse_several(optimizer, section.task, [series.label for series in found])
@@ -144,7 +144,7 @@ def _referring(*operands: Operand) -> list[Operand]:
 def _operands(
     assertion: Assertion, known: AbstractSet[str], asked: Collection[str], default: str = DEFAULT_COLUMN
 ) -> tuple[Operand, Operand]:
-    """Both sides, each with its own or the shared column."""
+    """Both sides, each with its own column or the shared one."""
     left, right = (_split(side.reference, known, asked) for side in (assertion.left, assertion.right))
     own = [column for optimizer, column in (left, right) if optimizer]
     if assertion.column and all(own):
@@ -164,7 +164,7 @@ def _operand(side: Side, optimizer: str, column: str, shared: str) -> Operand:
 
 
 def _names(series: Series) -> tuple[str, ...]:
-    """What an optimizer answers to: its label, the one it is stored under, its name."""
+    """What an optimizer answers to: its label, the label it is stored under, and its name."""
     return series.label, series.runs[0].label, series.runs[0].optimizer
 
 
@@ -185,7 +185,7 @@ def _split(reference: Reference | None, known: AbstractSet[str], asked: Collecti
 
 
 def _meant(word: str) -> str:
-    """What may have been meant by a word that names nothing."""
+    """A hint at what may have been meant by a word that names nothing."""
     if word[0].isdigit() or word[0] == ".":
         return "; a number has no unit: 0.9, not 90%"
     if "/" in word and ":" not in word:
@@ -194,7 +194,7 @@ def _meant(word: str) -> str:
 
 
 def _cut(text: str, known: AbstractSet[str], asked: Collection[str]) -> tuple[str, str]:
-    """A word cut at its last dot, if the one before or the one after is known."""
+    """A word cut at its last dot, if the part after it is a known column or the part before it a known optimizer."""
     name, _, column = text.rpartition(".")
     is_cut = column in asked or (name in known and column.isidentifier())
     return (name, column) if is_cut else (text, "")

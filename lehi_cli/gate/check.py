@@ -1,36 +1,35 @@
-"""When an assertion holds: true, false, or not to be told from these seeds.
+"""When an assertion holds: true, false, or undecided by these seeds.
 
-Each section (task and budget) and seed gives a left value l and a right value r, of runs with the same initial weights
-and the same batches; a side that is a plain number is the same at every seed. The difference is d = l - r. For
+Each section (task and budget) and seed gives a left value l and a right value r, from runs with the same initial
+weights and the same batches; a side that is a plain number is the same at every seed. The difference is d = l - r. For
 `left < right` and `left <= right`:
 
 - *true* when a one-sided test at level alpha shows that the mean of d lies below 0;
 - *false* when the one-sided test the other way shows that it lies above;
 - *inconclusive* otherwise.
 
-So both `lehi < adam` and `lehi <= adam` must show that lehi is the lower; that it is not worse by more than 2 % is
-`lehi <= 1.02*adam`. `>` and `>=` are the same with the sides exchanged. The test is Student's paired t; where it is
+So both `lehi < adam` and `lehi <= adam` must show that lehi is lower; `lehi <= 1.02*adam` says that it is worse by no
+more than 2 %. `>` and `>=` are the same with the sides exchanged. The test is Student's paired t; where that is
 undefined (a run that diverged counts as worst and makes a difference infinite, two of them at one seed are a tie; or
 all differences are the same) it is the signed-rank test, and the difference shown is the median.
 
-A run that diverges or fails is no detail. While the side that is said to be the better one loses more runs than the
-other, over the same seeds, nothing about its results is *true*: the check is *inconclusive*, and says how likely such a
-difference is where both lose as many (`lehi_cli.stats.failures`). A plain number loses none. `allow_diverged` leaves
-this out.
+A run that diverges or fails matters. While the side that is said to be better loses more runs than the other, over the
+same seeds, nothing about its results is *true*: the check is *inconclusive*, and says how likely such a difference is
+if both sides fail equally often (`lehi_cli.stats.failures`). A plain number loses none. `allow_diverged` skips this.
 
 Where seeds were added after a look at the results, by `--seeds auto` or by hand, such tests would be rash. There the
-evidence is one that stays valid however often one looks, see `lehi_cli.gate.evidence`.
+evidence is of a kind that stays valid however often one looks, see `lehi_cli.gate.evidence`.
 
-What is counted, not measured (bytes of state, passes per step, steps, passes) and is the same in every run, is
-compared exactly, with any number of seeds. There alone `<` and `<=` differ. Equal means equal but for rounding.
+What is counted, not measured (bytes of state, passes per step, steps, passes), and the same in every run is compared
+exactly, with any number of seeds. Only there do `<` and `<=` differ. Equal means equal up to rounding.
 
-Several checks, of several assertions or of one on several tasks:
+There may be several checks, of several assertions or of one on several tasks:
 
-- The gate passes when all of them are true, so it wrongly passes only when the one that does not hold is wrongly found
-  true. That has probability alpha at most: an intersection-union test, p-values of *true* need no adjustment.
-- One that is false fails the gate, and each could be found so by chance. p-values of *false* are adjusted by Holm's
-  method over all checks that rest on a test: on two or more seeds, and not exact. The probability of any wrong *false*
-  is then alpha at most.
+- The gate passes when all of them are true, so it wrongly passes only if one that does not hold is wrongly found true.
+  That has probability at most alpha: in an intersection-union test, p-values of *true* need no adjustment.
+- A single false check fails the gate, and each could be found false by chance. p-values of *false* are adjusted by
+  Holm's method over all checks that rest on a test: on two or more seeds, and not exact. The probability of any wrong
+  *false* is then at most alpha.
 """
 
 from __future__ import annotations
@@ -67,18 +66,18 @@ class Check:
         task: the section's title.
         outcome: whether it holds.
         n: seeds at which both sides have a value.
-        center: what `difference` and `interval` are of: `mean`, or `median` where there is no mean.
-        difference: left minus right; NaN for no seed.
-        interval: two-sided, of confidence 1 - 2 alpha (90 % by default), so that for `<` the t test finds *true* when
-            all of it is below 0. Where seeds were added after a look: 1 - alpha, valid at every look.
-            Of a ratio, in logarithms.
-        p: one-sided, of the direction in which the differences lean; adjusted by Holm's method when that is against
-            the assertion. NaN where nothing was tested: compared exactly, or fewer than two seeds.
+        center: what `difference` and `interval` refer to: `mean`, or `median` where there is no mean.
+        difference: left minus right; NaN without seeds.
+        interval: two-sided, with confidence 1 - 2 alpha (90 % by default), so that for `<` the t test finds *true* when
+            all of it is below 0. Where seeds were added after a look, the confidence is 1 - alpha, valid at every look.
+            In logarithms for a ratio.
+        p: one-sided p-value in the direction in which the differences lean; adjusted by Holm's method when that is
+            against the assertion. NaN where nothing was tested: compared exactly, or fewer than two seeds.
         reason: a sentence for people.
-        is_ratio: whether `difference` and `interval` are of logarithms.
-        price: of the left side against the right, in words; empty where the assertion is not about results of two.
-        pair: what looks at it are remembered by, see `lehi_cli.analysis.looks`.
-        seeds: at which both sides have a value.
+        is_ratio: whether `difference` and `interval` are in logarithms.
+        price: price of the left side against the right, in words; empty unless the assertion is about results of two.
+        pair: the key under which looks at it are remembered, see `lehi_cli.analysis.looks`.
+        seeds: the seeds at which both sides have a value.
     """
 
     assertion: Assertion
@@ -108,17 +107,17 @@ def check_all(
     """Check each assertion on each section that has its optimizers and columns.
 
     Args:
-        assertions: as `parse` reads them.
-        sections: all that are shown; their checks are one family.
+        assertions: as returned by `parse`.
+        sections: all sections shown; their checks are one family.
         alpha: level of each one-sided test.
-        target: of `passes_to_target` and its like; None for what each task says.
-        looks: at which seeds pairs were looked at before.
+        target: the target of `passes_to_target` and the like; None for each task's own.
+        looks: the seeds at which pairs were looked at before.
         allow_diverged: let an assertion be true although its better side loses more runs.
-        split: whose loss an assertion without a column is about.
+        split: the split whose loss an assertion without a column is about.
 
     Raises:
-        UsageError: an optimizer that is several of a section, an assertion that fits no section, a column that needs a
-            target where none is known, or alpha not between 0 and 0.5.
+        UsageError: a name that means several optimizers of a section, an assertion that fits no section, a column that
+            needs a target where none is known, or alpha not between 0 and 0.5.
         UnknownNameError: an optimizer or a column that no section has.
     """
     if not 0 < alpha < 0.5:
@@ -141,7 +140,7 @@ def check_all(
 
 
 def _price(bound: Bound, section: Section) -> str:
-    """At what price results are asserted about: `lehi at 1.67 times adam's price`."""
+    """The price at which asserted results were obtained: `lehi at 1.67 times adam's price`."""
     if len(bound.operands) < 2 or not all(is_quality(operand.column) for operand in bound.operands):
         return ""
     left, right = (the_series(section, operand.optimizer) for operand in bound.operands)
@@ -150,24 +149,24 @@ def _price(bound: Bound, section: Section) -> str:
 
 
 def _with_failures(check: Check, evidence: Evidence) -> Check:
-    """A check that is not true while the side that is said to be the better one loses more runs."""
+    """The check, which is not true while the side that is said to be better loses more runs."""
     failures = evidence.failures
     if check.outcome != "true" or failures.excess <= 0:
         return check
-    p = failures.p / 2  # one-sided: in the direction that is seen
+    p = failures.p / 2  # one-sided, in the observed direction
     lost = f"the better side lost {failures.own} of {failures.n} runs, the other {failures.other} (p = {p:.2g})"
-    return replace(check, outcome="inconclusive", reason=f"{lost}; --allow-diverged leaves that out; {check.reason}")
+    return replace(check, outcome="inconclusive", reason=f"{lost}; --allow-diverged disregards that; {check.reason}")
 
 
 def undecided(assertion: Assertion, why: str) -> Check:
-    """A check on runs that decide nothing: an assertion that is not checked must not pass."""
+    """A check on runs that decide nothing: an unchecked assertion must not pass."""
     return Check(
         assertion, "no task", "inconclusive", 0, "mean", math.nan, Interval(-math.inf, math.inf), math.nan, why
     )
 
 
 def exit_code(checks: Sequence[Check]) -> Exit:
-    """The worst of the outcomes: false, then inconclusive, then true."""
+    """The exit code of the worst outcome: false, then inconclusive, then true."""
     outcomes = {check.outcome for check in checks}
     if "false" in outcomes:
         return Exit.ASSERT_FALSE
@@ -199,7 +198,7 @@ def _exactly(assertion: Assertion, evidence: Evidence) -> Result:
 
 
 def _tested(evidence: Evidence, p_false: float, alpha: float) -> Result:
-    """Without a test both p-values are NaN, and below nothing."""
+    """The outcome of a test; without one both p-values are NaN, which is below nothing."""
     if evidence.p_true <= alpha:
         return "true"
     return "false" if p_false <= alpha else "inconclusive"
@@ -241,7 +240,7 @@ def _undecided(evidence: Evidence, p: float, family: int, alpha: float) -> str:
     if evidence.method == "refused":
         return OTHER_SEEDS
     if not n:
-        return "no seed at which there is something to compare"
+        return "no seed has anything to compare"
     if not evidence.has_values:
         return "no run ended with a value to compare"
     if n == 1:
@@ -254,7 +253,7 @@ def _undecided(evidence: Evidence, p: float, family: int, alpha: float) -> str:
 
 
 def _seeds_needed(evidence: Evidence, alpha: float) -> str:
-    """How many seeds would settle it, were they to go on like these: by the rule that allows for having looked."""
+    """How many seeds would settle it if they went on like these, by the rule that allows for having looked."""
     gain = evidence.gain
     needed = None
     if t_is_defined(gain):

@@ -1,15 +1,15 @@
 """What the runs of a section say about an assertion: differences of the two sides, seed by seed, and p-values.
 
 Values of a metric are compared on the scale of the verdicts (`lehi_cli.stats.scale`): where that is a ratio, the
-difference is one of logarithms. One-sided p-values for both directions come by the first of these ways that fits:
+difference is one of logarithms. One-sided p-values for both directions come from the first of these methods that fits:
 
 - *exact*: what is counted, not measured, and is the same in every run needs no test;
 - *anytime*: seeds were added after a look at the results. p = min(1, 1 / (s E)) with E the evidence after all seeds and
-  s the share of alpha that its kind has (`lehi_cli.stats.sequential`): valid however often one looks;
-- *refused*: it was looked at before with seeds that are not among these, and no rule covers that;
+  s the share of alpha that its kind gets (`lehi_cli.stats.sequential`): valid however often one looks;
+- *refused*: the pair was looked at before with seeds that are not among these, and no rule covers that;
 - *none*: fewer than two seeds say nothing about chance;
 - *t*: Student's paired t;
-- *ranks*: the signed-rank test where a difference is infinite or all are the same.
+- *ranks*: the signed-rank test, where a difference is infinite or all are the same.
 """
 
 from __future__ import annotations
@@ -49,18 +49,19 @@ class Evidence:
     """An assertion's two sides in one section.
 
     Attributes:
-        difference: left minus right `[n]`, of logarithms where `is_ratio`; worst against worst is 0.
-        gain: the same, or its negative: negative where it speaks for the assertion.
+        difference: left minus right `[n]`, in logarithms where `is_ratio`; worst minus worst is 0.
+        gain: `difference` or its negative, whichever is negative where it supports the assertion.
         method: how it is judged.
         p_true: one-sided, small where the assertion holds; NaN without a test.
         p_false: one-sided, small where the opposite holds; NaN without a test.
-        interval: of the mean, or of the median where there is none; two-sided.
+        interval: of the mean, or of the median where there is no mean; two-sided.
         has_values: whether any run ended with a value.
         notes: which runs were left out, and which count as worst.
-        is_ratio: whether `difference` and `interval` are of logarithms.
-        failures: runs of the side that is asserted to be the better one, against those of the other.
-        seeds: at which both sides have a value, in the order in which they were looked at.
-        p_skewed: two-sided, were the differences as skewed as an exponential distribution; NaN where t does not decide.
+        is_ratio: whether `difference` and `interval` are in logarithms.
+        failures: failed runs of the side that is asserted to be better, against those of the other.
+        seeds: the seeds at which both sides have a value, in the order in which they were looked at.
+        p_skewed: two-sided, if the differences were as skewed as an exponential distribution; NaN where t does not
+            decide.
     """
 
     difference: Numbers
@@ -83,7 +84,7 @@ class Evidence:
 
     @property
     def is_test(self) -> bool:
-        """Whether chance can decide it, so that it counts among the tests."""
+        """Whether chance plays a part, so that it counts among the tests."""
         return self.method not in ("exact", "none", "refused")
 
 
@@ -93,13 +94,13 @@ def gather(bound: Bound, section: Section, target: Target | None, alpha: float, 
     Args:
         bound: an assertion that fits the section.
         section: the runs.
-        target: for the columns that need one.
-        alpha: level of the one-sided tests; the interval has confidence 1 - 2 alpha, *anytime* 1 - alpha,
-            each less what is kept for other looks.
-        looks: at which seeds the pair was looked at before.
+        target: the target, for columns that need one.
+        alpha: level of the one-sided tests; the interval has confidence 1 - 2 alpha, *anytime* 1 - alpha, where alpha
+            is reduced by the share that is kept for other looks.
+        looks: the seeds at which the pair was looked at before.
 
     Raises:
-        UsageError: when an optimizer is several of the section's, or a column needs a target and there is none.
+        UsageError: when a name means several optimizers of the section, or a column needs a target and there is none.
     """
     series = {operand: the_series(section, operand.optimizer) for operand in bound.operands}
     readings = {operand: read(own, operand.column, target) for operand, own in series.items()}
@@ -130,12 +131,12 @@ def gather(bound: Bound, section: Section, target: Target | None, alpha: float, 
 
 
 def pair_in(section: Section, series: Sequence[Series]) -> str:
-    """What looks at an assertion are remembered by: of one optimizer against a number, the optimizer's alone."""
+    """The key under which looks at an assertion are remembered; one optimizer's own for it against a number."""
     return pair_id(section, series[0], series[-1])
 
 
 def _is_ratio(bound: Bound, section: Section, values: Sequence[float]) -> bool:
-    """Whether the verdicts on this metric are on a ratio scale, and so can be both sides."""
+    """Whether the verdicts on this metric are on a ratio scale, and both sides can be too."""
     columns = {operand.column for operand in bound.operands}
     if len(columns) > 1 or not all(is_quality(column) for column in columns):
         return False
@@ -149,7 +150,7 @@ def _logs(values: Sequence[float]) -> list[float]:
 
 
 def _failures(bound: Bound, left: Sequence[float], right: Sequence[float]) -> Failures:
-    """Those of the side that is said to be the better one come first; of results alone, not of costs and times."""
+    """Failed runs, those of the side that is said to be better first; for results only, not for costs and times."""
     column = bound.operands[0].column
     if not is_quality(column):
         return Failures(0, 0, len(left), 0, 0)
@@ -159,12 +160,12 @@ def _failures(bound: Bound, left: Sequence[float], right: Sequence[float]) -> Fa
 
 
 def _value(operand: Operand, readings: Mapping[Operand, Readings], seed: int) -> float:
-    """A side at a seed; a plain number is the same at all."""
+    """A side's value at a seed; a plain number is the same at every seed."""
     return operand.side.of(readings[operand].values[seed]) if operand in readings else operand.side.offset
 
 
 def _is_unknown(bound: Bound, readings: Mapping[Operand, Readings], seed: int) -> bool:
-    """Whether a run that had not arrived when it ended was watched too briefly to say which side is the greater."""
+    """Whether a run that ended before it arrived was watched too briefly to say which side is greater."""
     for operand, other in ((bound.left, bound.right), (bound.right, bound.left)):
         if operand in readings and seed in readings[operand].until:
             end, value = operand.side.of(readings[operand].until[seed]), _value(other, readings, seed)
@@ -175,7 +176,7 @@ def _is_unknown(bound: Bound, readings: Mapping[Operand, Readings], seed: int) -
 
 
 def _chosen(series: Iterable[Series]) -> Iterator[str]:
-    """Which optimizers are the best of several settings, chosen on these very runs."""
+    """Notes on optimizers that are the best of several settings, chosen on these very runs."""
     for own in series:
         if own.chosen_from > 1:
             yield f"{own.label} is the best of {own.chosen_from} settings by {own.chosen_by}, which flatters it"
@@ -201,12 +202,12 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _is_constant(values: Sequence[float]) -> bool:
-    """Whether there are values, all the same but for rounding."""
+    """Whether there are values and all are the same up to rounding."""
     return bool(values) and max(values) - min(values) <= NO_SPREAD * max(map(abs, values))
 
 
 def _differences(left: Sequence[float], right: Sequence[float], is_exact: bool) -> Numbers:
-    """Left minus right; worst against worst is 0, and so is rounding where nothing else makes a difference."""
+    """Left minus right; worst minus worst is 0, and so are differences by mere rounding when compared exactly."""
     import numpy as np
 
     own, other = np.array(left, dtype=float), np.array(right, dtype=float)
@@ -230,7 +231,7 @@ def _method(gain: Numbers, is_exact: bool, was_adaptive: bool, looked: LookedAt)
 
 
 def _p_values(gain: Numbers, method: Method, share: float) -> tuple[float, float]:
-    """For the assertion, and for its opposite: over the share of alpha that a look of this kind has."""
+    """p-values for the assertion and for its opposite, divided by the share of alpha that this kind of look gets."""
     if method == "t":
         return _of_first_look(t_test(gain, "less")), _of_first_look(t_test(gain, "greater"))
     if method == "ranks":
@@ -243,14 +244,14 @@ def _of_first_look(p: float) -> float:
 
 
 def _anytime(gain: Sequence[float], share: float) -> tuple[float, float]:
-    """The two-sided p-value for the direction in which the differences lean, 1 for the other."""
+    """The two-sided p-value for the direction in which the differences lean, and 1 for the other."""
     lean = math.fsum(gain) if has_spread(gain) else sum(x > 0 for x in gain) - sum(x < 0 for x in gain)
     p = min(1.0, p_at_look(gain) / share)
     return (p if lean < 0 else 1.0), (p if lean > 0 else 1.0)
 
 
 def _interval(d: Numbers, method: Method, alpha: float, share: float) -> Interval:
-    """At the levels of the tests."""
+    """The interval, at the level of the tests."""
     if method == "exact":
         return Interval(float(d.min()), float(d.max()))
     if method == "refused":

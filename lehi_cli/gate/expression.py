@@ -5,11 +5,11 @@
     product   = factor {"*" factor}
     factor    = number | optimizer | optimizer "." column
 
-A side has one optimizer at most, and one of the two has one: a side is factor * value + offset. An optimizer is named
-by its label or its name, as they are: `adam:lr=1e-3` and `po.Yogi` are one word each. So a minus inside a word belongs
-to it, and one that subtracts needs a space before it; `+`, `*`, `<`, `>` and `@` end a word. Which part of a word is
-the column is told by the optimizers that there are: the longest known name at its start, then what follows the dot.
-What is odd is quoted: `'my label'.val_loss`.
+A side has at most one optimizer, and at least one side has one: a side is factor * value + offset. An optimizer is
+named by its label or its name as it stands: `adam:lr=1e-3` and `po.Yogi` are one word each. So a minus inside a word
+belongs to it, and one that subtracts needs a space before it; `+`, `*`, `<`, `>` and `@` end a word. Which part of a
+word is the column is decided once the optimizers are known, see `lehi_cli.gate.binding`. Unusual labels are quoted:
+`'my label'.val_loss`.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _EXAMPLE = "for example 'lehi < adam @ val_loss' or 'lehi.ms_per_step <= 1.8*ada
 
 @dataclass(frozen=True)
 class Reference:
-    """An optimizer as it was written.
+    """An optimizer as written.
 
     Attributes:
         text: a label or name; unless it was quoted, perhaps with `.column` at its end.
-        is_quoted: whether `text` is all label.
-        column: what stood after the quotes; empty for nothing.
+        is_quoted: whether `text` is a label as a whole.
+        column: the column after the quotes; empty for none.
     """
 
     text: str
@@ -57,7 +57,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Side:
-    """factor * value of the reference + offset; a plain number where there is no reference."""
+    """factor * value of the reference + offset; a plain number if there is no reference."""
 
     reference: Reference | None
     factor: float
@@ -70,14 +70,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Assertion:
-    """An assertion as it was read.
+    """A parsed assertion.
 
     Attributes:
-        text: as it was written, for people to recognise.
+        text: the assertion as written, for people to recognise.
         left: left side.
-        operator: between the sides.
+        operator: the operator between the sides.
         right: right side.
-        column: given by `@` to each optimizer without one of its own; empty for none.
+        column: the column that `@` gives to each optimizer without its own; empty for none.
     """
 
     text: str
@@ -93,15 +93,15 @@ class Assertion:
 
     @property
     def allows_equal(self) -> bool:
-        """Whether equal sides fulfil it."""
+        """Whether equal sides satisfy it."""
         return self.operator in ("<=", ">=")
 
 
 def parse(text: str) -> Assertion:
-    """Read an assertion; whether its optimizers and columns exist is asked later.
+    """Parse an assertion; whether its optimizers and columns exist is checked later.
 
     Raises:
-        UsageError: with the place where it went wrong.
+        UsageError: for a malformed assertion, showing the place.
     """
     return _Reader(re.sub(r"\s", " ", text.strip())).assertion()
 
@@ -160,7 +160,7 @@ class _Reader:
             if found is None:
                 offset += value
             elif reference is not None:
-                raise self._error_at(start, "a side has one optimizer at most")
+                raise self._error_at(start, "a side has at most one optimizer")
             elif not value:
                 raise self._error_at(start, "0 times an optimizer is 0")
             else:
@@ -178,7 +178,7 @@ class _Reader:
             if isinstance(found, float):
                 value *= found
             elif reference is not None:
-                raise self._error_at(start, "a side has one optimizer at most")
+                raise self._error_at(start, "a side has at most one optimizer")
             else:
                 reference = found
             if self._take("times") is None:

@@ -1,15 +1,15 @@
 """What an assertion is about: one number per run.
 
-- Quality: `val_loss`, `test_accuracy` and the like, the last value of a split; `train_loss`. A run that diverged or
-  failed has none and counts as worst: infinite, minus infinite where more is better.
-- Totals: `steps`, `passes`, `seconds` of training. A run that diverged spent less than it was given, which is no
+- Quality: `val_loss`, `test_accuracy` and the like, the last value on a split; `train_loss`. A run that diverged or
+  failed has none and counts as worst: infinite, or minus infinite where more is better.
+- Totals: `steps`, `passes`, `seconds` of training. A run that diverged spent less than it was given, which is not a
   saving: it is left out.
-- Prices: `ms_per_step`, `passes_per_step`, `state_bytes_per_parameter`, of diverged runs too.
+- Prices: `ms_per_step`, `passes_per_step`, `state_bytes_per_parameter`, including those of diverged runs.
 - Way to a target: `passes_to_target`, `steps_to_target`, `samples_to_target`, `seconds_to_target`, up to the first
-  evaluation from which on the run is at the target. A run that diverged or failed never arrives and counts as worst,
-  and so does one that ended short of it where the other arrived before that end.
+  evaluation from which the run stays at the target. A run that diverged or failed never arrives and counts as worst,
+  and so does one that ended short of the target if the other arrived before that end.
 
-A run that was pruned, was interrupted or is still going on says nothing about where it would have ended: left out.
+A run that was pruned, was interrupted or is still running says nothing about where it would have ended: it is left out.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Readings:
     """A column of one optimizer.
 
     Attributes:
-        values: by seed; infinite for a run that counts as worst.
-        until: by seed, when a run ended that had not arrived by then; its value is infinite, the true one is later.
+        values: values by seed; infinite for a run that counts as worst.
+        until: by seed, the end of a run that had not arrived by then; its value is infinite, the true one is later.
         notes: which runs were left out, and why.
     """
 
@@ -53,12 +53,12 @@ class Readings:
 
 
 def columns(section: Section) -> list[str]:
-    """What can be asked of a section."""
+    """The columns that a section has."""
     return columns_with(section.spec["task"]["metrics"])  # type: ignore[index]
 
 
 def columns_with(metrics: Sequence[str]) -> list[str]:
-    """What can be asked of a task with these metrics beside the loss."""
+    """The columns of a task with these metrics besides the loss."""
     quality = [f"{split}_{name}" for split in ("val", "test") for name in ("loss", *metrics)]
     return [*quality, "train_loss", *TOTALS, *PRICES, *TO_TARGET]
 
@@ -69,9 +69,9 @@ def is_quality(column: str) -> bool:
 
 
 def is_counted(column: str, section: Section) -> bool:
-    """Whether a column is counted, not measured: one run is enough to know it where it is the same in every run.
+    """Whether a column is counted, not measured: one run is enough to know it if it is the same in every run.
 
-    Under a budget in seconds the clock decides the number of steps and passes.
+    Under a budget in seconds the clock decides the numbers of steps and passes.
     """
     if column in ("steps", "passes"):
         return "seconds" not in section.spec["task"]["budget"]  # type: ignore[index]
@@ -79,12 +79,12 @@ def is_counted(column: str, section: Section) -> bool:
 
 
 def read(series: Series, column: str, target: Target | None) -> Readings:
-    """A column of every run; of several runs at one seed the last counts.
+    """A column of every run; if a seed has several runs, the last counts.
 
     Args:
         series: the runs.
         column: one of `columns`.
-        target: to be reached; None where none is known.
+        target: the target to reach; None where none is known.
 
     Raises:
         UsageError: when the column needs a target and there is none.
@@ -108,7 +108,7 @@ def read(series: Series, column: str, target: Target | None) -> Readings:
 
 
 def refuse_without_target(column: str, task: str, has_target: bool) -> None:
-    """See that a column that needs a target has one.
+    """Check that a column that needs a target has one.
 
     Raises:
         UsageError: when it has none.
@@ -118,7 +118,7 @@ def refuse_without_target(column: str, task: str, has_target: bool) -> None:
 
 
 def _of_run(run: StoredRun, metrics: Metrics, column: str, target: Target | None) -> float | str:
-    """The value, or why there is none."""
+    """The value, or the reason why there is none."""
     if run.status in UNFINISHED:
         return run.status
     if column in TOTALS or column in PRICES:

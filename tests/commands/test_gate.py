@@ -149,7 +149,7 @@ REFUSED = [
     ("é < adam $", "this character has no meaning here", 9),
     ("lehi < 1e999", "this number is too large", 7),
     ("lehi < 'adam", "this quote is not closed", 7),
-    ("lehi + adam < 3", "a side has one optimizer at most", 7),
+    ("lehi + adam < 3", "a side has at most one optimizer", 7),
 ]
 
 
@@ -185,7 +185,7 @@ def test_what_is_unknown_is_refused_before_anything_is_trained(
 
 
 PLANS: list[tuple[str, str, str, str]] = [
-    ("digits", "lehi,adam:lr=1e-3..1e-2/log2", "lehi < adam", "'adam' is several optimizers of digits"),
+    ("digits", "lehi,adam:lr=1e-3..1e-2/log2", "lehi < adam", "'adam' means several optimizers of digits"),
     ("digits,diabetes", "lehi,adam", "lehi.val_accuracy < adam.val_mae", "no task has lehi.val_accuracy and adam"),
     ("markov_2", "lehi,adam", "lehi < adam @ passes_to_target", "markov_2 has no target"),
 ]

@@ -92,8 +92,8 @@ MALFORMED = [
     ("lehi < '' ", 7, "this quote is not closed"),
     ("lehi < 2 * * adam", 11, "expected a number or an optimizer"),
     ("lehi < 2 * -adam", 12, "expected a number$"),
-    ("lehi < adam + sgd", 14, "one optimizer at most"),
-    ("lehi < 1 - adam * sgd", 18, "one optimizer at most"),
+    ("lehi < adam + sgd", 14, "at most one optimizer"),
+    ("lehi < 1 - adam * sgd", 18, "at most one optimizer"),
     ("lehi < 0 * adam", 7, "0 times an optimizer"),
     ("lehi < 1e999", 7, "too large"),
 ]
@@ -611,7 +611,7 @@ UNFIT = [
     ("po.Yogi.val_los < 1", "unknown column 'val_los'; did you mean 'val_loss'", "val_accuracy"),
     ("po.Yogi < 1 @ val_accurac", "unknown column 'val_accurac'; did you mean 'val_accuracy'", "passes_per_step"),
     ("'po.Yogi'.val_mae < 1", "unknown column 'val_mae'", "val_loss"),
-    ("adam < 1", "'adam' is several optimizers of digits", "one of adam:lr=0.01, adam:lr=0.1"),
+    ("adam < 1", "'adam' means several optimizers of digits", "name one of adam:lr=0.01, adam:lr=0.1"),
 ]
 
 

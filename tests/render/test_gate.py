@@ -44,7 +44,7 @@ RATIO = Check(
 )  # fmt: skip
 NONE = Check(
     parse("sgd > adam"), "iris", "inconclusive", 0, "median", math.nan, INFINITE, math.nan,
-    "no seed at which there is something to compare",
+    "no seed has anything to compare",
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ value), with its 90 % interval, 95 % where seeds were added after a look; p: one
 difference lies: it asks for less than the two-sided verdict
 lehi.passes_per_step < 1.2*adam on digits is false: counted, and the same in every run
 sgd > adam on moons is inconclusive: one seed cannot tell a difference from chance; 5 are a start
-sgd > adam on iris is inconclusive: no seed at which there is something to compare
+sgd > adam on iris is inconclusive: no seed has anything to compare
 """
 
 
