@@ -1,1 +1,1 @@
-"""What is found out about stored runs: sorted into what can be compared, compared, priced, and told where from."""
+"""The analysis of stored runs: sorted into what can be compared, compared, priced, and traced to their origin."""

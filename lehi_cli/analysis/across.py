@@ -1,11 +1,11 @@
 """The view across tasks: losses of different tasks cannot be averaged; ranks, wins and ratios can.
 
-It rests on what the verdicts rest on: final values on each task's own scale, seeds that both have, one margin. Who is
-level within the margin shares a rank, and a win is a verdict.
+It rests on what the verdicts rest on: final values on each task's own scale, seeds that both have, one margin.
+Optimizers that are level within the margin share a rank, and a win is a verdict.
 
-Optimizers and tasks rarely make a full rectangle. Ranks need one, so the optimizers are chosen that are on the most
-tasks together: of all ways to take those that are on at least so many tasks, the one with the most results. What is
-left out is named.
+Optimizers and tasks rarely form a full rectangle. Ranks need one, so the optimizers that share the most tasks are
+chosen: of all the sets of optimizers with runs on at least some number of tasks, the one with the most results.
+Whatever is left out is named.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .results import Section
 from .standings import Standings, standings
 from .task_scores import TaskScores, listed, task_scores
 
-LEAST = 2  # optimizers, and tasks, without which there is nothing to look across
+LEAST = 2  # optimizers, and tasks: with fewer there is nothing to look across
 ALPHA = 0.05
 
 
@@ -45,18 +45,18 @@ class Across:
     """Optimizers over several tasks.
 
     Attributes:
-        labels: the optimizers, the one of the lowest mean rank first.
+        labels: the optimizers, lowest mean rank first.
         ranks: their ranks by mean final value on each task's scale, on the tasks that all of them have.
-        records: wins, ties and losses of each against each other, on the tasks that both have.
+        records: wins, ties and losses of each against each other one, on the tasks that both have.
         tolerance: share of the better one within which two are level.
         friedman: whether they differ at all.
-        profile: of the median times to the tasks' targets; None where fewer than two tasks have one.
-        unit: of those times.
+        profile: profile of the median times to the tasks' targets; None where fewer than two tasks have one.
+        unit: unit of those times.
         notes: what was left out, and why.
-        column: what the final values are of, as (split, metric).
-        groups: who is not told apart; None where `friedman` finds no difference.
-        standings: each against the reference; None without it among `labels`.
-        price: at what price, in words.
+        column: the column of the final values, as (split, metric).
+        groups: the optimizers that are not told apart; None where `friedman` finds no difference.
+        standings: each against the reference; None if that is not among `labels`.
+        price: at what price they were compared, in words.
     """
 
     labels: tuple[str, ...]
@@ -85,18 +85,18 @@ def across(
 ) -> Across | None:
     """The view across the tasks of these sections.
 
-    None when no two optimizers have two tasks in common, or when those that have are more than `MOST_SERIES`: many are
-    settings, of which the best wins by chance.
+    None when no two optimizers have two tasks in common, or when more than `MOST_SERIES` do: that many are settings, of
+    which the best wins by chance.
 
     Args:
-        sections: one per task and budget; those of the same title are told apart by their budget.
-        arrivals: of each section.
+        sections: one per task and budget; sections with the same title are told apart by their budget.
+        arrivals: the arrivals of each section.
         x: unit of the times to target, one of `lehi_cli.analysis.arrivals.UNITS`.
         tolerance: share of the better one, or of the reference, within which a difference does not matter.
-        column: what is looked at, as (split, metric).
-        words: of each section the word of the first label against the second, for pairs that were judged; the others
+        column: the column to look at, as (split, metric).
+        words: for each section the word of the first label against the second, for pairs that were judged; the others
             are judged here.
-        reference: label that the others are measured against; None for the first of those that are looked at.
+        reference: label that the others are measured against; None for the first of those looked at.
     """
     names = _names(sections)
     by_task = {name: task_scores(section, column) for name, section in zip(names, sections, strict=True)}
@@ -138,7 +138,7 @@ def _groups(
     differences: Mapping[tuple[str, str], Sequence[float]],
     by_task: Mapping[str, TaskScores],
 ) -> Groups | None:
-    """By signed-rank tests where differences have one unit and the tasks can reach the level, else by ranks alone."""
+    """Groups by signed-rank tests if differences have one unit and the tasks can reach the level, else by ranks."""
     if not test.p <= ALPHA:
         return None
     if all(by_task[task].is_ratio for task in table.tasks) and wilcoxon_can_tell(len(labels), len(table.tasks), ALPHA):
@@ -154,7 +154,7 @@ def _standings(
 
 
 def _chosen(by_task: Mapping[str, TaskScores]) -> list[str]:
-    """The optimizers to look at, in the order they come; none when no two share two tasks."""
+    """The optimizers to look at, in order of appearance; none when no two share two tasks."""
     counts = Counter(label for own in by_task.values() for label in own.finals)
     best: list[str] = []
     most = 0
@@ -167,7 +167,7 @@ def _chosen(by_task: Mapping[str, TaskScores]) -> list[str]:
 
 
 def _names(sections: Sequence[Section]) -> list[str]:
-    """Titles; with the budget where several have one title, and a number where that is the same too."""
+    """Titles, with the budget where several have the same title, and a number where that is the same too."""
     names = [section.title for section in sections]
     names = [
         f"{name}, {section.runs[0].budget}" if names.count(name) > 1 else name
@@ -177,7 +177,7 @@ def _names(sections: Sequence[Section]) -> list[str]:
 
 
 def _left_out(by_task: Mapping[str, TaskScores], labels: Sequence[str], table: RankTable) -> list[str]:
-    """Tasks that have no rank, those that lack the same optimizers together, and optimizers that are not looked at."""
+    """Notes on tasks without ranks, grouped by the optimizers they lack, and on optimizers that are not looked at."""
     lacking: dict[str, list[str]] = {}
     for task in [task for task in by_task if task not in table.tasks]:
         lacking.setdefault(", ".join(label for label in labels if label not in by_task[task].finals), []).append(task)
@@ -189,11 +189,11 @@ def _left_out(by_task: Mapping[str, TaskScores], labels: Sequence[str], table: R
 def _profile(
     labels: Sequence[str], tasks: Sequence[str], arrivals: Mapping[str, Arrivals | None], x: str
 ) -> tuple[Profile | None, list[str]]:
-    """The profile of the median times to target, and which tasks are not in it."""
+    """The profile of the median times to target, and notes on the tasks that are not in it."""
     costs = {task: _costs(found, labels, x) for task in tasks if (found := arrivals[task]) is not None}
     if not costs:
         return None, []
-    # A ratio to a cost of nothing says nothing.
+    # A ratio to a cost of zero says nothing.
     free = [task for task, own in costs.items() if 0.0 in own.values()]
     without = [task for task in tasks if task not in costs]
     notes = [f"{listed(without)}: not in the profile, without a target"] if without else []

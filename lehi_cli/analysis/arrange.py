@@ -1,4 +1,4 @@
-"""Stored runs sorted for reading: a section never mixes what cannot be compared, nor a series what is not the same."""
+"""Stored runs sorted for reading: no section mixes what cannot be compared, and no series what is not the same."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .results import Section, Series
 
 
 def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] | None = None) -> list[Section]:
-    """Sort runs into sections and series, in the order they come.
+    """Sort runs into sections and series, in the order in which they come.
 
     Args:
         store: where the metrics are.
-        runs: what to arrange.
+        runs: the runs to arrange.
         labels: display name by run id, in place of the one stored.
     """
     labels = labels or {}
@@ -38,23 +38,23 @@ def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] |
 
 
 class _Keys:
-    """Canonical JSON of what thousands of runs share: made once for each way in which it was written."""
+    """Canonical JSON of what thousands of runs share, made once for each way in which it is written."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def of(self, content: object) -> str:
-        written = repr(content)  # at half the cost, but equal settings may be written in another order
+        written = repr(content)  # at half the cost, but equal settings may be written in different orders
         if written not in self._known:
             self._known[written] = canonical_json(content)
         return self._known[written]
 
 
 def _by_data(runs: list[StoredRun]) -> list[list[StoredRun]]:
-    """Runs of one spec, those on different data apart.
+    """Runs of one spec, separated by the data they read.
 
-    A run that failed may not say what data it read: it goes with the run that does and was started nearest to it, of
-    two as near the earlier.
+    A failed run may not say what data it read: it goes with the run that does and that started nearest to it, or of two
+    equally near with the earlier.
     """
     read = [run.outcome.get("data_checksum") or "" for run in runs]
     if len(set(read) - {""}) < 2:

@@ -1,13 +1,13 @@
 """When runs get to a target, such as a validation loss of 0.1: in steps, samples, passes and seconds.
 
-A run has arrived at the first evaluation from which on it is at the target up to its end; the evaluation before the
-first step is one of them. What is to be said of the others:
+A run arrives at the first evaluation from which it stays at the target to its end; the evaluation before the first step
+counts too. Runs that do not arrive:
 
 - A run that ended short of the target would have taken longer, nobody knows how much: it is censored where it ended.
-- A run that diverged or failed will never arrive, however long the budget: it counts as under way for ever. To censor
+- A run that diverged or failed will never arrive, however long the budget: it counts as under way for ever. Censoring
   it where it ended would let an optimizer gain from diverging early.
-- A run that was pruned, was interrupted or is still going on has not held the target to its end, as it had none: it is
-  censored at its last evaluation that was off the target.
+- A run that was pruned, was interrupted or is still running has not held the target to its end, because it has none: it
+  is censored at its last evaluation that was off the target.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .finals import UNFINISHED
 from .results import Section, Series
 
 UNITS = ("steps", "samples", "passes", "seconds")
-COLUMNS = {"steps": "step"}  # of the other units the column has the same name
+COLUMNS = {"steps": "step"}  # the columns of the other units have the same name as the unit
 SPLITS = ("val", "train")
 HOW = "write metric=value, for example val_loss=0.1"
 
@@ -38,8 +38,8 @@ class Target:
 
     Attributes:
         split: `val` or `train`.
-        metric: `loss`, or one of the task's.
-        value: to be undercut or met; where more is better, exceeded or met.
+        metric: `loss`, or one of the task's metrics.
+        value: the value to reach or undercut; where more is better, to reach or exceed.
     """
 
     split: str
@@ -63,13 +63,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Course:
-    """One run on its way to a target; all by unit.
+    """One run on its way to a target; all times are by unit.
 
     Attributes:
-        seed: of the run.
-        times: when it arrived; None when it did not.
-        watched: until when it is known not to have arrived, when it did not: infinite for a run that never will.
-        ends: where its last evaluation was; 0 when there was none.
+        seed: seed of the run.
+        times: when it arrived; None if it did not.
+        watched: if it did not arrive, until when this is known: infinite for a run that never will.
+        ends: where its last evaluation was; 0 if there was none.
     """
 
     seed: int
@@ -83,10 +83,10 @@ class SeriesArrival:
     """The runs of one optimizer on their way to a target.
 
     Attributes:
-        label: of the optimizer.
+        label: label of the optimizer.
         style: its place in `Section.ranked()`, which decides its colour.
         courses: one per seed.
-        summary: by unit.
+        summary: summary of the times, by unit.
     """
 
     label: str
@@ -96,7 +96,7 @@ class SeriesArrival:
 
     @property
     def n(self) -> int:
-        """How many runs there are."""
+        """The number of runs."""
         return len(self.courses)
 
     @property
@@ -109,7 +109,7 @@ class SeriesArrival:
         return sorted(course.times[unit] for course in self.courses if course.times is not None)
 
     def share(self, unit: str) -> tuple[list[float], list[float]]:
-        """Share of runs that have arrived, 1 - S(t) of Kaplan and Meier, at each change and the last evaluation."""
+        """Share of runs that have arrived, Kaplan and Meier's 1 - S(t), at each change and at the last evaluation."""
         at, shares = [0.0], [0.0]
         for moment, under_way in survival(*_times_and_ends(self.courses, unit)):
             if moment == at[-1]:
@@ -127,7 +127,7 @@ class Arrivals:
 
     Attributes:
         target: what they are to reach.
-        series: the optimizers, the one of the least median in passes first.
+        series: the optimizers, lowest median in passes first.
     """
 
     target: Target
@@ -171,11 +171,11 @@ def all_arrivals(sections: Sequence[Section], target: Target | None) -> list[Arr
 def arrivals(section: Section, target: Target | None) -> Arrivals | None:
     """When the runs of a section get to a target; None without a target, or when the section lacks its metric.
 
-    Of several runs of an optimizer at one seed the last counts.
+    If an optimizer has several runs at one seed, the last counts.
 
     Args:
         section: the runs.
-        target: what they are to reach; None for what the task says.
+        target: what they are to reach; None for the task's own target.
     """
     target = target or task_target(section)
     if target is None or target.column not in _columns(section):
@@ -185,7 +185,7 @@ def arrivals(section: Section, target: Target | None) -> Arrivals | None:
 
 
 def task_target(section: Section) -> Target | None:
-    """The target that the task set when its latest run was started; None when there is none that can be read."""
+    """The target that the task had when its latest run was started; None if there is none that can be read."""
     latest = max((run for run in section.runs if run.target), key=lambda run: run.started, default=None)
     if latest is None:
         return None
@@ -197,10 +197,10 @@ def task_target(section: Section) -> Target | None:
 
 
 def check_target(target: Target | None, runs: Sequence[RunSpec]) -> None:
-    """See that some task of a plan has the target's metric, before any of it is trained.
+    """Check that some task of a plan has the target's metric, before any of it is trained.
 
     Raises:
-        UnknownNameError: when none has.
+        UnknownNameError: when none has it.
     """
     _refuse_unknown(target, {column for run in runs for column in _columns_with(run.task.metrics)})
 
@@ -211,7 +211,7 @@ def _refuse_unknown(target: Target | None, known: Collection[str]) -> None:
 
 
 def _columns(section: Section) -> list[str]:
-    """What a target can be set on."""
+    """The columns on which a target can be set."""
     return _columns_with(section.spec["task"]["metrics"])  # type: ignore[index]
 
 
@@ -248,6 +248,6 @@ def _times_and_ends(courses: Sequence[Course], unit: str) -> tuple[list[float | 
 
 
 def _by_median(series: SeriesArrival) -> tuple[float, float, int]:
-    """Who has no median comes last, then who arrives more often first."""
+    """Sorts by median; those without one come last, and among them those that arrive more often first."""
     median = series.summary["passes"].median
     return math.inf if median is None else median, -series.reached / series.n, series.style

@@ -17,10 +17,10 @@ LOSS = "loss"
 
 @dataclass(frozen=True)
 class Columns:
-    """What was asked for.
+    """The columns that were asked for.
 
     Attributes:
-        metrics: in the order typed; empty for the loss and what the task measures.
+        metrics: in the order typed; empty for the loss and the task's metrics.
         splits: in the order typed; empty for validation and test.
     """
 
@@ -32,7 +32,7 @@ def parse_columns(metric: str | None, split: str | None) -> Columns:
     """Read `--metric loss,accuracy` and `--split val,test`.
 
     Raises:
-        UnknownNameError: on a split that is none of train, val, test.
+        UnknownNameError: on a split other than train, val, test.
         UsageError: on an empty list, and on a name given twice.
     """
     splits = names(split, "--split") if split is not None else ()
@@ -46,7 +46,7 @@ def parse_column(text: str) -> tuple[str, str]:
     """Read the name of one column, such as `val_loss`, as (split, metric).
 
     Raises:
-        UsageError: when it has no metric, or its split is none of train, val, test.
+        UsageError: when it has no metric, or a split other than train, val, test.
     """
     split, _, metric = text.strip().partition("_")
     if split not in SPLITS or not metric:
@@ -58,14 +58,14 @@ _SPLITS = ", ".join(SPLITS)
 
 
 def names(text: str, what: str) -> tuple[str, ...]:
-    """Read a comma list of names.
+    """Read a comma-separated list of names.
 
     Raises:
-        UsageError: when it is empty, and on a name given twice; it names `what` the list is of.
+        UsageError: when it is empty or names something twice; the message starts with `what`.
     """
     found = [name for name in (part.strip() for part in text.split(",")) if name]
     if not found:
-        raise UsageError(f"{what} {text!r} names nothing", "write a comma list")
+        raise UsageError(f"{what} {text!r} names nothing", "write a comma-separated list")
     twice = next((name for name in found if found.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"{what} {text!r}: {twice!r} is given twice")
@@ -73,13 +73,13 @@ def names(text: str, what: str) -> tuple[str, ...]:
 
 
 def restrict(sections: Sequence[Section], columns: Columns) -> list[Section]:
-    """The sections with the columns asked for; a section without a metric has no column for it.
+    """The sections with the requested columns; a section without a metric has no column for it.
 
-    Without splits, what an optimizer says of itself is shown where it is logged: in training.
+    Without splits, what an optimizer reports about itself is shown where it is logged: in training.
 
     Raises:
-        UnknownNameError: on a metric that no section has; the hint lists what there is.
-        UsageError: on a split or a metric of which no column is left: no section measures these metrics there.
+        UnknownNameError: on a metric that no section has; the hint lists those that exist.
+        UsageError: on a split or a metric that leaves no column, because no section measures these metrics there.
     """
     check_metrics(sections, columns.metrics)
     if columns == Columns():
@@ -108,15 +108,15 @@ def measured(sections: Sequence[Section], name: str) -> list[str]:
 
 
 def is_measured(section: Section, split: str, name: str) -> bool:
-    """The loss is everywhere, the task's metrics in evaluations alone, what an optimizer says of itself in training."""
+    """Whether a split has a metric: all have the loss, evaluations the task's metrics, training the optimizer's own."""
     return name == LOSS or (name in section.logged and (split in SHOWN) == (name in section.metric_names))
 
 
 def check_metrics(sections: Sequence[Section], metrics: Sequence[str]) -> None:
-    """See that each of `metrics` was logged in some section.
+    """Check that each of `metrics` was logged in some section.
 
     Raises:
-        UnknownNameError: naming the first that was not; the hint lists what there is.
+        UnknownNameError: naming the first that was not; the hint lists those that exist.
     """
     known = {LOSS}.union(*(section.logged for section in sections))
     for name in metrics:

@@ -1,9 +1,9 @@
 """From sections of stored runs to verdicts: each optimizer against the reference, paired over seeds.
 
 What is compared is where the runs ended (`lehi_cli.analysis.finals`): the last validation loss, and the task's first
-further metric; after tuning, on the test split. How many runs ended at all is compared beside it. All pairs of one
-comparison are one family: who looks at ten tables finds something. Sections that were not asked for together, such as
-two budgets that happen to lie in one folder, are families of their own.
+other metric; after tuning, on the test split. How many runs ended at all is compared as well. All pairs of one
+comparison form one family: whoever looks at ten tables finds something. Sections that were not asked for together, such
+as two budgets that happen to be in one folder, are separate families.
 
 How a pair is judged depends on whether it was looked at before: `lehi_cli.analysis.looks`. Settings that were chosen on
 the very runs that are shown are not judged at all.
@@ -42,11 +42,11 @@ class Judgement:
     """An optimizer against the reference on one metric.
 
     Attributes:
-        label: of the optimizer.
-        metric: `loss`, or one of the task's.
+        label: label of the optimizer.
+        metric: `loss`, or one of the task's metrics.
         verdict: what the pairs say.
         has_values: whether any run of either ended with a value.
-        split: of the data: `val` or `test`.
+        split: split of the data: `val` or `test`.
     """
 
     label: str
@@ -63,12 +63,12 @@ class Comparison:
     Attributes:
         reference: label of the optimizer that the others are compared with.
         margins: shares of the reference within which a difference does not matter.
-        family: number of tests that the p-values are adjusted for, those of other sections included.
+        family: number of tests for which the p-values are adjusted, including those of other sections.
         judgements: optimizer by optimizer, best first, metric by metric.
         notes: which runs were left out of the pairs, and why.
-        prices: of each optimizer, the reference included, at what price it was compared.
-        pairs: of each judged optimizer, what the pair is found by, see `lehi_cli.analysis.looks.pair_id`.
-        seeds: of each judged optimizer, the seeds that it has in common with the reference.
+        prices: for each optimizer, including the reference, the price at which it was compared.
+        pairs: for each judged optimizer the id of its pair, see `lehi_cli.analysis.looks.pair_id`.
+        seeds: for each judged optimizer the seeds that it shares with the reference.
     """
 
     reference: str
@@ -82,7 +82,7 @@ class Comparison:
 
     @property
     def is_anytime(self) -> bool:
-        """Whether some verdict is one that stays valid when seeds are added after a look."""
+        """Whether some verdict is of the kind that stays valid when seeds are added after a look."""
         return any(judgement.verdict.method == "anytime" for judgement in self.judgements)
 
     def by_label(self) -> dict[str, list[Judgement]]:
@@ -107,19 +107,20 @@ def compare_sections(
     """Verdicts for each section, None for one with a single optimizer, too many, or without the reference or columns.
 
     Args:
-        sections: all that are shown.
+        sections: all sections shown.
         reference: label or name of the reference; None for the first of `order`, or else of the section.
         order: labels or names in the order in which they were asked for.
         margins: shares of the reference within which a difference does not matter.
-        columns: what is judged as (split, metric), as far as a section has it; None for the loss and the section's
-            first further metric.
-        split: on which these are, without `columns`.
-        looks: at which seeds the pairs were looked at before.
+        columns: the columns to judge, as (split, metric), where a section has them; None for the loss and the section's
+            first other metric.
+        split: the split of these two, used without `columns`.
+        looks: the seeds at which the pairs were looked at before.
         together: whether the sections were asked for together, so that their pairs are one family.
 
     Raises:
-        UsageError: on a reference that no section has or that is several optimizers of one, and on a bad margin.
-        UnknownNameError: on a margin for a metric that no section is judged by.
+        UsageError: on a reference that means several optimizers of a section, and on a negative or infinite margin.
+        UnknownNameError: on a reference that no section has, and on a margin for a metric by which no section is
+            judged.
     """
     margins, looks = margins or Margins(), looks or Looks()
     if reference is not None:
@@ -140,7 +141,7 @@ def compare_sections(
 
 
 class _Contests:
-    """All pairs of some sections, and how each is to be judged."""
+    """All pairs of several sections, and how each is to be judged."""
 
     def __init__(self, margins: Margins, looks: Looks):
         self._margins = margins
@@ -180,9 +181,9 @@ class _Contests:
         return {key: found[key] for key in self._contests}
 
     def _judge(self, contests: Mapping[Key, Contest]) -> dict[Key, Verdict]:
-        """One family: where seeds are added all count, because their number must not depend on what was found.
+        """Judge one family; where seeds are added all pairs count, as their number must not depend on what was found.
 
-        It is as large as any that one of its pairs was looked at in before.
+        The family is at least as large as any in which one of its pairs was looked at before.
         """
         by_method = {
             method: {key: contest for key, contest in contests.items() if self._rules[key].method == method}
@@ -201,7 +202,7 @@ class _Contests:
         }
 
     def _judge_again(self, contests: Mapping[Key, Contest], family: int) -> dict[Key, Verdict]:
-        """Where seeds were added after a look: by what stays valid, together with what a fixed first look found."""
+        """Verdicts where seeds were added after a look: by what stays valid, with what a fixed first look found."""
         shares = {key: self._rules[key].share for key in contests}
         later = judge_anytime(contests, family=family, shares=shares)
         firsts = {key: own.at(self._rules[key].first) for key, own in contests.items() if self._rules[key].first}
@@ -215,7 +216,7 @@ class _Contests:
         return sorted({seed for key, own in self._contests.items() if key[:2] == (i, label) for seed in own.seeds})
 
     def judgement(self, key: Key, verdict: Verdict) -> Judgement:
-        """With the names it is shown by."""
+        """A verdict with the names under which it is shown."""
         _, label, (split, metric) = key
         return Judgement(label, metric, verdict, self._contests[key].has_values, split)
 
@@ -275,7 +276,7 @@ def _left_out(section: Section) -> list[str]:
 
 
 def _reference(section: Section, reference: str | None, order: Sequence[str]) -> Series | None:
-    """The series that the others are compared with; None where nothing is to be compared."""
+    """The series with which the others are compared; None where there is nothing to compare."""
     if not 2 <= len(section.series) <= MOST_SERIES:
         return None
     if reference is None:
@@ -284,12 +285,14 @@ def _reference(section: Section, reference: str | None, order: Sequence[str]) ->
     found = named(section, reference)
     if len(found) > 1:
         labels = ", ".join(series.label for series in found)
-        raise UsageError(f"--reference {reference!r} is several optimizers of {section.task}", f"one of {labels}")
+        raise UsageError(
+            f"--reference {reference!r} means several optimizers of {section.task}", f"name one of {labels}"
+        )
     return found[0] if found else None
 
 
 def named(section: Section, name: str) -> list[Series]:
-    """The series of that label; when there is none, those stored under it, then those of that optimizer."""
+    """The series with that label; if there is none, those stored under it, and failing that those of that optimizer."""
     by_label = [series for series in section.series if series.label == name]
     stored = [series for series in section.series if series.runs[0].label == name]
     return by_label or stored or [series for series in section.series if series.runs[0].optimizer == name]

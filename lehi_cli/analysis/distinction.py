@@ -1,9 +1,9 @@
 """Names that tell sections of one task apart.
 
-Results of one task that differ in budget, model, data, code or anything else that decides numbers are kept in sections
-of their own. Here each of them gets a title that says in what it differs, and a reader gets a line that says so too.
+Results of one task that differ in budget, model, data, code or anything else that decides numbers are kept in separate
+sections. Here each section gets a title that says in what it differs, and the reader gets a line that says so too.
 
-What decides numbers is a nest of settings; it is looked at as one flat mapping from keys such as `model.hidden` to
+What decides the numbers is nested settings; they are treated as one flat mapping from keys such as `model.hidden` to
 values. Hashes of code and data tell a reader little, so a title shows them only where nothing else differs.
 """
 
@@ -24,7 +24,7 @@ RESULTS = "results"
 RESPECTS = {
     FAKE: "real or fake data", RESULTS: "trained or made-up results", "checksum": "data", "data.fingerprint": "data",
 }  # fmt: skip
-"""Keys that a reader knows under another name."""
+"""Keys that readers know by another name."""
 LONGEST = 32
 
 
@@ -36,7 +36,7 @@ def facts(section: Section) -> dict[str, Any]:
     found = {"budget": str(Budget(kind, amount)), **dict(_flat({**task, "data": data}))}
     found["precision"] = section.spec.get("precision")
     found["checksum"] = section.data_checksum
-    if any(run.is_mock for run in section.runs):  # which has the same mark as fake data
+    if any(run.is_mock for run in section.runs):  # mock runs carry the same mark as fake data
         found[RESULTS] = "made up for fake data" if found.pop(FAKE, None) else "made up"
     return {key: value for key, value in found.items() if value is not None and value != ""}
 
@@ -50,9 +50,9 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def distinctions(found: Sequence[Facts]) -> list[str]:
-    """For each a text with the values in which it differs from the others, such as `budget 100 steps`.
+    """For each, a text with the values in which it differs from the others, such as `budget 100 steps`.
 
-    The texts are all different, except of those that are told apart by fake data, which have a mark of their own.
+    The texts are all different, except where fake data makes the difference, which has its own mark.
     """
     keys = [key for key in differing(found) if key != FAKE]
     texts = _texts(found, [key for key in keys if not _is_hash(key)])
@@ -82,7 +82,7 @@ def _texts(found: Sequence[Facts], keys: Sequence[str]) -> list[str]:
 
 
 def _hashes(found: Sequence[Facts]) -> list[str]:
-    """The first digits of the hashes in which they differ: `code 1a2b3c`."""
+    """The first digits of the hashes that differ: `code 1a2b3c`."""
     keys = [key for key in differing(found) if _is_hash(key)]
     texts = []
     for facts in found:
@@ -94,7 +94,7 @@ def _hashes(found: Sequence[Facts]) -> list[str]:
 
 
 def short(values: Sequence[Any]) -> list[str]:
-    """Values as text, import strings without their module and all cut to length where that leaves them different."""
+    """Values as text: import strings without their module, and all cut to length, if that leaves them different."""
     texts = [format_value(value) for value in values]
     texts = _where_different(texts, [text.rpartition(":")[2] for text in texts])
     return _where_different(texts, [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in texts])
@@ -105,7 +105,7 @@ def _where_different(texts: list[str], shorter: list[str]) -> list[str]:
 
 
 def name_apart(sections: Sequence[Section]) -> None:
-    """Give sections of one task the distinction that makes their titles unique."""
+    """Give the sections of a task the distinctions that make their titles unique."""
     for alike in _of_one_task(sections):
         if len(alike) > 1:
             for section, text in zip(alike, distinctions([facts(section) for section in alike]), strict=True):
@@ -113,7 +113,7 @@ def name_apart(sections: Sequence[Section]) -> None:
 
 
 def mixed_notes(sections: Sequence[Section]) -> list[str]:
-    """A line for each task of several sections, and one for each optimizer of several versions within a section."""
+    """A line for each task with several sections, and one for each optimizer with several versions in a section."""
     notes = []
     for alike in _of_one_task(sections):
         if len(alike) > 1:
@@ -126,7 +126,7 @@ def mixed_notes(sections: Sequence[Section]) -> list[str]:
 
 def _respects(found: Sequence[Facts]) -> list[str]:
     words = list(dict.fromkeys(map(_respect, differing(found))))
-    if RESPECTS[FAKE] in words and "data" in words:  # which says the same once more
+    if RESPECTS[FAKE] in words and "data" in words:  # the same thing twice
         words.remove("data")
     return words
 

@@ -1,8 +1,8 @@
 """Every optimizer against every other on each task, in the word of a verdict.
 
-Tables of wins and losses go by these words, so that a page has one answer: who is *equivalent* or *inconclusive* on a
-task has not won there, whatever the means say. Pairs that the verdicts do not cover, which compare with one reference,
-are judged here: all of them, over all tasks, are one family.
+Tables of wins and losses go by these words, so that a page has one answer: an optimizer that is *equivalent* or
+*inconclusive* on a task has not won there, whatever the means say. The verdicts only compare with one reference; the
+other pairs are judged here, and all of them, over all tasks, are one family.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _Key = tuple[int, str, str]  # task, candidate, reference
 def duels(
     tasks: Sequence[TaskScores], labels: Sequence[str], judged: Sequence[Duels] | None, share: float
 ) -> list[dict[tuple[str, str], str]]:
-    """On each task the word of each optimizer against each other, of those that have runs there.
+    """On each task the word of each optimizer against each other one, among those that have runs there.
 
     Args:
-        tasks: final values on each.
-        labels: the optimizers; of a pair that is judged here the one that comes first is the reference.
+        tasks: the final values on each task.
+        labels: the optimizers; in a pair that is judged here, the one that comes first is the reference.
         judged: words that verdicts found on each task, either way round; None for none.
-        share: of the reference within which a difference does not matter.
+        share: share of the reference within which a difference does not matter.
     """
     known = [_both_ways(words) for words in judged] if judged is not None else [{} for _ in tasks]
     missing = {
@@ -51,7 +51,7 @@ def _both_ways(words: Duels) -> dict[tuple[str, str], str]:
 
 
 def _judged(tasks: Sequence[TaskScores], contests: Mapping[_Key, Contest]) -> dict[_Key, str]:
-    """Where seeds were added after a look by what stays valid then; those all count, whatever they have found."""
+    """The words on these pairs; where seeds were added after a look, by what stays valid, and those pairs all count."""
     looked = {key: contest for key, contest in contests.items() if tasks[key[0]].adaptive}
     fixed = {key: contest for key, contest in contests.items() if key not in looked}
     family = len(looked) + family_size(fixed.values())

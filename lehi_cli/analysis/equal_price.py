@@ -1,7 +1,7 @@
-"""At what price a comparison was made: what the runs of an optimizer spent, against those of the reference.
+"""The price at which a comparison was made: what the runs of an optimizer spent, relative to those of the reference.
 
-Everything is charged in passes (gradients). A budget in passes gives all the same; one in epochs, steps or seconds does
-not, and then nothing is said about an optimizer without saying at how many times the reference's price.
+Everything is charged in passes (gradients). A budget in passes gives all optimizers the same; one in epochs, steps or
+seconds does not, and then nothing is said about an optimizer without its price as a multiple of the reference's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .results import Section, Series
 
 SAME = 0.01  # runs end with a whole step, so equal prices differ by a fraction of one
-MUCH = 0.05  # more than that is said, though it is but the last step of a dear optimizer
+MUCH = 0.05  # a larger difference is named, even if it is only the last step of an expensive optimizer
 FEW_STEPS = 20
 DEAR = 2.0  # passes a step
 
@@ -22,13 +22,13 @@ class PriceOf:
     """What an optimizer spent.
 
     Attributes:
-        label: of the optimizer.
-        passes: mean over its runs that ended their budget.
+        label: label of the optimizer.
+        passes: mean over its runs that used up their budget.
         steps: likewise.
-        ratio: of its passes to the reference's; NaN where either is unknown.
+        ratio: ratio of its passes to the reference's; NaN where either is unknown.
         reference: label of the reference.
-        kind: of the budget: `passes`, `epochs`, `steps`, `seconds`.
-        reference_steps: those of the reference.
+        kind: kind of the budget: `passes`, `epochs`, `steps`, `seconds`.
+        reference_steps: steps of the reference.
     """
 
     label: str
@@ -41,7 +41,7 @@ class PriceOf:
 
     @property
     def is_equal(self) -> bool:
-        """Whether both spent the same: within a hundredth, or one step of either where that is not much."""
+        """Whether both spent the same: within 1 %, or, for a budget in passes, within one step up to 5 %."""
         if not math.isfinite(self.ratio):
             return False
         slack = SAME
@@ -62,7 +62,7 @@ class PriceOf:
 
 
 def price_of(section: Section, series: Series, reference: Series) -> PriceOf:
-    """What one optimizer spent in a section, against the reference."""
+    """What one optimizer spent in a section, relative to the reference."""
     own, other = _passes(series), _passes(reference)
     steps = _mean(series, "steps")
     ratio = own / other if other > 0 and math.isfinite(own) else math.nan
@@ -71,14 +71,14 @@ def price_of(section: Section, series: Series, reference: Series) -> PriceOf:
 
 
 def unequal(section: Section, reference: Series | None = None) -> list[str]:
-    """Whose price is not that of the reference, in words: `lehi at 1.67 times adam's price`."""
+    """The optimizers whose price is not the reference's, in words: `lehi at 1.67 times adam's price`."""
     base = reference or section.series[0]
     prices = [price_of(section, series, base) for series in section.ranked()]
     return [f"{price.label} {price.words}" for price in prices if math.isfinite(price.ratio) and not price.is_equal]
 
 
 def few_steps(section: Section) -> list[str]:
-    """Who is so dear that it got next to no steps for the price that all pay."""
+    """The optimizers so expensive that they got hardly any steps for the common price, in words."""
     (kind,) = section.spec["task"]["budget"]  # type: ignore[index]
     if _unit(kind) != "passes":
         return []
@@ -98,6 +98,6 @@ def _passes(series: Series) -> float:
 
 
 def _mean(series: Series, what: str) -> float:
-    """Over the runs that ended their budget: one that diverged spent less than it was given, which is no saving."""
+    """Mean over the runs that used up their budget: one that diverged spent less, which is not a saving."""
     values = [float(run.outcome[what]) for run in series.runs if run.status == "ok" and what in run.outcome]
     return math.fsum(values) / len(values) if values else math.nan

@@ -1,8 +1,8 @@
 """Which of the stored runs are shown: by task, optimizer, seed, how they ended and when they were started.
 
-Names may have shell wildcards: `adam*`, `cifar?`. A name that no stored run has is an error rather than an empty
-choice: of two optimizers, a typo would otherwise silently drop one. That all names are known and no run has all of
-them at once is not known before the runs were looked through, and for the caller to say.
+Names may contain shell wildcards: `adam*`, `cifar?`. A name that no stored run has is an error, not an empty selection:
+with two optimizers, a typo would otherwise silently drop one. When all names are known but no run matches all of them
+at once, the selection is empty, which is for the caller to report.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """What was typed to choose among the runs; None for no choice. Whatever is malformed is refused here.
+    """What was typed to select runs; None for no restriction. Whatever is malformed is refused here.
 
     Attributes:
-        task: comma list of tasks.
-        optims: comma list of optimizers, each a registered name or a label, with options if it has any:
+        task: comma-separated list of tasks.
+        optims: comma-separated list of optimizers, each a registered name or a label, with options if it has any:
             `lehi:factor=rademacher`.
-        label: comma list of labels.
+        label: comma-separated list of labels.
         seeds: a count or a list, as for `--seeds` of the other commands.
-        status: comma list of statuses.
-        since: first moment of a run's start, see `moment`.
-        until: last moment; a day stands for all of it.
-        now: from when durations are counted back.
+        status: comma-separated list of statuses.
+        since: earliest start of a run, see `moment`.
+        until: latest start of a run; a day means the whole day.
+        now: the moment from which durations are counted back.
 
     Raises:
         UsageError: on an empty list, a name given twice, malformed seeds, a malformed or reversed time.
@@ -69,7 +69,7 @@ class Filter:
             raise UsageError(f"--since {self.since!r} is later than --until {self.until!r}")
 
     def select(self, runs: Sequence[StoredRun]) -> list[StoredRun]:
-        """The runs that match, in their order; none when nothing matches all of the filter at once.
+        """The matching runs, in order; none when no run matches the whole filter.
 
         Raises:
             UnknownNameError: on a task, optimizer or label that no run has; the hint lists what is stored.
@@ -88,7 +88,7 @@ class Filter:
         return list(dict.fromkeys(label for names in named for label in names))
 
     def matches(self, run: StoredRun) -> bool:
-        """Whether a run is to be shown."""
+        """Whether a run matches."""
         return (
             _any(self._tasks, _is_task, run)
             and _any(self._optims, _is_optimizer, run)
@@ -136,14 +136,14 @@ def moment(text: str, option: str, now: datetime, *, is_end: bool = False) -> da
     """Read a point in time.
 
     Args:
-        text: ISO 8601 such as `2026-11-21` or `2026-11-21T10:00`, local time where it names no other; or how long
+        text: ISO 8601 such as `2026-11-21` or `2026-11-21T10:00`, in local time unless it names a zone; or how long
             before `now`: `30min`, `12h`, `2d`, `1w`.
-        option: where it was typed.
-        now: an aware time.
-        is_end: a day is then read as its last microsecond, else as its first.
+        option: the option for which it was typed.
+        now: a time with a time zone.
+        is_end: whether a day is read as its last microsecond, not its first.
 
     Raises:
-        UsageError: when it is neither, or outside of the calendar.
+        UsageError: when it is neither, or outside the calendar.
     """
     try:
         found = _DURATION.fullmatch(text.strip())
@@ -160,17 +160,17 @@ def _iso(text: str, is_end: bool) -> datetime:
     except ValueError:
         return datetime.fromisoformat(text).astimezone()
     midnight = datetime.combine(day, datetime.min.time())
-    # Days are counted before the time zone comes in: where clocks change, one has 23 or 25 hours.
+    # The day is added before the time zone is applied: when clocks change, a day has 23 or 25 hours.
     return (midnight + timedelta(days=1)).astimezone() - timedelta(microseconds=1) if is_end else midnight.astimezone()
 
 
 def stored_names(runs: Sequence[StoredRun]) -> str:
-    """The tasks and labels there are, in words."""
+    """The stored tasks and labels, in words."""
     return f"stored: {_listed(run.task for run in runs)}; {_listed(run.label for run in runs)}"
 
 
 def stored_facts(runs: Sequence[StoredRun]) -> str:
-    """All that a filter goes by, in words, for whom it leaves nothing to see."""
+    """Everything a filter can go by, in words, for when it leaves nothing to see."""
     seeds = _listed(map(str, sorted({run.seed for run in runs})))
     days = _listed(sorted({datetime.fromisoformat(run.started).astimezone().date().isoformat() for run in runs}))
     return f"{stored_names(runs)}; seeds {seeds}; {_listed(run.status for run in runs)}; started {days}"
@@ -214,7 +214,7 @@ def _is_optimizer(run: StoredRun, pattern: str) -> bool:
 
 
 def _has_option(run: StoredRun, text: str) -> bool:
-    """`1e-3` is the 0.001 that was stored: both are compared as the value they stand for."""
+    """Whether a run has an option `key=value`; values are compared, not texts: `1e-3` is a stored 0.001."""
     key, _, value = text.partition("=")
     return key in run.options and format_value(run.options[key]) == format_value(parse_value(value))
 

@@ -1,8 +1,8 @@
 """Where the runs of an optimizer ended, seed by seed, and the scale on which that is compared.
 
 A run that diverged or failed has no final value, and dropping it would favour the optimizer that diverges: it counts as
-worst. A run that was pruned, was interrupted or is still going on says nothing about where it would have ended, so its
-seed is left out. Of several runs at one seed the last counts.
+worst. A run that was pruned, was interrupted or is still running says nothing about where it would have ended, so its
+seed is left out. If a seed has several runs, the last counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Column = tuple[str, str]  # split, metric
 
 
 def finals_by_seed(series: Series, column: Column) -> dict[int, float]:
-    """Final value of each run as it was measured; infinite for one that ended without, whichever way is better."""
+    """Final value of each run as measured; infinite for one that ended without a value, whichever way is better."""
     values: dict[int, float] = {}
     for run, metrics in zip(series.runs, series.metrics, strict=True):
         if run.status == "ok":
@@ -33,7 +33,7 @@ def finals_by_seed(series: Series, column: Column) -> dict[int, float]:
 
 
 def scale_in(section: Section, column: Column) -> Scale:
-    """The one scale for a column of a section, by all of its runs: verdicts, gate and ranks go by it."""
+    """The one scale for a column of a section, from all its runs; verdicts, gate and ranks all use it."""
     split, metric = column
     values = [value for series in section.series for value in series.finals(split, metric).values()]
     return scale_of(metric, values, section.floor_of(split) if metric == "loss" else None)

@@ -1,10 +1,10 @@
 """Many settings of an optimizer reduced to the best of them: one per optimizer, or one per value of some options.
 
 The best is chosen by the mean of a column over the seeds, on the very runs that are shown. Its value is therefore
-better than that setting would do again, and the more so the more settings there were to choose from: a series
-remembers their number, and `chosen_notes` says it.
+better than that setting would reach again, the more so the more settings there were to choose from: a series remembers
+their number, and `chosen_notes` reports it.
 
-An optimizer whose code changed counts as another one: an older version is no setting.
+An optimizer whose code changed counts as a different one: an older version is not a setting.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ DEFAULT = "val_loss"
 
 
 def best_by(section: Section, column: str = DEFAULT) -> Section:
-    """Of each optimizer only the best setting, in the order in which the optimizers come.
+    """Only the best setting of each optimizer, in the order of the optimizers.
 
-    Settings of which a run was lost rank last. A section that does not measure `column` is judged by `val_loss`.
+    Settings with a lost run rank last. A section that does not measure `column` is judged by `val_loss`.
 
     Raises:
         UsageError: on a malformed column.
@@ -40,10 +40,10 @@ def best_by(section: Section, column: str = DEFAULT) -> Section:
 
 
 def by(section: Section, keys: Sequence[str], column: str = DEFAULT) -> Section:
-    """One series per optimizer and values of the options `keys`, of several settings the best by `column`.
+    """One series per optimizer and values of the options `keys`: the best setting by `column` where there are several.
 
     A series is labelled `lehi:factor=rademacher:clip=1`. An optimizer without an option is grouped by those it has.
-    Optimizers come in their order, their groups by the options' values: numbers ascending, then text.
+    Optimizers keep their order; their groups are sorted by the options' values, numbers ascending, then text.
 
     Raises:
         UsageError: on a malformed column.
@@ -68,7 +68,7 @@ def best_of_sections(sections: Sequence[Section], column: str = DEFAULT) -> list
 
 
 def group_sections(sections: Sequence[Section], keys: str, column: str = DEFAULT) -> list[Section]:
-    """`by` on each section, `keys` as they were typed: `factor,clip`.
+    """`by` on each section, with `keys` as typed: `factor,clip`.
 
     Raises:
         UsageError: on an empty list, an option given twice, a malformed column.
@@ -84,10 +84,10 @@ def group_sections(sections: Sequence[Section], keys: str, column: str = DEFAULT
 
 
 def check_column(sections: Sequence[Section], column: str) -> None:
-    """See that some section has a column.
+    """Check that some section has a column.
 
     Raises:
-        UsageError: on a malformed column, and on a metric that is measured on other splits alone.
+        UsageError: on a malformed column, and on a metric that is measured only on other splits.
         UnknownNameError: on a metric that no section has.
     """
     split, metric = parse_column(column)
@@ -97,7 +97,7 @@ def check_column(sections: Sequence[Section], column: str) -> None:
 
 
 def chosen_notes(section: Section) -> list[str]:
-    """Which series were chosen from several settings: of how many, by what, and what that does; alike ones in one."""
+    """Notes on series chosen from several settings: from how many, by what, and what that does; similar ones joined."""
     chosen: dict[tuple[int, str], list[str]] = {}
     for series in section.ranked():
         if series.chosen_from > 1:
@@ -122,7 +122,7 @@ def _grouped(series: Iterable[Series], key: Any) -> dict[Hashable, list[Series]]
 
 
 def _best(group: Sequence[Series], column: str) -> Series:
-    """The best of a group, the first of several as good."""
+    """The best of a group; the first if several are equally good."""
     split, metric = parse_column(column)
     sign = -1.0 if is_better(column, 1.0, 0.0) else 1.0
 
@@ -142,7 +142,7 @@ def _values(series: Series, keys: Sequence[str]) -> tuple[str, ...]:
 
 def _relabelled(series: Sequence[Series], keys: Sequence[str]) -> list[Series]:
     labels = [":".join([one.runs[0].optimizer, *_values(one, keys)]) for one in series]
-    count = Counter(labels)  # two of one label differ in nothing but their code
+    count = Counter(labels)  # two with the same label differ only in their code
     codes = [code_of(one.runs[0])[:DIGITS] for one in series]
     texts = [
         f"{label} (code {code})" if count[label] > 1 and code else label
@@ -152,7 +152,7 @@ def _relabelled(series: Sequence[Series], keys: Sequence[str]) -> list[Series]:
 
 
 def _place(series: Series, keys: Sequence[str]) -> tuple[tuple[int, float, str], ...]:
-    """Of each option's value: what is neither number nor text first, then numbers ascending, then text."""
+    """Sorts by each option's value: those that are neither number nor text first, then numbers ascending, then text."""
     options = series.runs[0].options
     return tuple(_order(options.get(key)) for key in keys)
 

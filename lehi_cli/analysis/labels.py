@@ -1,4 +1,4 @@
-"""Labels of optimizers that are told apart: those of one label, and versions of one optimizer's code."""
+"""Labels that tell optimizers apart: those with the same label, and versions of one optimizer's code."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from lehi_cli.runs.specs import canonical_json, format_value
 from lehi_cli.runs.store import StoredRun
 
-DIGITS = 6  # of a hash that are shown
+DIGITS = 6  # number of a hash's digits that are shown
 
 
 def distinct_labels(runs: Sequence[StoredRun], labels: Sequence[str]) -> list[str]:
-    """Labels of optimizers, those that occur more than once with what tells them apart.
+    """Labels of optimizers; those that occur more than once get what tells them apart.
 
     `sgd:lr=0.1` by an option, `tuned (adam)` by the optimizer, `lehi (code 1a2b3c)` by the version of its code.
 
     Args:
-        runs: one of each optimizer.
-        labels: its label.
+        runs: one run of each optimizer.
+        labels: the label of each optimizer.
     """
     texts = list(labels)
     alike: dict[str, list[int]] = {}
@@ -48,18 +48,18 @@ def _told_apart(label: str, runs: Sequence[StoredRun]) -> list[str]:
 
 
 def code_of(run: StoredRun) -> str:
-    """Hash of the source of the run's optimizer; empty when it is torch's own."""
+    """Hash of the source of the run's optimizer; empty if it is one of torch's."""
     return str(run.spec["optimizer"].get("code", ""))
 
 
 def differing(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys at which not all have the same value, in the order in which they occur; one that is missing differs."""
+    """The keys whose values are not all the same, in order of appearance; a missing key differs."""
     keys = dict.fromkeys(key for facts in found for key in facts)
     return [key for key in keys if len({canonical_json(facts.get(key)) for facts in found}) > 1]
 
 
 def numbered(texts: Sequence[str]) -> list[str]:
-    """The texts, from the second of the same on with its number: the last resort to tell them apart."""
+    """The texts, with a number from the second of equal ones on: the last resort to tell them apart."""
     unique: list[str] = []
     taken: set[str] = set()
     for text in texts:

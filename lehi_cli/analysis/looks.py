@@ -1,17 +1,17 @@
 """Which pairs of optimizers were looked at before, at which seeds, and what that does to the next verdict on them.
 
-Whoever adds seeds after a look, because the first ones did not settle it, and judges all of them as if their number had
-been fixed beforehand, is wrong far more often than promised. So looks are remembered, pair by pair: the same task with
-all its settings, the same two optimizers with all their options. A pair is judged
+Whoever adds seeds after a look because the first ones settled nothing, and then judges all of them as if their number
+had been fixed beforehand, is wrong far more often than promised. So looks are remembered, pair by pair: the same task
+with all its settings, the same two optimizers with all their options. A pair is judged
 
 - as fixed, when it was never looked at, or when it is shown again at the very seeds of its first look;
 - by what stays valid at every look, when these seeds contain all that were looked at before, and more; what a fixed
   first look found stands;
 - not at all, when it was looked at with seeds that are not among these: no rule covers picking some of them.
 
-The level is shared, so that a first look and all that may follow are wrong with probability alpha at most together:
-`lehi_cli.stats.verdict.FIRST_SHARE` of it is for a fixed first look, `LATER_SHARE` for what comes after one, and all of
-it for seeds that were added one by one from the start.
+The level is shared, so that a first look and all that may follow it are together wrong with probability at most alpha:
+`lehi_cli.stats.verdict.FIRST_SHARE` of it is for a fixed first look, `LATER_SHARE` for what follows one, and all of it
+for seeds that were added one by one from the start.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Rule(NamedTuple):
 
     Attributes:
         method: `fixed`, `anytime` or `refused`.
-        share: of alpha, where it is looked at more than once.
+        share: share of alpha, where it is looked at more than once.
         first: seeds of the fixed look that came first, whose finding stands; empty for none.
-        family: comparisons that it was one of in earlier looks.
+        family: number of comparisons that it was one of in earlier looks.
     """
 
     method: Method
@@ -49,10 +49,10 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True)
 class Looks:
-    """What was looked at.
+    """What was looked at before.
 
     Attributes:
-        earlier: per pair, see `pair_id`, each look before this one, the first one first.
+        earlier: per pair, see `pair_id`, all looks before this one, in order.
         adaptive: whether this comparison adds seeds until it is settled, so that even its first look is one of many.
     """
 
@@ -65,10 +65,10 @@ class Looks:
         for i, look in enumerate(self.earlier.get(pair, ())):
             family = max(family, look.family)
             if look.adaptive and set(look.seeds[: len(seeds)]) == set(seeds):
-                is_anytime = True  # one of the looks it was made of
+                is_anytime = True  # one of the looks that it consisted of
                 break
             if set(look.seeds) == set(seeds) and not look.adaptive and not self.adaptive:
-                break  # shown again as it was the first time
+                break  # shown again as the first time
             if not set(look.seeds) <= set(seeds):
                 return Rule("refused")
             if not i and not look.adaptive:
@@ -79,18 +79,18 @@ class Looks:
         return Rule("anytime", LATER_SHARE if first else 1.0, first, family)
 
     def order(self, pair: str) -> list[int]:
-        """The seeds that were looked at, in the order in which they were."""
+        """The seeds that were looked at, in that order."""
         return list(dict.fromkeys(seed for look in self.earlier.get(pair, ()) for seed in look.seeds))
 
 
 def pair_id(section: Section, one: Series, other: Series) -> str:
-    """What a pair of optimizers in a section is found by: the same whichever of the two is the reference."""
+    """The id of a pair of optimizers in a section, the same whichever of the two is the reference."""
     spec = section.spec
     made_up = any(run.is_mock for run in section.runs)
     content = [
         spec["task"],
         spec["precision"],
-        spec.get("recipe"),  # of runs from before the training loop's code was hashed
+        spec.get("recipe"),  # of runs stored before the training loop's code was hashed
         made_up,
         sorted(canonical_json(_identity(series)) for series in (one, other)),
     ]

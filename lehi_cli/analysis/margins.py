@@ -1,4 +1,4 @@
-"""Within which share of the reference a difference does not matter: one for all metrics, or one each."""
+"""The share of the reference within which a difference does not matter: one for all metrics, or one each."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Margins:
     """Shares of the reference.
 
     Attributes:
-        share: of every metric that is not named.
-        named: of a metric (`accuracy`) or of one column (`val_accuracy`), which goes before it.
+        share: share for every metric that is not named.
+        named: shares for a metric (`accuracy`) or for one column (`val_accuracy`), which takes precedence.
     """
 
     share: float = MARGIN
@@ -29,7 +29,7 @@ class Margins:
         return self.named.get(f"{split}_{metric}", self.named.get(metric, self.share))
 
     def check(self, columns: Iterable[tuple[str, str]]) -> None:
-        """Check that every name is a column that is judged, or a metric of one.
+        """Check that every name is a judged column, or the metric of one.
 
         Raises:
             UnknownNameError: naming the first that is not.
@@ -48,7 +48,7 @@ def parse_margins(text: str) -> Margins:
     """Read `0.02`, `accuracy=0.05`, or several of them: `0.02,val_accuracy=0.05`.
 
     Raises:
-        UsageError: on what is malformed, negative, not finite, or given twice.
+        UsageError: on a margin that is malformed, negative, not finite, or given twice.
     """
     share: float | None = None
     named: dict[str, float] = {}

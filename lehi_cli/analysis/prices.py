@@ -1,6 +1,6 @@
-"""What a step of each optimizer costs: passes, milliseconds, memory; measured apart, or read off the stored runs.
+"""What a step of each optimizer costs: passes, milliseconds, memory; measured separately, or read off the stored runs.
 
-A machine drifts, and other work runs on it, so times are compared where they lie next to each other: within a round of
+A machine drifts, and other work runs on it, so times are compared where they are next to each other: within a round of
 a measurement, or within a seed of the runs. What is reported is the geometric mean of those ratios,
 
     ratio = exp(mean over rounds of log(own ms / reference ms)),
@@ -30,16 +30,16 @@ class Price:
     """What a step of one optimizer costs; NaN or None where it is not known.
 
     Attributes:
-        label: of the optimizer.
+        label: label of the optimizer.
         passes_per_step: gradient equivalents (forward + backward).
         ms_per_step: median over the rounds, in milliseconds.
         ms_quartiles: first and third quartile over the rounds.
-        ratio: time over that of the reference, geometric mean of the ratios within rounds; 1 for the reference.
-        ratio_interval: 95 % interval of it.
+        ratio: time relative to the reference, geometric mean of the ratios within rounds; 1 for the reference.
+        ratio_interval: 95 % interval of the ratio.
         peak_bytes: peak memory of a step.
         state_bytes_per_parameter: what the optimizer keeps between steps.
         rounds: number of rounds, or of runs.
-        source: `measured` apart, or the `runs` themselves.
+        source: `measured` separately, or the `runs` themselves.
         note: why something is not known, or what must be known about it.
     """
 
@@ -61,15 +61,15 @@ class PriceList:
     """Prices of the optimizers of a section.
 
     Attributes:
-        title: of the section.
-        device: where the times were taken.
-        device_name: what is behind that name.
+        title: title of the section.
+        device: the device on which the times were taken.
+        device_name: the hardware behind that name.
         threads: torch threads; None when the runs differ.
         reference: label of the optimizer whose time is 1.
-        prices: in the order of the section.
-        source: `measured` apart, or the `runs` themselves.
+        prices: the prices, in the order of the section.
+        source: `measured` separately, or the `runs` themselves.
         how: how the times were taken, in words.
-        memory: what peak memory is, in words; empty where there is none.
+        memory: what peak memory means, in words; empty where there is none.
     """
 
     title: str
@@ -84,13 +84,13 @@ class PriceList:
 
 
 def prices_of_runs(section: Section, reference: str | None = None) -> PriceList:
-    """Prices by the runs' own clocks, 1000 seconds / steps of each run that came to an end; ratios within seeds.
+    """Prices by the runs' own clocks, 1000 seconds / steps of each run that ended; ratios within seeds.
 
-    The runs of one seed lie next to each other in a plan, so they are in turn as well. Their clocks include the first
+    The runs of one seed are next to each other in a plan, so they take turns as well. Their clocks include the first
     steps, and whatever else ran on the machine at that time.
 
     Args:
-        section: its series are priced.
+        section: the section whose series are priced.
         reference: label of the series whose time is 1; None for the first.
     """
     reference = _chosen(section, reference)
@@ -110,14 +110,14 @@ def prices_of_runs(section: Section, reference: str | None = None) -> PriceList:
 
 
 def load_prices(store: Store, section: Section, reference: str | None = None) -> PriceList | None:
-    """What was measured of a section on the device of its runs; None when nothing was.
+    """The measured prices of a section, on the device of its runs; None if nothing was measured.
 
-    Of several measurements the one that has the reference and the most optimizers of the section is taken, of several
-    such the last. A file that is damaged is named in the store's notices.
+    Of several measurements the one that has the reference and the most optimizers of the section is taken, and of
+    several such ones the last. A damaged file is named in the store's notices.
 
     Args:
-        store: the measurements lie beside its runs.
-        section: its series are priced; those that were not measured have no numbers.
+        store: the measurements are stored beside its runs.
+        section: the section whose series are priced; those that were not measured have no numbers.
         reference: label of the series whose time is 1; None for the first.
     """
     reference = _chosen(section, reference)
@@ -221,7 +221,7 @@ def _ratio(own: Sequence[float], other: Sequence[float]) -> tuple[float, Interva
 
 
 def _shared(values: Iterable[Any]) -> Any:
-    """The value that all have that have one; None when they differ."""
+    """The value shared by all that have one; None when they differ."""
     found = {value for value in values if value is not None}
     return found.pop() if len(found) == 1 else None
 

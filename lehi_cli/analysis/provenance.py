@@ -15,14 +15,14 @@ MOST_SEEDS = 20
 
 
 def provenance(sections: Sequence[Section], command: Sequence[str]) -> list[tuple[str, str]]:
-    """Names and values, those left out of which nothing is known.
+    """Names and values, without those about which nothing is known.
 
-    `data` names each task with the checksum of its data and says where it is fake; `device` has the number of threads;
-    where runs differ in a version or a device, all are listed. Times are UTC.
+    `data` names each task with the checksum of its data and says where it is fake; `device` includes the number of
+    threads; where runs differ in a version or a device, all are listed. Times are UTC.
 
     Args:
-        sections: what is shown.
-        command: the arguments as they were typed, without the program's name.
+        sections: the sections shown.
+        command: the arguments as typed, without the program's name.
     """
     runs = [run for section in sections for run in section.runs]
     pairs = [
@@ -39,18 +39,18 @@ def provenance(sections: Sequence[Section], command: Sequence[str]) -> list[tupl
 
 
 def _listed(values: Iterable[str], separator: str = ", ") -> str:
-    """Each value once, in the order in which they come."""
+    """Each value once, in order of appearance."""
     return separator.join(dict.fromkeys(filter(None, values)))
 
 
 def _data(section: Section) -> str:
-    """`digits b809ad354e0086f3`, and `FAKE DATA` where it is not the task's own or nothing was trained."""
+    """`digits b809ad354e0086f3`, with `FAKE DATA` where the data is not the task's own or nothing was trained."""
     mark = "FAKE DATA" if section.is_fake else ""
     return " ".join(filter(None, (section.task, section.data_checksum, mark)))
 
 
 def _seeds(seeds: Iterable[int]) -> str:
-    """`0, 1, 2`, of many as `0 to 99`, or with gaps the first of them."""
+    """`0, 1, 2`; many as `0 to 99`, or if there are gaps the first of them."""
     ordered = sorted(seeds)
     if len(ordered) <= MOST_SEEDS:
         return ", ".join(map(str, ordered))
@@ -66,7 +66,7 @@ def _statuses(runs: Sequence[StoredRun]) -> str:
 
 
 def _span(times: Iterable[str]) -> str:
-    """The first and the last to the second, both of them where they differ."""
+    """The first and the last time, to the second; one where they are the same."""
     ordered = sorted(time.partition(".")[0].replace("T", " ") for time in times)
     return " to ".join(dict.fromkeys([ordered[0], ordered[-1]])) + " UTC" if ordered else ""
 

@@ -1,8 +1,8 @@
 """Stored runs, arranged for reading: one section per task and budget, one series per optimizer.
 
-What cannot be compared never shares a section, nor what is not the same a series. A section has one task with all its
-settings, one precision, one version of the training loop and of the data files, and either trained or made-up results;
-a series has one optimizer in one version of its code with one set of options.
+Results that cannot be compared never share a section, and those that are not of the same kind never share a series. A
+section has one task with all its settings, one precision, one version of the training loop and of the data files, and
+either trained or made-up results; a series has one optimizer in one version of its code with one set of options.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Series:
     """The runs of one optimizer in a section, one per seed.
 
     Attributes:
-        label: unique in its section.
-        runs: what the store has of each.
-        metrics: of each run.
-        chosen_from: how many settings it is the best of; 1 when nothing was chosen.
+        label: label, unique in the section.
+        runs: the stored runs.
+        metrics: the metrics of each run.
+        chosen_from: how many settings it is the best of; 1 if nothing was chosen.
         chosen_by: the column that decided, such as `val_loss`.
     """
 
@@ -62,11 +62,11 @@ class Series:
 
     @property
     def statuses(self) -> Counter[str]:
-        """How many runs ended how."""
+        """The number of runs with each status."""
         return Counter(run.status for run in self.runs)
 
     def finals(self, split: str, column: str) -> dict[int, float]:
-        """The last value of `column` in a split by seed, of the runs that reached the end.
+        """The last value of `column` on a split, by seed, for the runs that reached the end.
 
         For `train` it is the last logged mean over steps.
         """
@@ -83,21 +83,21 @@ class Series:
         return self._final[split, column]
 
     def is_whole(self, split: str, column: str) -> bool:
-        """Whether every seed has a value: a mean of those that have one flatters."""
+        """Whether every seed has a value: a mean over only those that have one flatters."""
         return self.final(split, column).n == len({run.seed for run in self.runs})
 
     def interval(self, split: str, column: str) -> Interval:
-        """Student's 95 % interval of the mean of `finals`; NaN at both ends for fewer than two."""
+        """Student's 95 % interval of the mean of `finals`; NaN at both ends for fewer than two values."""
         return mean_interval(self.final(split, column))
 
     def spent(self, what: str) -> Estimate:
-        """Steps, passes or training seconds of every run that ended with an outcome, diverged ones included."""
+        """Steps, passes or training seconds of every run that has an outcome, including diverged ones."""
         return estimate(float(run.outcome[what]) for run in self.runs if what in run.outcome)
 
     def price(self) -> dict[str, float]:
         """What a step costs: gradients, seconds, and bytes of optimizer state per parameter; means over the runs."""
         ended = [run.outcome for run in self.runs if run.outcome.get("steps") and "passes" in run.outcome]
-        sized = [outcome for outcome in ended if outcome.get("parameters")]  # what is made up has none
+        sized = [outcome for outcome in ended if outcome.get("parameters")]  # made-up runs have none
         return {
             "passes_per_step": estimate(outcome["passes"] / outcome["steps"] for outcome in ended).mean,
             "seconds_per_step": estimate(outcome["seconds"] / outcome["steps"] for outcome in ended).mean,
@@ -105,7 +105,7 @@ class Series:
         }
 
     def band_curve(self, split: str, column: str, x: str) -> Band:
-        """Mean, lowest and highest of the runs that reached the end; when none did, over as much as there is."""
+        """Mean, lowest and highest over the runs that reached the end; if none did, over what there is of all runs."""
         return band_curve(metrics.curve(split, column, x) for metrics in self.ok or self.metrics)
 
 
@@ -114,12 +114,12 @@ class Section:
     """Runs that can be compared: one task in one version, one budget, one precision.
 
     Attributes:
-        task: its name.
-        spec: of the first run.
+        task: name of the task.
+        spec: specification of the first run.
         series: one per optimizer.
-        distinction: in what it differs from other sections of that task, such as `budget 100 steps`.
-        shown: the quality columns to show; None for all there are.
-        grouped_by: the options that the series were grouped by; they then stay in the order of those options' values.
+        distinction: how it differs from other sections of that task, such as `budget 100 steps`.
+        shown: the quality columns to show; None for all.
+        grouped_by: the options by which the series were grouped; they then stay in the order of those options' values.
     """
 
     task: str
@@ -133,7 +133,7 @@ class Section:
     def title(self) -> str:
         """The task's name with what distinguishes the section: unique among those arranged together.
 
-        Data that is not real is named with it, wherever the name is shown.
+        Fake data is marked in it, so that the mark is wherever the name is shown.
         """
         aside = f" ({self.distinction})" if self.distinction else ""
         return f"{self.task}{aside}{' [FAKE DATA]' if self.is_fake else ''}"
@@ -150,21 +150,21 @@ class Section:
 
     @property
     def data_checksum(self) -> str:
-        """Identity of the data that was read, or else of the data that the task declares; empty when neither is known.
+        """Checksum of the data that was read, or else of the data that the task declares; empty if neither is known.
 
-        `arrange` keeps runs on different data apart, so it is the same for all.
+        `arrange` keeps runs on different data apart, so it is the same for all runs.
         """
         read = (run.outcome.get("data_checksum") for run in self.runs)
         return next(filter(None, read), None) or str(self.spec["task"]["data"].get("checksum", ""))  # type: ignore[index]
 
     @cached_property
     def logged(self) -> set[str]:
-        """Every metric beside the loss that some run logged, what an optimizer says of itself included."""
+        """Every metric besides the loss that some run logged, including what an optimizer reports about itself."""
         return {name for series in self.series for metrics in series.metrics for name in metrics.names()}
 
     @cached_property
     def metric_names(self) -> list[str]:
-        """The metrics beside the loss, as the task lists them."""
+        """The metrics besides the loss, as the task lists them."""
         return [name for name in self.spec["task"]["metrics"] if name in self.logged]  # type: ignore[index]
 
     @property
@@ -205,21 +205,21 @@ class Section:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds that occur."""
+        """All seeds of the runs, ascending."""
         return sorted({run.seed for run in self.runs})
 
     @property
     def leading(self) -> tuple[str, str]:
-        """The column that ranks and is drawn: the validation loss, or the first of those that are shown without it."""
+        """The column to rank by and to draw: the validation loss, or the first one shown if that is not among them."""
         return ("val", "loss") if ("val", "loss") in self.columns or not self.columns else self.columns[0]
 
     def best(self, split: str, column: str, shown: Callable[[Estimate], object] = _mean) -> set[str]:
-        """Labels of the best complete series, and of those that look as good; empty where there is nothing to choose.
+        """Labels of the best complete series, and of those that look as good; empty if there is nothing to choose.
 
         Args:
-            split: of the column.
-            column: its metric.
-            shown: what a reader sees of a mean; series of which this is equal to the best one's are best as well.
+            split: the column's split.
+            column: the column's metric.
+            shown: what a reader sees of a mean; series for which this equals the best one's are best as well.
         """
         complete = [series for series in self.series if series.is_complete]
         values = {series.label: series.final(split, column) for series in complete if series.is_whole(split, column)}
@@ -231,7 +231,7 @@ class Section:
         return {label for label, value in values.items() if shown(value) == shown(leader)}
 
     def ranked(self) -> list[Series]:
-        """Series by the leading column, those with a run that diverged or failed last; groups stay as they are."""
+        """Series by the leading column, those with a run that did not reach its end last; groups stay as they are."""
         if self.grouped_by:
             return self.series
         sign = -1.0 if self.leading[1] in HIGHER_IS_BETTER else 1.0
@@ -243,7 +243,7 @@ class Section:
         return sorted(self.series, key=place)
 
     def pairing(self) -> tuple[dict[int, tuple[str, str]], list[int]]:
-        """Checksums of initial weights and data order at each seed, and the seeds at which series differ in them."""
+        """Checksums of initial weights and data order at each seed, and the seeds at which series differ in these."""
         seen: dict[int, set[tuple[str, str]]] = {}
         for run in self.runs:
             if "init_checksum" in run.outcome:

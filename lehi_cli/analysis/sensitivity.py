@@ -1,7 +1,7 @@
 """How much a result depends on the learning rate: final value against rate, for every optimizer of a section.
 
-The final value of a run is the mean of its last three evaluations. A point stands for the runs of one rate, one per
-seed. Its spread is taken over the seeds, or for a single seed over those evaluations.
+The final value of a run is the mean of its last three evaluations. A point stands for the runs at one rate, one per
+seed. Its spread is taken over the seeds, or with a single seed over those evaluations.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ MIN_RATES = 3
 
 @dataclass(frozen=True)
 class Point:
-    """The runs of one learning rate.
+    """The runs at one learning rate.
 
     Attributes:
         lr: the rate.
-        value: mean final value of the runs that reached the end; NaN when none did.
+        value: mean final value of the runs that reached the end; NaN if none did.
         spread: standard deviation over the seeds, or over the last evaluations of the only one.
-        lost: runs that diverged or failed, of `runs`.
+        lost: number of runs without a final value.
+        runs: number of runs.
     """
 
     lr: float
@@ -49,9 +50,9 @@ class Line:
     """The points of one optimizer, by rate.
 
     Attributes:
-        label: the optimizer's.
-        points: in the order of their rates.
-        joined: whether the points differ in nothing but the rate, so that a line may join them.
+        label: the optimizer's label.
+        points: the points, by rate.
+        joined: whether the points differ only in the rate, so that a line may join them.
         column: the quality measured, such as `val_loss`.
     """
 
@@ -62,7 +63,7 @@ class Line:
 
     @property
     def best(self) -> Point | None:
-        """The best point at which no run was lost."""
+        """The best point without a lost run."""
         best: Point | None = None
         for point in self.points:
             if point.is_whole and (best is None or is_better(self.column, point.value, best.value)):
@@ -71,7 +72,7 @@ class Line:
 
     @property
     def decades(self) -> float:
-        """Width in decades of the rates around the best whose values lie within 5 % of it: 0 for the best alone."""
+        """Width, in decades, of the rates around the best whose values lie within 5 % of it: 0 for the best alone."""
         if self.best is None:
             return math.nan
         middle, reach = self.points.index(self.best), WITHIN * abs(self.best.value)
@@ -87,18 +88,18 @@ class Line:
 
     @property
     def edge(self) -> str:
-        """`lowest` or `highest` when the best rate is the end of the range, empty otherwise."""
+        """`lowest` or `highest` if the best rate is at that end of the range, else empty."""
         if self.best is None or len(self.points) < 2:
             return ""
         return {0: "lowest", len(self.points) - 1: "highest"}.get(self.points.index(self.best), "")
 
 
 def sensitivity(section: Section, split: str = "val", column: str = "loss") -> list[Line]:
-    """A line for each optimizer that was run at three or more learning rates, in the section's order."""
+    """A line for each optimizer with three or more learning rates, in the section's order."""
     groups: dict[str, list[Series]] = {}
     for series in section.series:
         groups.setdefault(_without_rate(series), []).append(series)
-    if max((len(group) for group in groups.values()), default=0) < MIN_RATES:  # drawn from a space: nothing is shared
+    if max((len(group) for group in groups.values()), default=0) < MIN_RATES:  # rates drawn from a space share nothing
         groups = {}
         for series in section.series:
             groups.setdefault(series.runs[0].optimizer, []).append(series)

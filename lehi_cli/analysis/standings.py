@@ -1,6 +1,6 @@
 """Each optimizer against the reference over all tasks: how often its runs end below, and by how much.
 
-As in the verdicts, the seeds count that both have. A task on which they have none in common is not left out: all of its
+As in the verdicts, only seeds that both have count. A task on which they have none in common is not left out: all its
 runs count, unpaired. Changes are averaged over the tasks whose values are compared by ratio; a difference of losses on
 one task and a ratio on another have no mean.
 """
@@ -21,7 +21,7 @@ from lehi_cli.stats.aggregate import (
 
 from .task_scores import TaskScores, listed
 
-FEW = 3  # runs on a task below which the intervals are far too narrow
+FEW = 3  # with fewer runs on a task, the intervals are far too narrow
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Standing:
     """An optimizer against the reference, over several tasks.
 
     Attributes:
-        label: of the optimizer.
-        improvement: probability that a run of it ends below one of the reference, mean over the tasks.
-        change: interquartile mean of the logarithm of a run's value over the reference's mean; None without a task on
-            which ratios are compared.
-        fewest: runs of the optimizer or the reference on the task that has the fewest.
+        label: label of the optimizer.
+        improvement: probability that one of its runs ends below one of the reference, averaged over the tasks.
+        change: interquartile mean of the logarithm of a run's value over the reference's mean; None if no task is
+            compared by ratio.
+        fewest: number of runs of the optimizer or the reference on the task that has the fewest.
     """
 
     label: str
@@ -48,10 +48,10 @@ class Standings:
 
     Attributes:
         reference: label of that one.
-        tasks: over which `improvement` is.
-        ratio_tasks: over which `change` is.
+        tasks: the tasks of `improvement`.
+        ratio_tasks: the tasks of `change`.
         rows: one per other optimizer, in the order in which they were named.
-        notes: what `change` is not over, and what weakens it and the intervals.
+        notes: the tasks that `change` leaves out, and what weakens it and the intervals.
     """
 
     reference: str
@@ -62,7 +62,7 @@ class Standings:
 
 
 def standings(tasks: Mapping[str, TaskScores], labels: Sequence[str], reference: str) -> Standings:
-    """Each of `labels` but the reference against it, over tasks that have runs of all of them."""
+    """Each of `labels` except the reference against it, over tasks that have runs of all of them."""
     ratio_tasks = tuple(task for task, scores in tasks.items() if scores.is_ratio)
     rows = tuple(_standing(tasks, ratio_tasks, label, reference) for label in labels if label != reference)
     notes = [*_about_change(tasks, ratio_tasks, reference), *_about_intervals(rows, reference)]
@@ -89,7 +89,7 @@ def _matchup(scores: TaskScores, label: str, reference: str) -> Matchup:
 
 
 def _about_change(tasks: Mapping[str, TaskScores], ratio_tasks: Sequence[str], reference: str) -> Iterator[str]:
-    """A mean of the runs that ended flatters a reference of which some did not: that is said."""
+    """Notes on the change; a mean over the runs that ended flatters a reference of which some did not."""
     others = [task for task in tasks if task not in ratio_tasks]
     above = [task for task in ratio_tasks if tasks[task].scale.floor is not None]
     lost = [task for task in ratio_tasks if math.isinf(tasks[task].score(reference))]
@@ -108,4 +108,4 @@ def _about_intervals(rows: Sequence[Standing], reference: str) -> Iterator[str]:
     elif fewest < FEW:
         yield f"the intervals against {reference} are too narrow: on some task there are only {fewest} runs"
     if any(row.improvement.interval.low == row.improvement.interval.high for row in rows):
-        yield "an interval without length is of runs that all agree, which others need not"
+        yield "an interval of zero length means that all these runs agree, which others need not"

@@ -1,6 +1,6 @@
-"""Where all optimizers ended on one task, on the task's scale: what ranks, wins and averages over tasks go by.
+"""Where all optimizers ended on one task, on the task's scale: the basis of ranks, wins and averages over tasks.
 
-It is the scale on which the task's verdicts compare, with the same share of the reference as a margin.
+It is the scale on which the task's verdicts compare, with the same share of the reference as margin.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class TaskScores:
     """The final values on one task.
 
     Attributes:
-        finals: value by seed of each optimizer that has any, as measured; infinite for a run that diverged or failed.
-        scale: on which they are compared.
+        finals: values by seed of each optimizer that has any, as measured; infinite for a run that diverged or failed.
+        scale: the scale on which they are compared.
         adaptive: whether seeds were added after a look.
     """
 
@@ -35,16 +35,16 @@ class TaskScores:
 
     @property
     def is_ratio(self) -> bool:
-        """Whether differences on the scale are logarithms of ratios: those of several tasks then have one unit."""
+        """Whether differences on the scale are logarithms of ratios, so that those of several tasks have one unit."""
         return self.scale.kind == "ratio"
 
     def score(self, label: str) -> float:
-        """Mean over the runs on the scale, less being better; infinite with a run that diverged or failed."""
+        """Mean over the runs on the scale, where less is better; infinite with a run that diverged or failed."""
         values = self.on_scale(label)
         return mean_of(list(values.values())) if all(map(math.isfinite, values.values())) else math.inf
 
     def margin(self, label: str, share: float) -> float:
-        """How far behind this optimizer another may be and not matter, in units of the scale."""
+        """How far behind this optimizer another may be without it mattering, in units of the scale."""
         return self.scale.margin(share, list(self.finals[label].values()))
 
     def on_scale(self, label: str) -> dict[int, float]:
@@ -53,7 +53,7 @@ class TaskScores:
 
 
 def task_scores(section: Section, column: Column) -> TaskScores:
-    """The final values of a section in a column (split, metric); an optimizer none of whose runs ended has none."""
+    """The final values of a section in a column (split, metric), of the optimizers with a run that ended."""
     finals = {series.label: finals_by_seed(series, column) for series in section.series}
     return TaskScores(
         {label: own for label, own in finals.items() if own},

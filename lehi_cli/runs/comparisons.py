@@ -38,9 +38,9 @@ class Look(NamedTuple):
     """One look at a pair.
 
     Attributes:
-        seeds: in the order in which they were looked at.
-        adaptive: whether it was looked at after each of them.
-        family: how many comparisons it was one of: whoever picks one out of many has looked at all of them.
+        seeds: the seeds, in the order in which they were looked at.
+        adaptive: whether the pair was looked at after each of them.
+        family: number of comparisons that it was one of: whoever picks one out of many has looked at all of them.
     """
 
     seeds: Sequence[int]

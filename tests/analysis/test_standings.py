@@ -68,4 +68,4 @@ def test_no_spread_is_not_certainty() -> None:
     task = TaskScores({"adam": {0: 1.0, 1: 1.1, 2: 1.2}, "sgd": {0: 2.3, 1: 2.2, 2: 2.1}}, RATIO)
     found = standings({"a": task}, ["adam", "sgd"], "adam")
     assert found.rows[0].improvement.interval == (0.0, 0.0)
-    assert found.notes == ("an interval without length is of runs that all agree, which others need not",)
+    assert found.notes == ("an interval of zero length means that all these runs agree, which others need not",)
