@@ -1,7 +1,7 @@
-"""The identity of code: a hash that changes when the code behind a reference can compute something else.
+"""The identity of code: a hash that changes when the code behind a reference may compute something else.
 
-`closure` finds the definitions that the code reaches, `outline` reads them from the source, `canonical` writes them so
-that comments, docstrings and layout do not count. Nothing is imported: the code may need torch, this must not.
+`closure` finds the definitions that the code reaches, `outline` reads them from the source, and `canonical` writes them
+so that comments, docstrings and layout do not count. Nothing is imported: the code may need torch, this must not.
 """
 
 from .history import first_name

@@ -1,9 +1,9 @@
-"""Code as text that changes only when the code can do something else.
+"""Code as text that changes only when the code may do something else.
 
-The text follows the syntax tree, so line breaks, blanks and comments are not in it. Docstrings and other statements
-that are a mere constant are left out, and so are `pass` and the annotations of arguments, results and variables; those
-of a class's fields stay, because a dataclass is made of them. Fields of the tree that are empty are left out too, and
-texts are written in ASCII: a newer Python, which has more fields and knows more characters, writes the same.
+The text follows the syntax tree, so it contains no line breaks, blanks or comments. Docstrings and other statements
+that are mere constants are left out, and so are `pass` and the annotations of arguments, results and variables; those
+of a class's fields stay, because a dataclass is made of them. Empty fields of the tree are left out too, and strings
+are written in ASCII, so that a newer Python, with more fields and more characters, writes the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def canonical(node: ast.AST) -> str:
 
 
 def _parts(node: ast.AST, in_class: bool) -> Iterator[str]:
-    """The pieces of the text of `node`, which stands right in the body of a class or does not."""
+    """The pieces of the text of `node`; `in_class` says whether it is directly in the body of a class."""
     if isinstance(node, ast.Constant):
         yield ascii(node.value)
         return
@@ -40,7 +40,7 @@ def _parts(node: ast.AST, in_class: bool) -> Iterator[str]:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """The fields that are not empty and say what the code does."""
+    """The fields that are not empty and matter for what the code does."""
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(node, ast.JoinedStr) and name == "values":
@@ -65,7 +65,7 @@ def _value(value: object, in_class: bool) -> Iterator[str]:
 
 
 def _merged(values: list[ast.expr]) -> list[ast.expr]:
-    """The pieces of an f-string with texts that touch made one: Pythons differ in where they cut them."""
+    """The pieces of an f-string with adjacent texts joined: Python versions differ in where they split them."""
     merged: list[ast.expr] = []
     for piece in values:
         last = merged[-1] if merged else None
@@ -77,7 +77,7 @@ def _merged(values: list[ast.expr]) -> list[ast.expr]:
 
 
 def does_nothing(statement: ast.AST, in_class: bool = False) -> bool:
-    """Whether a statement is `pass`, a docstring or another mere constant, or declares a variable without a value."""
+    """Whether a statement is `pass`, a docstring or other mere constant, or declares a variable without a value."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     if isinstance(statement, ast.AnnAssign):

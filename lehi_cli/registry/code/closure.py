@@ -1,12 +1,12 @@
 """The definitions that a piece of code reaches, whatever modules they are in.
 
-It starts from what a reference names and goes from each definition to those it uses, through imports of every form. So
-`lehi_cli.optim:LEHI` reaches the functions that LEHI computes with and not SFN, though both are imported in one place.
-What runs because a module is imported counts as soon as anything in the module does.
+The search starts from what a reference names and goes from each definition to those it uses, through imports of every
+form. So `lehi_cli.optim:LEHI` reaches the functions that LEHI computes with and not SFN, though both are imported in
+one place. What runs because a module is imported counts as soon as anything in the module does.
 
-Where reading cannot tell, all of a module counts: when it is handed on as a value, when code looks into `globals()`,
-and when it makes its names up on demand. What is not seen: methods of objects that come from elsewhere (they are
-reached from where the object is made), and modules that are imported under a computed name.
+Where reading the source cannot tell, all of a module counts: when it is passed on as a value, when code looks into
+`globals()`, and when the module creates names on demand. What is not seen: methods of objects that come from elsewhere
+(they are reached from where the object is made), and modules that are imported under a computed name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLATFORM = frozenset(
         *("datasets", "matplotlib", "optuna", "platformdirs", "ray", "rich", "tokenizers", "tqdm", "typer"),
     }
 )
-"""Packages that are never followed: the ground that all code stands on, and helpers that decide no number.
+"""Packages that are never followed: the foundation of all code, and helpers that decide no number.
 
 A list, not a rule: whether a package brings compiled code depends on the machine, and a run's id must not.
 """
@@ -51,8 +51,8 @@ class Closure:
 
     Args:
         sources: where modules are.
-        module: the one to start from.
-        home: the packages that are followed into what they import; those of the tool and of `module` when not given.
+        module: the module to start from.
+        home: the packages that are followed into what they import; by default those of the tool and of `module`.
         with_acts: whether what a module does when it is imported counts.
 
     Attributes:
@@ -73,19 +73,19 @@ class Closure:
 
     @property
     def definitions(self) -> Iterator[tuple[str, Definition]]:
-        """What is reached, with the module it is in."""
+        """The definitions reached, each with its module."""
         return ((module, self._outline(module).definitions[number]) for module, number in sorted(self.reached))
 
     @property
     def modules(self) -> set[str]:
-        """The modules that were looked into on the way, and the packages above them."""
+        """The modules that were searched on the way, and the packages above them."""
         names = {module for module, _ in self._looked_up} | self._whole | self._touched
         parts = {name: name.split(".") for name in names}
         return {".".join(of[:depth]) for of in parts.values() for depth in range(1, len(of) + 1)}
 
     @property
     def files(self) -> set[Path]:
-        """The files beside a module that a reached definition of it names: data that it reads."""
+        """The data files that reached definitions read: files beside their module whose names they contain."""
         beside: set[Path] = set()
         for module, definition in self.definitions:
             path = self._sources.path(module)
@@ -94,7 +94,7 @@ class Closure:
         return beside
 
     def follow(self, module: str, chain: str) -> bool:
-        """Reach what a name with its attributes is in a module, and all it uses; False when there is no such name."""
+        """Reach what a name with its attributes means in a module, and all it uses; False if there is no such name."""
         found = self._look_up(module, chain)
         self._go_through()
         return found
@@ -107,7 +107,7 @@ class Closure:
         return self._sources.outline(module)
 
     def _go_on(self, module: str, number: int) -> None:
-        """From a definition to what it uses."""
+        """Go from a definition to what it uses."""
         definition = self._outline(module).definitions[number]
         heads = {chain.partition(".")[0] for chain in definition.uses}
         for bound, target, name in definition.imports:
@@ -122,9 +122,9 @@ class Closure:
                 self._take_all(module)
 
     def _look_up(self, module: str, chain: str) -> bool:
-        """Reach what a chain is in the namespace of a module."""
+        """Reach what a chain of names means in a module."""
         if (module, chain) not in self._looked_up:
-            self._looked_up[module, chain] = False  # until it is found: star imports may go in circles
+            self._looked_up[module, chain] = False  # until it is found: star imports may be circular
             self._looked_up[module, chain] = self._bound(module, chain)
         return self._looked_up[module, chain]
 
@@ -144,7 +144,7 @@ class Closure:
         return self._bound_elsewhere(module, chain)
 
     def _bound_elsewhere(self, module: str, chain: str) -> bool:
-        """Look where a name may come from that is not written in the module."""
+        """Look up a name that is not written in the module: star imports and a module's `__getattr__`."""
         outline = self._outline(module)
         for _, star, _ in outline.importing.get("*", ()):
             target = self._absolute(module, star)
@@ -162,7 +162,7 @@ class Closure:
         chain = ".".join(filter(None, [name.removeprefix("*"), rest]))
         if self._is_followed(module, target):
             self._module(target, chain)
-        elif chain:  # a folder without __init__.py has nothing but its modules
+        elif chain:  # a folder without __init__.py contains only its modules
             head, _, rest = chain.partition(".")
             if self._is_followed(module, f"{target}.{head}"):
                 self._module(f"{target}.{head}", rest)
@@ -174,12 +174,12 @@ class Closure:
             self._take_all(module)
 
     def follow_all(self, module: str) -> None:
-        """Reach all that is in a module, and all it uses."""
+        """Reach everything in a module, and all it uses."""
         self._take_all(module)
         self._go_through()
 
     def _take_all(self, module: str) -> None:
-        """Reach all that a module defines and imports."""
+        """Reach everything that a module defines and imports."""
         if module in self._whole:
             return
         self._whole.add(module)
@@ -196,7 +196,7 @@ class Closure:
             self._touch(module)
 
     def _touch(self, module: str) -> None:
-        """A module is imported, and so are the packages above it: reach what acts when they are."""
+        """Reach what acts when a module is imported, and the packages above it with it."""
         if module in self._touched or not self._with_acts:
             return
         self._touched.add(module)
@@ -211,14 +211,14 @@ class Closure:
             self._touch_imported(module, target, name)
 
     def _touch_imported(self, module: str, target: str, name: str) -> None:
-        """A module that is imported and not used is imported for what it does."""
+        """Touch a module that is imported but not used: it is imported for what it does."""
         absolute = self._absolute(module, target)
         imported = f"{absolute}.{name}" if name else absolute
         if self._is_followed(module, imported):
             self._touch(imported)
 
     def _registers(self, module: str, definition: Definition) -> bool:
-        """Whether a function that is called to make a definition may enter it somewhere."""
+        """Whether a function that is called to make a definition may register it somewhere."""
         known = self._sources.registering
         for chain in definition.calls:
             key = (self._home, module, chain, definition.variable)
@@ -229,7 +229,7 @@ class Closure:
         return False
 
     def _enters(self, module: str, chain: str, in_value: bool) -> bool:
-        """Whether a function changes what a module holds; a decorator also where it is a method of what one holds."""
+        """Whether a function changes what a module holds; a decorator also if it is a method of a module's variable."""
         head, dot, _ = chain.partition(".")
         outline = self._outline(module)
         if dot and not in_value and any(outline.definitions[n].variable for n in outline.defining.get(head, ())):
@@ -239,7 +239,7 @@ class Closure:
         return any(definition.mutates for _, definition in called.definitions)
 
     def _absolute(self, module: str, target: str) -> str:
-        """A module as it is written in an import, by its whole name."""
+        """The full name of a module as written in an import."""
         name = target.lstrip(".")
         level = len(target) - len(name)
         if not level:
@@ -250,8 +250,8 @@ class Closure:
     def _is_followed(self, module: str, target: str) -> bool:
         """Whether a module that `module` imports counts.
 
-        Code of the tool and of the user is followed into what it imports, but for Python's own library and the
-        platform; code of another package is followed within that package.
+        Code of the tool and of the user is followed into what it imports, except Python's own library and the platform;
+        code of another package is followed within that package.
         """
         top, own = target.partition(".")[0], module.partition(".")[0]
         if not top or top in PLATFORM or top in sys.stdlib_module_names or _is_aside(target):

@@ -18,14 +18,13 @@ from .sources import Sources
 
 
 def code_hash(reference: str, origin: str = "") -> str:
-    """SHA-256 (16 digits) of all that is reached from `module:name`, or from `:name` in the file `origin`.
+    """SHA-256 (16 digits) of everything reached from `module:name`, or from `:name` in the file `origin`.
 
-    The name may be the one that identities have, see `history`.
-    Empty for code of the platform, such as torch's own optimizers. A module is read once per process, a file that was
-    named by a path each time.
+    Empty for code of the platform, such as torch's own optimizers. A module is read once per process, a file named by
+    its path every time. `module:name` may also be what identities call it, see `history`.
 
     Raises:
-        PluginError: when the module or file is not there, is not Python, or has no such name.
+        PluginError: when the module or file does not exist, is not Python, or has no such name.
     """
     if reference.partition(":")[0]:
         return _of_module(place(reference))
@@ -41,7 +40,7 @@ def _of_module(reference: str) -> str:
 
 
 def own_files(origin: str) -> list[Path]:
-    """The file `origin` with the modules in its folder that it uses, and the data there that any of them reads.
+    """The file `origin`, the modules in its folder that it uses, and the data there that any of them reads.
 
     Raises:
         PluginError: when one of them cannot be read or is not Python.
@@ -58,7 +57,7 @@ def reach(reference: str, sources: Sources) -> Closure:
     """What the code behind a reference reaches.
 
     Raises:
-        PluginError: when the module or file is not there, is not Python, or has no such name.
+        PluginError: when the module or file does not exist, is not Python, or has no such name.
     """
     module, _, name = reference.rpartition(":")
     closure = Closure(sources, module)
@@ -91,7 +90,7 @@ def exact_fingerprint(closure: Closure) -> str:
 
 
 def _definitions(closure: Closure) -> Iterator[str]:
-    """A line for each definition; those of one name in one module are numbered, as the last of them wins."""
+    """A line for each definition; those with the same name in a module are numbered, because the last one wins."""
     seen: Counter[str] = Counter()
     for module, definition in closure.definitions:
         name = f"{MOVED.get(module, module)}:{','.join(definition.names)}"

@@ -1,8 +1,8 @@
 """The names that a piece of code takes from the module it is in.
 
-Arguments and whatever a function binds are its own and are told apart, also where functions are nested. A class's own
-names are not: its methods do not see them, and taking one too many only makes a run more particular. Annotations of
-arguments, results and variables are not looked at, those of a class's fields are.
+Arguments and whatever a function binds are its own and do not count, even where functions are nested. A class's own
+names do count: its methods do not see them, and counting one too many only makes a run's identity narrower. Annotations
+of arguments, results and variables are ignored, those of a class's fields are not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 Import = tuple[str, str, str]
-"""The bound name, the module as it is written with its dots, and the name in it; empty for the module itself."""
+"""The bound name, the module as written, with its dots, and the name in it; empty for the module itself."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -25,8 +25,8 @@ class Names:
 
     Attributes:
         chains: names of the module, with the attributes that follow: `functional.relu`.
-        imports: what is imported inside.
-        texts: texts in it.
+        imports: what it imports inside.
+        texts: the strings in it.
         mutates: whether it may change something that the module holds.
     """
 
@@ -37,7 +37,7 @@ class Names:
 
 
 def names_of(*nodes: ast.AST) -> Names:
-    """What `nodes`, which stand at the top of a module, use."""
+    """What `nodes` at the top of a module use."""
     visitor = _Visitor()
     for node in nodes:
         visitor.visit(node)
@@ -86,7 +86,7 @@ class _Visitor(ast.NodeVisitor):
         self._in_class = with_class
 
     def _comprehension(self, node: _Comprehension) -> None:
-        self.visit(node.generators[0].iter)  # which is evaluated outside
+        self.visit(node.generators[0].iter)  # evaluated outside the comprehension
         self._own.append({name for part in node.generators for name in _stored(part.target)})
         for number, part in enumerate(node.generators):
             self._all([part.target, *part.ifs, *([part.iter] if number else [])])
@@ -140,7 +140,7 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.found.imports.update(imports_of(node))
-        if isinstance(node, ast.Import):  # import a.b.c binds a alone, and loads the others
+        if isinstance(node, ast.Import):  # import a.b.c binds only a, and loads the others
             self.found.chains.update(alias.name for alias in node.names if not alias.asname and "." in alias.name)
 
     visit_ImportFrom = visit_Import  # noqa: N815
@@ -167,14 +167,14 @@ def _chain(node: ast.expr) -> str | None:
 
 
 def _root(node: ast.expr) -> str | None:
-    """The name that attributes and subscripts start from."""
+    """The name from which attributes and subscripts start."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
 
 
 def _bound(node: _Function) -> set[str]:
-    """The names that are a function's own: its arguments, and what it binds by anything but an import."""
+    """A function's own names: its arguments, and what it binds by anything but an import."""
     arguments = node.args
     listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     found = {argument.arg for argument in listed if argument}
@@ -190,7 +190,7 @@ def _bound(node: _Function) -> set[str]:
 
 
 def _binds(part: ast.AST) -> Iterator[str]:
-    """The names that one node of a function's body binds by itself."""
+    """The names that a single node of a function's body binds."""
     if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield part.name
     elif isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
@@ -202,7 +202,7 @@ def _binds(part: ast.AST) -> Iterator[str]:
 
 
 def _within(part: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below that belong to the same function; of a comprehension, what `:=` binds."""
+    """The nodes below that belong to the same function; for a comprehension, what `:=` binds."""
     if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
         return
     if isinstance(part, _Comprehension):

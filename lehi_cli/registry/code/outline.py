@@ -1,4 +1,4 @@
-"""What a module defines, and what each definition uses: all that is asked of its source, as plain data.
+"""What a module defines, and what each definition uses: all that is needed from its source, as plain data.
 
 A definition is a statement at the top of the module that binds names: a function, a class, an assignment, or an `if`
 or `try` around these. Any other statement acts when the module is imported and is kept as a definition with `acts`.
@@ -25,13 +25,13 @@ class Definition:
     """A statement at the top of a module.
 
     Attributes:
-        names: what it binds.
-        digest: hash of what it says, and of the imports behind the names it uses.
+        names: the names it binds.
+        digest: hash of its text, and of the imports behind the names it uses.
         uses: names of the module that it uses, with their attributes.
         imports: what it imports inside.
         calls: those of `uses` that are called while the module is imported: decorators, and calls in assigned values.
-        files: texts that may be the name of a file.
-        acts: whether it does something when the module is imported, beside binding its names.
+        files: strings that may be names of files.
+        acts: whether it does something when the module is imported, besides binding its names.
         mutates: whether it may change something that the module holds.
         variable: whether it is an assignment.
     """
@@ -56,7 +56,7 @@ class Outline:
 
     @cached_property
     def defining(self) -> Mapping[str, list[int]]:
-        """By name, the numbers of the definitions that bind it."""
+        """For each name, the numbers of the definitions that bind it."""
         found: dict[str, list[int]] = {}
         for number, definition in enumerate(self.definitions):
             for name in definition.names:
@@ -65,7 +65,7 @@ class Outline:
 
     @cached_property
     def importing(self) -> Mapping[str, list[Import]]:
-        """By name, the imports that bind it; under `*` those of all names of a module."""
+        """For each name, the imports that bind it; under `*` the star imports."""
         found: dict[str, list[Import]] = {}
         for one in self.imports:
             found.setdefault(one[0], []).append(one)
@@ -97,7 +97,7 @@ def outline(source: bytes) -> Outline:
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run on import; for a type checker and for `python FILE` nothing does."""
+    """The statements that run on import, leaving out those for type checkers and for `python FILE`."""
     for statement in body:
         if isinstance(statement, ast.If) and _is_aside(statement.test):
             yield from _statements(statement.orelse)
@@ -128,14 +128,14 @@ def _definition(statement: ast.stmt, imports: tuple[Import, ...]) -> Definition:
 
 
 def _digest(statement: ast.stmt, found: Names, imports: tuple[Import, ...]) -> str:
-    """A name that is imported from elsewhere is another name, though the definition reads the same."""
+    """Hash of a definition; one that reads the same but imports a name from elsewhere is a different one."""
     heads = {chain.partition(".")[0] for chain in found.chains}
     lines = sorted(f"{name}={module}:{inner}" for name, module, inner in imports if name in heads)
     return hashlib.sha256("\n".join([canonical(statement), *lines]).encode()).hexdigest()[:_DIGITS]
 
 
 def _called(statement: ast.stmt) -> Iterator[ast.AST]:
-    """The functions that run when the statement does, as far as it is a function, a class or an assignment."""
+    """The functions called when a statement runs, if it is a function, a class or an assignment."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield from statement.decorator_list
     elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
@@ -143,7 +143,7 @@ def _called(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 def _is_plain(statement: ast.stmt) -> bool:
-    """Whether a statement binds names and does no more, as far as can be seen."""
+    """Whether a statement only binds names, as far as can be seen."""
     if isinstance(statement, ast.If | ast.Try):
         return all(_is_plain(one) for one in _inner(statement))
     if isinstance(statement, ast.Assign):
@@ -181,7 +181,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _outside_functions(statement: ast.AST) -> Iterator[ast.AST]:
-    """A statement and the nodes in it that are not in a function, a class or a comprehension."""
+    """A statement and those of its nodes that are not inside a function, a class or a comprehension."""
     yield statement
     closed = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
     if isinstance(statement, closed | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):

@@ -1,8 +1,8 @@
-"""Where modules lie, and what they hold: read once per process, and parsed once per content of a file.
+"""Where modules are, and what they contain: read once per process, and parsed once per content of a file.
 
-Parsing takes milliseconds a file and reading what was found before takes a tenth of one, so outlines are kept in the
-user's cache folder, one file for each module. Each says of which content it is the outline: it can be old or damaged,
-and is then made again, but never wrong.
+Parsing takes milliseconds per file and reading an earlier result a tenth of one, so outlines are kept in the user's
+cache folder, one file per module. Each names the content it outlines: it may be old or damaged, and is then made again,
+but it is never wrong.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Sources:
         origin: the user's file, whose module has the empty name; empty for none.
 
     Attributes:
-        registering: what was found out of functions that run on import, see `closure`.
+        registering: what is known about functions that run on import, see `closure`.
     """
 
     def __init__(self, origin: str = "") -> None:
@@ -47,7 +47,7 @@ class Sources:
         self.registering: dict[Hashable, bool] = {}
 
     def path(self, module: str) -> Path | None:
-        """The Python file of a module; None when there is no such module, or it has none."""
+        """The Python file of a module; None if there is no such module, or it has none."""
         if not module:
             return self.origin
         if module not in self._paths:
@@ -59,12 +59,12 @@ class Sources:
         return self._paths[module]
 
     def is_package(self, module: str) -> bool:
-        """Whether a module may have others below it."""
+        """Whether a module may have modules below it."""
         path = self.path(module)
         return path is not None and path.name == "__init__.py"
 
     def is_own(self, module: str) -> bool:
-        """Whether a module is the user's file, or lies beside it or below."""
+        """Whether a module is the user's file, or is beside or below it."""
         if self.origin is None:
             return False
         path = self.path(module.partition(".")[0])
@@ -113,7 +113,7 @@ def _outline(path: Path, source: bytes) -> Outline:
 
 
 def _kept(path: Path, digest: str) -> Outline | None:
-    """The outline made before of this content; None when there is none, or none that can be read."""
+    """The cached outline of this content; None if there is none, or none that can be read."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         found = json.loads(_place(path).read_bytes())
         if (found["reader"], found["content"]) == (_reader(), digest):
@@ -132,7 +132,7 @@ def _tuples(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep(path: Path, digest: str, found: Outline) -> None:
-    """Leave an outline for the next process; a full or read-only disk costs it its head start, no more."""
+    """Cache an outline for the next process; with a full or read-only disk that only loses its head start."""
     place = _place(path)
     content = json.dumps({"reader": _reader(), "content": digest, **asdict(found)}, separators=(",", ":"))
     with suppress(OSError):
@@ -154,6 +154,6 @@ def _place(path: Path) -> Path:
 
 @cache
 def _reader() -> str:
-    """Hash of the code that makes outlines: what another version of it left is no use."""
+    """Hash of the code that makes outlines: what another version left in the cache is of no use."""
     files = (canonical.__file__, names.__file__, outlines.__file__)
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16]
