@@ -1,3 +1,49 @@
-"""Compare optimizers on real tasks, at an equal price, with paired seeds."""
+"""Is this optimizer better than that one, on my task, at the same price, and how sure can I be?
 
-__version__ = "0.1.0"
+    import lehi_cli as lehi
+
+    result = lehi.compare(task="digits", optims="lehi,adam", seeds=3)
+    print(result)
+    result.assert_true("lehi <= adam*1.05 @ val_loss")
+
+`compare`, `sweep`, `train` and `report` do what the verbs of the command line do and return a `Result`; `Progress` is
+what a callback is given. The optimizers are in `lehi_cli.optim`, the losses in `lehi_cli.curvature`, the errors in
+`lehi_cli.errors`. Nothing heavy is imported before it is called.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api.progress import Progress
+    from .api.result import PairVerdict, Result
+    from .api.verbs import compare, report, sweep, train
+    from .errors import LehiError
+
+from .version import __version__
+
+__all__ = ["LehiError", "PairVerdict", "Progress", "Result", "__version__", "compare", "report", "sweep", "train"]
+
+_PLACES = {
+    "LehiError": "errors",
+    "PairVerdict": "api.result",
+    "Progress": "api.progress",
+    "Result": "api.result",
+    "compare": "api.verbs",
+    "report": "api.verbs",
+    "sweep": "api.verbs",
+    "train": "api.verbs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What the API offers, imported when it is asked for."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-import lehi_cli
 from lehi_cli.commands.shared.once import each_option_once
 from lehi_cli.commands.shared.options import TYPED
+from lehi_cli.version import __version__
 
 from .errors import LehiError
 from .render import plain
@@ -43,7 +43,7 @@ def build(verbs: Iterable[str] = VERBS) -> typer.Typer:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"lehi {lehi_cli.__version__}")
+        typer.echo(f"lehi {__version__}")
         raise typer.Exit
 
 

@@ -65,6 +65,18 @@ class PluginError(UsageError):
     """A plug-in that fails to load."""
 
 
+class AssertionFalseError(LehiError, AssertionError):
+    """An assertion about runs that does not hold."""
+
+    exit_code = Exit.ASSERT_FALSE
+
+
+class AssertionInconclusiveError(LehiError, AssertionError):
+    """An assertion about runs that these seeds cannot settle."""
+
+    exit_code = Exit.ASSERT_INCONCLUSIVE
+
+
 @dataclass(frozen=True)
 class Notice:
     """Something the user should know that does not stop the work."""

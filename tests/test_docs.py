@@ -181,7 +181,7 @@ def test_the_tasks_shown_can_be_trained(block: Block, lehi: Lehi, tmp_path: Path
 def defined_in(block: Block) -> OptimizerRecord:
     Path("shown.py").write_text(block.code)
     optimizers.plugins.load_file.cache_clear()
-    (record,) = optimizers.find_all(optimizers.load(), "shown.py")
+    (record,) = optimizers.find_all("shown.py")
     return record
 
 

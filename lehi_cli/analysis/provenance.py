@@ -22,11 +22,11 @@ def provenance(sections: Sequence[Section], command: Sequence[str]) -> list[tupl
 
     Args:
         sections: the sections shown.
-        command: the arguments as typed, without the program's name.
+        command: the arguments as typed, without the program's name; empty where nothing was typed.
     """
     runs = [run for section in sections for run in section.runs]
     pairs = [
-        ("command", shlex.join(["lehi", *command])),
+        ("command", shlex.join(["lehi", *command]) if command else ""),
         ("data", _listed(map(_data, sections), "; ")),
         ("budget", _listed((run.budget for run in runs), "; ")),
         ("seeds", _seeds({run.seed for run in runs})),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.errors import UsageError
 from lehi_cli.experiment.experiment import Experiment
 from lehi_cli.experiment.fixed import FixedPlan
 from lehi_cli.experiment.options import choice
+from lehi_cli.experiment.reference import led_by
 from lehi_cli.experiment.sequential import SeedBySeed
 from lehi_cli.experiment.space import SAMPLERS, parse_space
 from lehi_cli.experiment.tuned import Trials, TunedComparison
-from lehi_cli.registry import optimizers
-from lehi_cli.runs.specs import OptimSpec, parse_adaptive, parse_optimizers
+from lehi_cli.runs.specs import parse_adaptive, parse_optimizers
 
 from .shared.experiment import carry_out
 from .shared.options import (
@@ -65,7 +64,7 @@ def compare(
     if len(specs) < 2:
         raise UsageError("compare needs at least two optimizers", "lehi train runs a single one")
     if reference is not None:
-        specs = _led_by(reference, specs)
+        specs = led_by(reference, specs)
     view = options.view(
         margins=parsed_margins(margin),
         target=parsed_target(target),
@@ -86,24 +85,3 @@ def compare(
         trials = Trials(tune, choice(sampler, SAMPLERS, "--sampler"), parse_space(space or ()), prune)
         experiment = TunedComparison(request, trials, adaptive)
     carry_out(experiment, options, view)
-
-
-def _led_by(reference: str, specs: Sequence[OptimSpec]) -> list[OptimSpec]:
-    """The optimizers with the reference in front: the first named is what the others are compared with.
-
-    Raises:
-        UsageError: when `reference` is none of them, or several.
-    """
-    labels = [spec.label or str(spec) for spec in specs]
-    named = [i for i, label in enumerate(labels) if label == reference]
-    named = named or [i for i, spec in enumerate(specs) if reference in (spec.name, _registered(spec.name))]
-    if not named:
-        raise UnknownNameError("reference", reference, labels)
-    if len(named) > 1:
-        raise UsageError(f"--reference {reference!r} is several", f"one of {', '.join(labels[i] for i in named)}")
-    return [specs[named[0]], *(spec for i, spec in enumerate(specs) if i != named[0])]
-
-
-def _registered(name: str) -> str:
-    """What an optimizer that was named by its file is called."""
-    return optimizers.find(optimizers.load(), name).name

@@ -53,7 +53,7 @@ def list_optimizers(context: typer.Context) -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="An optimizer's name, or the path of its Python file.")]) -> None:
     """Show an optimizer: rule, price, options, tuning space."""
-    record = optimizers.find(optimizers.load(), name)
+    record = optimizers.find(name)
     console = Console()
     for line in _description(record):
         _print(console, line)
@@ -71,8 +71,8 @@ def check(
     """
     from lehi_cli.conformance import check_optimizer
 
-    catalog, console = optimizers.load(), Console()
-    records = [record for name in names for record in optimizers.find_all(catalog, name)]
+    console = Console()
+    records = [record for name in names for record in optimizers.find_all(name)]
     failed = sum(print_findings(console, record.name, check_optimizer(record)) for record in records)
     if failed:
         raise typer.Exit(Exit.RUN_FAILED)

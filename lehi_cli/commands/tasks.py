@@ -52,7 +52,7 @@ def tasks_table() -> Table:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A task's name or path.")]) -> None:
     """Print a task: all that `--set` can change, and its file."""
-    record = registry.find(registry.load(), name)
+    record = registry.find(name)
     record.spec()
     typer.echo(f"# {record.origin}" if record.origin else "# no file")
     typer.echo(yaml.safe_dump(dict(record.content), sort_keys=False, default_flow_style=None).rstrip())
@@ -75,7 +75,7 @@ def check(
     console, failed = Console(), 0
     place = pick_device(device)
     for name in names:
-        registry.find(registry.load(), name).spec()
+        registry.find(name).spec()
         title = f"{name}{' [FAKE DATA]' if fake_data else ''}"
         failed += print_findings(console, title, check_task(name, place, data_folder(data_dir), fake_data))
     if failed:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-import lehi_cli
 from lehi_cli.errors import UsageError
+from lehi_cli.version import __version__
 
 
 def pick_device(name: str) -> str:
@@ -46,7 +46,7 @@ def _device_name(device: str) -> str:
 @cache
 def _software() -> dict[str, str]:
     return {
-        "lehi": lehi_cli.__version__,
+        "lehi": __version__,
         "torch": torch.__version__,
         "numpy": version("numpy"),
         "python": platform.python_version(),

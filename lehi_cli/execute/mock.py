@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import lehi_cli
 from lehi_cli.errors import StoreError
 from lehi_cli.runs.records import Outcome, Row
 from lehi_cli.runs.specs import Budget, RunSpec, canonical_json
 from lehi_cli.runs.store import Recorder, Store
+from lehi_cli.version import __version__
 
 from .place import Place
 from .watch import Watcher
@@ -34,7 +34,7 @@ class Mock:
         """Write a synthetic record of each of `runs` that nobody else is at, see `Executor`."""
         for run in runs:
             try:
-                recorder = store.claim(run, {**ENVIRONMENT, "lehi": lehi_cli.__version__})
+                recorder = store.claim(run, {**ENVIRONMENT, "lehi": __version__})
                 if recorder is not None:
                     watch.started(run)
                     _record(run, recorder)

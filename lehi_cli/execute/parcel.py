@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import lehi_cli
 from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import DataError, LehiError, UsageError
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.code import code_hash, own_files
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.store import Store
+from lehi_cli.version import __version__
 
 from .place import Place
 
@@ -50,7 +50,7 @@ class Report:
 
 def pack(run: RunSpec, place: Place) -> Parcel:
     """What another machine needs to train a run as `place` says."""
-    return Parcel(run, run.run_id, place, sources_of(run), lehi_cli.__version__)
+    return Parcel(run, run.run_id, place, sources_of(run), __version__)
 
 
 def sources_of(run: RunSpec) -> dict[str, bytes]:
@@ -141,12 +141,12 @@ def _check_data(run: RunSpec, place: Place) -> None:
 
 def _check_code(run: RunSpec, parcel: Parcel) -> None:
     host = socket.gethostname()
-    if parcel.version != lehi_cli.__version__ or run.run_id != parcel.run_id:
-        versions = f"lehi {lehi_cli.__version__}, not {parcel.version}"
+    if parcel.version != __version__ or run.run_id != parcel.run_id:
+        versions = f"lehi {__version__}, not {parcel.version}"
         raise UsageError(f"the Ray node {host} has {versions}", "install the same version on every node")
     try:
         found = {reference: code_hash(reference, run.task.origin) for reference in run.task.code}
-        record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
+        record = optimizers.find(run.optimizer.name, run.optimizer_origin)
         found[run.optimizer.name] = record.code_hash()
     except LehiError as error:
         raise UsageError(f"on the Ray node {host}: {error.message}", error.hint) from error

@@ -239,7 +239,7 @@ class _Contender:
 
 def _begin(run: RunSpec, place: Place) -> Training:
     """The run with a budget that no measurement reaches the end of, and so at one learning rate."""
-    record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
+    record = optimizers.find(run.optimizer.name, run.optimizer_origin)
     options = dict(run.optimizer.options)
     if "total_steps" in record.needs:
         options["total_steps"] = None  # follows from the budget

@@ -6,11 +6,16 @@ from typing import Protocol
 
 from .finish import Finished
 from .preview import Preview
+from .request import Request
 from .session import Session
 
 
 class Experiment(Protocol):
     """A request with a way to answer it."""
+
+    @property
+    def request(self) -> Request:
+        """What was asked for."""
 
     def run(self, session: Session) -> Finished:
         """Train what is missing, and report on all of it.

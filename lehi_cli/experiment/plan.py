@@ -63,7 +63,7 @@ def _found_tasks(request: Request) -> list[tuple[TaskSpec, Found]]:
 
 
 def _task(task: str | TaskRecord, request: Request) -> tuple[TaskSpec, Found]:
-    record = task if isinstance(task, TaskRecord) else tasks.find(tasks.load(), task)
+    record = task if isinstance(task, TaskRecord) else tasks.find(task)
     spec, found = record.spec(request.overrides), Found()
     if request.fake:
         spec = replace(spec, data={**spec.data, "fake": True})
@@ -78,7 +78,7 @@ def _task(task: str | TaskRecord, request: Request) -> tuple[TaskSpec, Found]:
 
 def _optimizer(spec: OptimSpec, task: TaskSpec) -> tuple[OptimizerRecord, OptimSpec]:
     """What is known of the optimizer, and its spec with the task's tuned defaults and its own filled in."""
-    record = optimizers.find(optimizers.load(), spec.name)
+    record = optimizers.find(spec.name)
     tuned = task.optimizers.get(record.name, {}).get("options", {})
     return record, record.resolve(spec, tuned)
 

@@ -12,6 +12,7 @@ from lehi_cli.analysis.arrivals import parse_target
 from lehi_cli.analysis.looks import Looks
 from lehi_cli.analysis.margins import parse_margins
 from lehi_cli.errors import Notice, StoreError, UsageError
+from lehi_cli.gate import Check
 from lehi_cli.runs.comparisons import ComparisonRecord, Comparisons, Kind, Member, Role, now
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.store import Store, StoredRun
@@ -124,6 +125,23 @@ def pairs_shown(report: Report) -> dict[str, list[int]]:
         if check.pair and check.n > 1 and check.seeds:
             shown.setdefault(check.pair, sorted(check.seeds))
     return shown
+
+
+def remember_checks(store: Store, runs: Sequence[StoredRun], checks: Sequence[Check]) -> None:
+    """Keep which pairs assertions looked at, as far as nobody had looked at them at these seeds."""
+    comparisons = Comparisons(store)
+    seen = comparisons.looked()
+    pairs = {check.pair: sorted(check.seeds) for check in checks if check.pair and check.n > 1 and check.seeds}
+    new = {pair: seeds for pair, seeds in pairs.items() if seeds not in [look.seeds for look in seen.get(pair, [])]}
+    if not new:
+        return
+    members = [Member(run.run_id, run.label) for run in runs]
+    view = {"assertions": [check.assertion.text for check in checks]}
+    record = ComparisonRecord("report", members, view, pairs=new, family=len(new), created=now())
+    try:
+        comparisons.save(record)
+    except StoreError as error:
+        comparisons.notice(Notice(f"this look is not remembered: {error.message}", error.hint))
 
 
 def _pairs_on(report: Report) -> set[str]:

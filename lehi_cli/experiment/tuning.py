@@ -92,7 +92,7 @@ class Tuned:
         """Dimensions in which the best trial lies near an end of the space, where the option allows more."""
         if self.best is None:
             return []
-        record = optimizers.find(optimizers.load(), self.asked.name)
+        record = optimizers.find(self.asked.name)
         numbers = [item for item in self.space if not item.choices]
         found = (_edge(item, self.best.spec.options[item.name], self.asked.name, record) for item in numbers)
         return [edge for edge in found if edge is not None]
@@ -142,7 +142,7 @@ def space_of(spec: OptimSpec, given: Mapping[tuple[str, str], Dimension]) -> lis
     Raises:
         UsageError: naming optimizer and option; when `spec` fixes what was given.
     """
-    record = optimizers.find(optimizers.load(), spec.name)
+    record = optimizers.find(spec.name)
     own = {name: dimension(name, text) for name, text in record.space.items()}
     for only in ("", spec.name, spec.label):
         for (target, name), item in given.items():

@@ -6,19 +6,19 @@ A record says what the optimizer is called, what it can be told, how the trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from lehi_cli.errors import PluginError
 
-from . import plugins, pytorch_optimizer_names
+from . import from_class, plugins, pytorch_optimizer_names
 from .built_in import BUILT_IN
 from .catalog import Catalog
 from .record import KINDS, OptimizerRecord, Option
 
-__all__ = ["BUILT_IN", "GROUP", "KINDS", "OptimizerRecord", "Option", "find", "find_all", "load", "planned"]
+__all__ = ["BUILT_IN", "GROUP", "KINDS", "OptimizerRecord", "Option", "find", "find_all", "load"]
 
 GROUP = "lehi.optimizers"
 
@@ -33,29 +33,41 @@ def load() -> Catalog[OptimizerRecord]:
     return catalog
 
 
-def find(catalog: Catalog[OptimizerRecord], name: str) -> OptimizerRecord:
-    """The record called `name`, the one in the Python file of that path, or that of `po.<Name>`."""
+def find(name: str, origin: str = "") -> OptimizerRecord:
+    """The optimizer that somebody named; the one way from a name to a record.
+
+    Args:
+        name: a registered name, `po.<Name>`, the path of a Python file that defines one optimizer, or a class as
+            `package.module.Class` or `path.py:Class`.
+        origin: the file that the optimizer was read from when a run was planned; `name` is then one of that file's.
+
+    Raises:
+        UnknownNameError: when nothing is called so.
+        PluginError: when a file or a module has no such optimizer.
+        UsageError: when it cannot be trained with.
+    """
+    if origin:
+        return _in_file(name, Path(origin))
     if name.startswith(pytorch_optimizer_names.PREFIX):
         return pytorch_optimizer_names.find(name)
-    if not name.endswith(".py"):
-        return catalog.get(name)
-    records = list(_records_in(Path(name)))
-    if len(records) != 1:
-        raise PluginError(
-            f"{name} defines {len(records)} optimizers: a path must name exactly one",
-            f"put its folder into {plugins.PLUGIN_FOLDERS} and use their names",
-        )
-    return records[0]
+    path, _, own = name.rpartition(":")
+    if path.endswith(".py"):
+        return _in_file(own, Path(path))
+    if name.endswith(".py"):
+        return _only(name, list(_records_in(Path(name))))
+    if "." in name and name not in load().records:
+        return from_class.find_class(name)
+    return load().get(name)
 
 
-def find_all(catalog: Catalog[OptimizerRecord], name: str) -> list[OptimizerRecord]:
-    """All records in the Python file of that path; one for any other name.
+def find_all(name: str) -> list[OptimizerRecord]:
+    """All optimizers in the Python file of that path; one for any other name.
 
     Raises:
         PluginError: when the file lists none, or two of one name.
     """
     if not name.endswith(".py"):
-        return [find(catalog, name)]
+        return [find(name)]
     records = list(_records_in(Path(name)))
     if not records:
         raise PluginError(f"{name} defines no optimizers", "list their records in OPTIMIZERS: see lehi optims new")
@@ -66,18 +78,19 @@ def find_all(catalog: Catalog[OptimizerRecord], name: str) -> list[OptimizerReco
     return records
 
 
-def planned(name: str, origin: str) -> OptimizerRecord:
-    """The record that a run was planned with: the one called `name` in the file `origin`, or in the catalog without.
+def _only(name: str, records: Sequence[OptimizerRecord]) -> OptimizerRecord:
+    if len(records) != 1:
+        raise PluginError(
+            f"{name} defines {len(records)} optimizers: a path must name exactly one",
+            f"put its folder into {plugins.PLUGIN_FOLDERS} and use their names",
+        )
+    return records[0]
 
-    Raises:
-        PluginError: when the file has it no more.
-    """
-    if not origin:
-        return find(load(), name)
-    for record in _records_in(Path(origin)):
-        if record.name == name:
-            return record
-    raise PluginError(f"{origin} has no optimizer {name!r}")
+
+def _in_file(name: str, path: Path) -> OptimizerRecord:
+    """The optimizer of that name in a file: one that it lists, or a class."""
+    listed = (record for record in _records_in(path) if record.name == name)
+    return next(listed, None) or from_class.in_file(plugins.load_file(path.absolute()), name, str(path))
 
 
 def _read(plugin: plugins.Plugin) -> Iterator[tuple[str, OptimizerRecord]]:

@@ -26,6 +26,10 @@ from typing import Any, Never
 from lehi_cli.errors import LehiError, Notice, PluginError, UsageError, did_you_mean
 
 PLUGIN_FOLDERS = "LEHI_PLUGINS"
+PRIVATE = "_lehi_plugin_"
+"""How the names of modules begin that files named by a path are loaded as."""
+
+_loading: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,32 @@ def load_file(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise PluginError(f"there is no file {path}")
-    name = f"_lehi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{PRIVATE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    _loading.append(path)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(f"{path} fails to load: {type(error).__name__}: {error}") from error
+    finally:
+        _loading.remove(path)
     return module
+
+
+def check_not_loading() -> None:
+    """Check that no file is just being loaded for what it defines: it is not to start experiments of its own.
+
+    Raises:
+        UsageError: when one is.
+    """
+    if _loading:
+        message = f"{_loading[-1]} starts an experiment while it is loaded for what it defines"
+        raise UsageError(message, 'put the call under if __name__ == "__main__":')
 
 
 def resolve(reference: str, origin: str = "") -> Any:

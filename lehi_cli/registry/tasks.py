@@ -307,11 +307,11 @@ def load() -> Catalog[TaskRecord]:
     return catalog
 
 
-def find(catalog: Catalog[TaskRecord], name: str) -> TaskRecord:
+def find(name: str) -> TaskRecord:
     """The task called `name`, or the one in the YAML or Python file of that path."""
     path = Path(name)
     if path.suffix not in {".yaml", ".yml", ".py"}:
-        return catalog.get(name)
+        return load().get(name)
     if not path.is_file():
         raise UsageError(f"no task file {name}", "give the path of a .yaml or .py file, or a name from: lehi tasks")
     records = list(_from_file(path.absolute()))

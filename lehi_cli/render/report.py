@@ -49,10 +49,15 @@ def to_document(report: Report) -> Document:
 
 def _brief(report: Report) -> Document:
     """The answers alone, and what the assertions came to."""
-    answers = [line for item in report.sections for line in _answers(item, report)]
-    answers = answers or list(report.view.notes) or ["no verdict: nothing is compared here"]
     said = [in_one_line(check) for check in report.checks]
-    return Document([Part("", "", [Lines(answers, strong=True), *([Lines(said)] if said else [])])], report.provenance)
+    answers = Lines(brief_lines(report), strong=True)
+    return Document([Part("", "", [answers, *([Lines(said)] if said else [])])], report.provenance)
+
+
+def brief_lines(report: Report) -> list[str]:
+    """The answers alone, a line for each comparison."""
+    answers = [line for item in report.sections for line in _answers(item, report)]
+    return answers or list(report.view.notes) or ["no verdict: nothing is compared here"]
 
 
 def _tuning_parts(report: Report) -> list[Part]:

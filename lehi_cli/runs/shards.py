@@ -80,6 +80,14 @@ def read_columns(
     return names | dict(zip(table.column_names, table.columns, strict=True))
 
 
+def read_table(folder: Path, notices: list[Notice]) -> pa.Table | None:
+    """Every row of a run with every column; None when it has none that can be read."""
+    import pyarrow as pa
+
+    columns = read_columns(folder, notices)
+    return pa.table(columns) if columns else None
+
+
 def _shards(folder: Path) -> list[str]:
     """Paths of a run's shards in the order they were written; none when the run is gone."""
     try:

@@ -105,7 +105,7 @@ class Training:
         self._sum = torch.zeros((), device=device)
         self._count = 0
         self.clock = Clock(task.budget, self.reader.samples, self.reader.steps)
-        self._record = optimizers.planned(run.optimizer.name, run.optimizer_origin)
+        self._record = optimizers.find(run.optimizer.name, run.optimizer_origin)
         self.optimizer = optimizer_of(run, self._record, self.model, self.loss, self.clock.total_steps)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         if self._record.draws:

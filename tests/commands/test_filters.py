@@ -328,11 +328,7 @@ def test_two_versions_of_the_data_are_two_sections(lehi: Lehi, tmp_path: Path) -
 def test_tasks_of_one_name_from_two_files_are_two_sections(lehi: Lehi, tmp_path: Path) -> None:
     from lehi_cli.registry import tasks
 
-    text = (
-        Path(tasks.find(tasks.load(), "digits").origin)
-        .read_text(encoding="utf-8")
-        .replace("name: digits", "name: mine")
-    )
+    text = Path(tasks.find("digits").origin).read_text(encoding="utf-8").replace("name: digits", "name: mine")
     for folder, batch in (("one", "batch_size: 64"), ("two", "batch_size: 32")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.yaml").write_text(text.replace("batch_size: 64", batch))

@@ -198,7 +198,7 @@ def test_what_no_plan_can_tell_is_refused_before_anything_is_trained(
     if task == "markov_2":
         from lehi_cli.registry import tasks
 
-        origin = Path(tasks.find(tasks.load(), "digits").origin)
+        origin = Path(tasks.find("digits").origin)
         lines = origin.read_text(encoding="utf-8").replace("name: digits", "name: markov_2").splitlines(keepends=True)
         (tmp_path / "task.yaml").write_text("".join(line for line in lines if not line.startswith("target:")))
         task = "task.yaml"

@@ -22,7 +22,7 @@ here = pytest.mark.skipif(not (DATA / "protein-tertiary-structure").is_dir(), re
 @here
 @pytest.mark.parametrize("split", range(5))
 def test_protein_rows_are_the_published_ones(split: int) -> None:
-    spec = tasks.find(tasks.load(), "protein").spec([f"data.split={split}"])
+    spec = tasks.find("protein").spec([f"data.split={split}"])
     dataset = load_dataset(spec, DATA)  # which declares its checksum, one for all splits
     assert tuple(map(len, dataset.splits.values())) == (37_041, 4_116, 4_573)
     train = dataset.splits["train"]
@@ -58,7 +58,7 @@ def test_there_are_five_protein_splits(split: object, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["protein", "csv"])
 def test_fakes_have_the_shape_of_the_real(name: str, tmp_path: Path) -> None:
-    dataset = load_dataset(tasks.find(tasks.load(), name).spec(["data.fake=true"]), tmp_path)
+    dataset = load_dataset(tasks.find(name).spec(["data.fake=true"]), tmp_path)
     for split in dataset.splits.values():
         assert split.inputs.shape[1:] == ((9,) if name == "protein" else (8,))
         assert (split.targets.shape[1:], split.targets.dtype) == ((1,), torch.float32)
@@ -201,7 +201,7 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="kind='clusters' must be one of auto, regression, classification"):
         csv(tmp_path, kind="clusters")
     with pytest.raises(UsageError, match="no option 'targt'; did you mean 'target'"):
-        load_dataset(tasks.find(tasks.load(), "csv").spec(["data.targt=y"]), tmp_path)
+        load_dataset(tasks.find("csv").spec(["data.targt=y"]), tmp_path)
 
 
 def test_a_number_late_in_a_long_table_may_have_a_fraction(tmp_path: Path) -> None:

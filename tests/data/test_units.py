@@ -23,7 +23,7 @@ here = pytest.mark.skipif(not (DATA / "protein-tertiary-structure").is_dir(), re
 
 
 def spec(name: str, *overrides: str) -> TaskSpec:
-    return tasks.find(tasks.load(), name).spec(overrides)
+    return tasks.find(name).spec(overrides)
 
 
 def ratios(scaled: torch.Tensor, raw: np.ndarray) -> np.ndarray:

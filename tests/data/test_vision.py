@@ -102,7 +102,7 @@ def write_cifar(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_batches_have_the_shape_the_model_takes(
     name: str, real: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = tasks.find(tasks.load(), name).spec([] if real else ["data.fake=true"])
+    spec = tasks.find(name).spec([] if real else ["data.fake=true"])
     if real and name == "imagefolder":
         write_images(tmp_path / "images", tree(("cat", "dog"), 5))
     elif real:
@@ -173,7 +173,7 @@ def test_a_sequence_is_the_image_in_squares_of_four(tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="MNIST is not at hand")
 def test_mnist_itself() -> None:
-    dataset = load_dataset(tasks.find(tasks.load(), "mnist").spec(), DATA)  # which declares its checksum
+    dataset = load_dataset(tasks.find("mnist").spec(), DATA)  # which declares its checksum
     assert tuple(map(len, dataset.splits.values())) == (55_000, 5_000, 10_000)
     assert dataset.splits["train"].targets[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     for split in dataset.splits.values():

@@ -104,8 +104,8 @@ def test_bad_options_are_refused(options, message):
 
 def test_evaluation_leaves_the_state_of_training_alone():
     overrides = ["model.width=8", "model.dropout=0.5", "batch_size=4", "data.fake=true"]
-    task = tasks.find(tasks.load(), "ptb").spec(overrides)
-    adam = optimizers.find(optimizers.load(), "adam").resolve(OptimSpec("adam"))
+    task = tasks.find("ptb").spec(overrides)
+    adam = optimizers.find("adam").resolve(OptimSpec("adam"))
 
     def losses(evaluate):
         training = Training(RunSpec(task, adam, 0), "cpu", Path())

@@ -259,7 +259,7 @@ def findings(tmp_path: Path, changes: dict[str, str]) -> dict[str, Finding]:
     for piece, other in changes.items():
         code = code.replace(piece, other)
     (tmp_path / "mine.py").write_text(code)
-    (record,) = optimizers.find_all(optimizers.load(), str(tmp_path / "mine.py"))
+    (record,) = optimizers.find_all(str(tmp_path / "mine.py"))
     return {finding.check: finding for finding in check_optimizer(record)}
 
 

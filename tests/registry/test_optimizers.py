@@ -213,7 +213,7 @@ REASONS = {name: reason for reason, listed in REFUSED.items() for name in listed
 def test_names_of_pytorch_optimizer_are_read_without_importing_it(python: Callable[..., object]) -> None:
     code = (
         "import sys; from lehi_cli.registry import optimizers;"
-        "record = optimizers.find(optimizers.load(), 'po.Lion'); print(record.option('betas').shown_default);"
+        "record = optimizers.find('po.Lion'); print(record.option('betas').shown_default);"
         "assert record.code_hash(); assert not {'torch', 'pytorch_optimizer'} & set(sys.modules)"
     )
     result = python("-c", code)
@@ -221,7 +221,7 @@ def test_names_of_pytorch_optimizer_are_read_without_importing_it(python: Callab
 
 
 def test_options_of_pytorch_optimizer_are_the_constructors() -> None:
-    record = optimizers.find(optimizers.load(), "po.AdEMAMix")
+    record = optimizers.find("po.AdEMAMix")
     options = {option.name: option for option in record.options}
     assert options["lr"].default == 1e-3
     assert options["betas"].default == (0.9, 0.999, 0.9999)
@@ -238,19 +238,19 @@ def test_options_of_pytorch_optimizer_are_the_constructors() -> None:
     [("Lion", "gradient", False), ("SophiaH", "differentiable", False), ("ScheduleFreeSGD", "gradient", True)],
 )
 def test_how_to_drive_it_is_read_from_the_source(name: str, kind: str, modes: bool) -> None:
-    record = optimizers.find(optimizers.load(), f"po.{name}")
+    record = optimizers.find(f"po.{name}")
     assert (record.kind, record.modes, record.draws) == (kind, modes, True)
 
 
 def test_unknown_names_of_pytorch_optimizer_are_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown optimizer 'po.Lionn'; did you mean 'po.Lion'"):
-        optimizers.find(optimizers.load(), "po.Lionn")
+        optimizers.find("po.Lionn")
 
 
 @pytest.mark.parametrize("name", REASONS)
 def test_unsuitable_names_of_pytorch_optimizer_are_refused_with_the_reason(name: str) -> None:
     with pytest.raises(UsageError, match=REASONS[name]):
-        optimizers.find(optimizers.load(), f"po.{name}")
+        optimizers.find(f"po.{name}")
 
 
 def test_without_pytorch_optimizer_its_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,14 +261,14 @@ def test_without_pytorch_optimizer_its_names_are_refused(monkeypatch: pytest.Mon
     pytorch_optimizer_names.names.cache_clear()
     pytorch_optimizer_names._tree.cache_clear()
     with pytest.raises(PluginError, match=r"po\.<Name> needs the package pytorch-optimizer: no module named"):
-        optimizers.find(optimizers.load(), "po.Lion")
+        optimizers.find("po.Lion")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", pytorch_optimizer_names.names())
 def test_every_name_of_pytorch_optimizer_trains_or_is_refused(name: str) -> None:
     try:
-        record = optimizers.find(optimizers.load(), f"po.{name}")
+        record = optimizers.find(f"po.{name}")
     except UsageError:
         assert name in REASONS
         return
@@ -298,7 +298,7 @@ def test_the_list_names_every_optimizer(lehi: Lehi) -> None:
 @pytest.mark.parametrize("name", ["lehi", "sophia_h", "schedulefree_adamw", "po.Yogi"])
 def test_one_optimizer_is_shown_whole(name: str, lehi: Lehi) -> None:
     result = lehi("optims", name)
-    record = optimizers.find(optimizers.load(), name)
+    record = optimizers.find(name)
     assert result.code == 0
     for text in (record.summary, KIND_WORDS[record.kind], record.passes, record.state, record.source):
         assert text in result.out

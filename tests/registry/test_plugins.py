@@ -107,4 +107,4 @@ def test_a_file_in_a_plugin_folder_may_have_several_optimizers(
 def test_a_file_without_records_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(content)
     with pytest.raises(PluginError, match=message):
-        optimizers.find(optimizers.load(), str(tmp_path / "mine.py"))
+        optimizers.find(str(tmp_path / "mine.py"))

@@ -32,7 +32,7 @@ def test_what_is_not_refused_can_be_trained_with(name: str) -> None:
 
 def test_the_version_that_was_tested_needs_no_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytorch_optimizer_tested, "installed", lambda: KNOWN.version)
-    assert optimizers.find(optimizers.load(), "po.Yogi").notice == ""
+    assert optimizers.find("po.Yogi").notice == ""
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ def test_the_version_that_was_tested_needs_no_notice(monkeypatch: pytest.MonkeyP
 def test_another_version_is_used_and_named(
     then: dict[str, dict[str, object]], said: str, monkeypatch: pytest.MonkeyPatch, lehi: Callable[..., Result]
 ) -> None:
-    before = optimizers.find(optimizers.load(), "po.Yogi")
+    before = optimizers.find("po.Yogi")
     monkeypatch.setattr(pytorch_optimizer_tested, "installed", lambda: "4.2.0")
     monkeypatch.setattr(pytorch_optimizer_tested, "tested", lambda: pytorch_optimizer_tested.Tested("4.0.0", then))
-    record = optimizers.find(optimizers.load(), "po.Yogi")
+    record = optimizers.find("po.Yogi")
     assert (record.options, record.code_hash()) == (before.options, before.code_hash())
     shown = lehi("optims", "po.Yogi")
     assert shown.code == 0

@@ -100,10 +100,10 @@ def test_the_losses_and_options_known_are_those_there_are(name: str) -> None:
 def test_a_loss_of_its_own_is_part_of_the_code(tmp_path: Path) -> None:
     source = "my_loss = None\nTASK = " + repr({**GOOD, "loss": {"kind": ":my_loss", "width": 2}})
     (tmp_path / "mine.py").write_text(source)
-    first = tasks.find(tasks.load(), "mine.py").spec()
+    first = tasks.find("mine.py").spec()
     assert (first.loss_kind, first.loss_options) == (":my_loss", {"width": 2})
     (tmp_path / "mine.py").write_text(source.replace("None", "1"))
-    second = tasks.find(tasks.load(), "mine.py").spec()
+    second = tasks.find("mine.py").spec()
     assert first.code[":my_loss"] != second.code[":my_loss"]
     assert first.identity() != second.identity()
 
@@ -234,11 +234,11 @@ TASK = {
 def test_tasks_come_from_paths(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(YAML.format(name="in_yaml"))
     (tmp_path / "b.py").write_text(PYTHON)
-    assert tasks.find(tasks.load(), str(tmp_path / "a.yaml")).spec().name == "in_yaml"
-    first = tasks.find(tasks.load(), "b.py").spec()
+    assert tasks.find(str(tmp_path / "a.yaml")).spec().name == "in_yaml"
+    first = tasks.find("b.py").spec()
     assert first.name == "in_python"
     (tmp_path / "b.py").write_text(PYTHON.replace("= 4", "= 5"))
-    assert tasks.find(tasks.load(), "b.py").spec().identity() != first.identity()
+    assert tasks.find("b.py").spec().identity() != first.identity()
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_broken_files_are_named(tmp_path: Path, name: str, content: str | None, 
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(LehiError, match=message):
-        tasks.find(tasks.load(), name)
+        tasks.find(name)
 
 
 def test_the_line_of_a_yaml_file_is_named(tmp_path: Path) -> None:
@@ -267,15 +267,15 @@ def test_the_line_of_a_yaml_file_is_named(tmp_path: Path) -> None:
         content = YAML.format(name="mine").replace(change, f"{change}x")
         (tmp_path / "mine.yaml").write_text(content)
         with pytest.raises(UsageError, match=rf"mine.yaml, line {line}\)"):
-            tasks.find(tasks.load(), "mine.yaml").spec()
+            tasks.find("mine.yaml").spec()
     (tmp_path / "mine.yaml").write_text(YAML.format(name="mine") + "colour: red\n")
     with pytest.raises(UsageError, match=r"line 9\) has no 'colour'"):
-        tasks.find(tasks.load(), "mine.yaml").spec()
+        tasks.find("mine.yaml").spec()
 
 
 def test_numbers_may_have_an_exponent_without_a_point(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(YAML.format(name="mine").replace("steps: 3", "passes: 1e3"))
-    assert tasks.find(tasks.load(), "mine.yaml").spec().budget == Budget("passes", 1000)
+    assert tasks.find("mine.yaml").spec().budget == Budget("passes", 1000)
 
 
 def test_a_failing_plugin_is_named_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,12 +31,30 @@ def code_hash(reference: str, origin: str = "") -> str:
     return fingerprint(reach(reference, Sources(origin)))
 
 
-_SOURCES = Sources()
+@cache
+def _sources() -> Sources:
+    return Sources()
 
 
 @cache
 def _of_module(reference: str) -> str:
-    return fingerprint(reach(reference, _SOURCES))
+    return fingerprint(reach(reference, _sources()))
+
+
+def forget_sources() -> None:
+    """Read modules anew when they are asked for next."""
+    _sources.cache_clear()
+    _of_module.cache_clear()
+
+
+def modules_reached(reference: str, origin: str = "") -> set[str]:
+    """The modules that code looks into: of `module:name`, or of `:name` in the file `origin`.
+
+    Raises:
+        PluginError: as `code_hash`.
+    """
+    sources = _sources() if reference.partition(":")[0] else Sources(origin)
+    return reach(place(reference), sources).modules
 
 
 def own_files(origin: str) -> list[Path]:

@@ -1,0 +1,1 @@
+"""The Python API, `import lehi_cli as lehi`: the verbs as functions, and what they return."""
