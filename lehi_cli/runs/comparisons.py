@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lehi_cli.errors import Notice, StoreError, UsageError
+
 from .specs import canonical_json
 from .store import Store, StoredRun, write_json
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lehi_cli.errors import Notice, StoreError
+
 from .specs import canonical_json
 from .store import Store, write_json
 

@@ -26,6 +26,7 @@ from typing import Any
 from uuid import uuid4
 
 from lehi_cli.errors import Notice, StoreError
+
 from .shards import AT_ONCE, Metrics, read_columns, write_shard
 from .specs import ADAPTIVE, Budget, RunSpec
 
