@@ -24,6 +24,7 @@ from lehi_cli.experiment.contests import FIRST
 from lehi_cli.experiment.plan import plan
 from lehi_cli.experiment.request import Request
 from lehi_cli.render.live import watcher
+from lehi_cli.runs.metrics import METRICS
 from lehi_cli.runs.specs import Budget, parse_optimizers
 from lehi_cli.runs.store import Store
 from lehi_cli.stats.anytime import judge_anytime
@@ -34,7 +35,7 @@ from lehi_cli.stats.verdict import LATER_SHARE, judge_pairs
 COMPARISONS = 200
 SEEDS = 10  # on each side
 DEALS = 25
-METRICS = ("loss", "accuracy")
+JUDGED = ("loss", "accuracy")
 
 Contests = Callable[[int], dict[str, Contest]]  # by metric, of so many seeds
 
@@ -68,7 +69,7 @@ def trained(store: Store, count: int) -> dict[str, np.ndarray]:
     store.prepare()
     with watcher(Console(stderr=True), len(runs), False) as watch:
         conduct(runs, store, Settings(device="cpu"), watch)
-    values: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    values: dict[str, list[float]] = {metric: [] for metric in JUDGED}
     for run in runs:
         stored = store.find(run.run_id)
         assert stored is not None
@@ -83,7 +84,7 @@ def trained(store: Store, count: int) -> dict[str, np.ndarray]:
 
 def judged(finals: dict[str, np.ndarray], *orders: np.ndarray) -> dict[str, dict[str, int | float]]:
     """What each rule finds, over all comparisons of all orders in which the runs are dealt."""
-    scales = {metric: scale_of(metric, values) for metric, values in finals.items()}
+    scales = {metric: scale_of(values, best=METRICS[metric].best) for metric, values in finals.items()}
     words: dict[str, list[str]] = {}
     for order in orders:
         for seeds in order.reshape(-1, 2, SEEDS):
@@ -111,7 +112,7 @@ def by_seed(values: np.ndarray) -> dict[int, float]:
 def rules(contests: Contests) -> dict[str, str]:
     """The word on one comparison by every rule; of both metrics the one that claims a difference."""
     found = {}
-    for what, metrics in (("val loss alone", METRICS[:1]), ("any of both metrics", METRICS)):
+    for what, metrics in (("val loss alone", JUDGED[:1]), ("any of both metrics", JUDGED)):
         for n in (3, 5, SEEDS):
             found[f"{n} seeds, {what}"] = fixed(contests, n, metrics)
         found[f"auto:{SEEDS}, {what}"] = auto(contests, metrics)

@@ -115,7 +115,7 @@ SKEWED = ("exponential loss", "1 + 0.01 exponential", "1 + 0.05 lognormal")
 def family(reference: np.ndarray, own: np.ndarray, margin: float = 0.0) -> dict[int, Contest]:
     """Contests of candidates [k, n] against a reference [n], from the logarithms of their losses."""
     losses, others = np.exp(own).tolist(), np.exp(reference).tolist()
-    scale = scale_of("loss", [*others, *(loss for row in losses for loss in row)])
+    scale = scale_of([*others, *(loss for row in losses for loss in row)])
     shared = dict(enumerate(others))
     return {i: Contest(dict(enumerate(row)), shared, scale, margin, runs=i) for i, row in enumerate(losses)}
 

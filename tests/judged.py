@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from lehi_cli.analysis.comparison import Comparison, Judgement
 from lehi_cli.analysis.equal_price import PriceOf
 from lehi_cli.analysis.margins import Margins
+from lehi_cli.runs.metrics import METRICS
 from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.scale import scale_of
 from lehi_cli.stats.verdict import Verdict, family_size, judge_pairs
@@ -30,7 +31,7 @@ def compared(
     """Everybody against the first, by values at seeds 0, 1, ...; `prices` are ratios, 1 where none is given."""
     reference, *others = values
     margins = margins or Margins()
-    scale = scale_of(metric, [value for own in values.values() for value in own], floor)
+    scale = scale_of([value for own in values.values() for value in own], floor, METRICS[metric].best)
     contests = {
         label: Contest(by_seed(values[label]), by_seed(values[reference]), scale, margins.of(split, metric), runs=label)
         for label in others

@@ -17,10 +17,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.runs.metrics import known_metrics, metric_named
 from lehi_cli.runs.shards import Metrics
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.store import StoredRun
-from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.targets import Arrival, arrival, survival, time_to_target
 
 from .finals import UNFINISHED
@@ -58,7 +58,7 @@ class Target:
     @property
     def minimize(self) -> bool:
         """Whether lower is better."""
-        return self.metric not in HIGHER_IS_BETTER
+        return not metric_named(self.metric).higher_is_better
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _columns(section: Section) -> list[str]:
 
 
 def _columns_with(metrics: Sequence[str]) -> list[str]:
-    return ["train_loss", "val_loss", *(f"val_{name}" for name in metrics)]
+    return ["train_loss", "val_loss", *(f"val_{name}" for name in known_metrics(metrics))]
 
 
 def _series(series: Series, style: int, target: Target) -> SeriesArrival:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.runs.metrics import METRICS, known_metrics
 from lehi_cli.runs.shards import Metrics
 from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats.anytime import after_first_look, judge_anytime
@@ -119,8 +120,8 @@ def compare_sections(
 
     Raises:
         UsageError: on a reference that means several optimizers of a section, and on a negative or infinite margin.
-        UnknownNameError: on a reference that no section has, and on a margin for a metric by which no section is
-            judged.
+        UnknownNameError: on a reference that no section has, on a margin for a metric by which no section is judged,
+            and on one of `columns` whose direction is unknown.
     """
     margins, looks = margins or Margins(), looks or Looks()
     if reference is not None:
@@ -238,7 +239,7 @@ def _comparison(
         margins,
         contests.families[i],
         judgements,
-        [*([LOOKED_AT] if is_anytime else []), *_left_out(section)],
+        [*([LOOKED_AT] if is_anytime else []), *_not_judged(section), *_left_out(section)],
         {series.label: price_of(section, series, reference) for series in section.ranked()},
         {label: pair for (at, label), pair in contests.pairs.items() if at == i},
         {label: contests.seeds(i, label) for at, label in contests.pairs if at == i},
@@ -247,7 +248,7 @@ def _comparison(
 
 def _judged(section: Section, asked: Sequence[Column] | None, split: str) -> list[Column]:
     if asked is None:
-        return [(split, metric) for metric in ("loss", *section.metric_names[:1])]
+        return [(split, metric) for metric in ("loss", *known_metrics(section.metric_names)[:1])]
     return [column for column in asked if column in section.columns]
 
 
@@ -257,6 +258,12 @@ def _why_left_out(run: StoredRun, metrics: Metrics) -> str | None:
     if run.status == "ok" and metrics.final("val", "loss") is None:
         return "ok, but its metrics are lost"
     return None
+
+
+def _not_judged(section: Section) -> list[str]:
+    """Which metrics of the task are shown but cannot be judged."""
+    unknown = [name for name in section.metric_names if name not in METRICS] if section.shown is None else []
+    return [f"{', '.join(unknown)}: not judged: which way is better is unknown"] if unknown else []
 
 
 def _left_out(section: Section) -> list[str]:

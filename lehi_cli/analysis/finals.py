@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from lehi_cli.runs.metrics import LOSS, metric_named
 from lehi_cli.runs.store import PRUNED
 from lehi_cli.stats.scale import Scale, scale_of
 
@@ -33,7 +34,12 @@ def finals_by_seed(series: Series, column: Column) -> dict[int, float]:
 
 
 def scale_in(section: Section, column: Column) -> Scale:
-    """The one scale for a column of a section, from all its runs; verdicts, gate and ranks all use it."""
-    split, metric = column
-    values = [value for series in section.series for value in series.finals(split, metric).values()]
-    return scale_of(metric, values, section.floor_of(split) if metric == "loss" else None)
+    """The one scale for a column of a section, from all its runs; verdicts, gate and ranks all use it.
+
+    Raises:
+        UnknownNameError: when the metric's direction is unknown.
+    """
+    split, name = column
+    metric = metric_named(name)
+    values = [value for series in section.series for value in series.finals(split, name).values()]
+    return scale_of(values, section.floor_of(split) if name == LOSS else None, metric.best)

@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.runs.metrics import metric_named
 from lehi_cli.runs.specs import format_value
-from lehi_cli.stats import is_better
 
 from .columns import check_metrics, is_measured, measured, names, parse_column
 from .labels import DIGITS, code_of, numbered
@@ -88,10 +88,11 @@ def check_column(sections: Sequence[Section], column: str) -> None:
 
     Raises:
         UsageError: on a malformed column, and on a metric that is measured only on other splits.
-        UnknownNameError: on a metric that no section has.
+        UnknownNameError: on a metric that no section has, and on one whose direction is unknown.
     """
     split, metric = parse_column(column)
     check_metrics(sections, [metric])
+    metric_named(metric)
     if not any(is_measured(section, split, metric) for section in sections):
         raise UsageError(f"no column {column}", f"known: {', '.join(measured(sections, metric))}")
 
@@ -124,7 +125,7 @@ def _grouped(series: Iterable[Series], key: Any) -> dict[Hashable, list[Series]]
 def _best(group: Sequence[Series], column: str) -> Series:
     """The best of a group; the first if several are equally good."""
     split, metric = parse_column(column)
-    sign = -1.0 if is_better(column, 1.0, 0.0) else 1.0
+    sign = metric_named(metric).sign
 
     def place(series: Series) -> tuple[bool, float]:
         value = series.final(split, metric)

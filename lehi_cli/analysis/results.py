@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from lehi_cli.runs.metrics import METRICS
 from lehi_cli.runs.shards import Metrics
 from lehi_cli.runs.store import StoredRun
-from lehi_cli.stats import HIGHER_IS_BETTER, Estimate, estimate, is_better
+from lehi_cli.stats import Estimate, estimate
 from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.summary import Band, band_curve, mean_interval
 
 WORST = math.inf
-IN_UNITS_OF_THE_TARGET = ("rmse", "mae")
-"""Metrics that grow with the target."""
 
 
 def _mean(value: Estimate) -> float:
@@ -216,6 +215,8 @@ class Section:
     def best(self, split: str, column: str, shown: Callable[[Estimate], object] = _mean) -> set[str]:
         """Labels of the best complete series, and of those that look as good; empty if there is nothing to choose.
 
+        Also empty where the direction of the column is unknown.
+
         Args:
             split: the column's split.
             column: the column's metric.
@@ -223,22 +224,31 @@ class Section:
         """
         complete = [series for series in self.series if series.is_complete]
         values = {series.label: series.final(split, column) for series in complete if series.is_whole(split, column)}
-        if len(complete) < 2 or not values:
+        metric = METRICS.get(column)
+        if metric is None or len(complete) < 2 or not values:
             return set()
         leader, *others = values.values()
         for value in others:
-            leader = value if is_better(f"{split}_{column}", value.mean, leader.mean) else leader
+            leader = value if metric.is_better(value.mean, leader.mean) else leader
         return {label for label, value in values.items() if shown(value) == shown(leader)}
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether `ranked` puts the best first."""
+        return not self.grouped_by and self.leading[1] in METRICS
+
     def ranked(self) -> list[Series]:
-        """Series by the leading column, those with a run that did not reach its end last; groups stay as they are."""
+        """Series by the leading column, those with a run that did not reach its end last; groups stay as they are.
+
+        The order stays as it is, too, where the direction of the leading column is unknown.
+        """
         if self.grouped_by:
             return self.series
-        sign = -1.0 if self.leading[1] in HIGHER_IS_BETTER else 1.0
+        metric = METRICS.get(self.leading[1])
 
         def place(series: Series) -> tuple[bool, float]:
             mean = series.final(*self.leading).mean
-            return not series.is_complete, sign * mean if math.isfinite(mean) else WORST
+            return not series.is_complete, metric.sign * mean if metric and math.isfinite(mean) else WORST
 
         return sorted(self.series, key=place)
 

@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lehi_cli.runs.metrics import metric_named
 from lehi_cli.runs.specs import canonical_json
-from lehi_cli.stats import estimate, is_better
+from lehi_cli.stats import estimate
 
 from .results import Section, Series
 
@@ -65,8 +66,9 @@ class Line:
     def best(self) -> Point | None:
         """The best point without a lost run."""
         best: Point | None = None
+        metric = metric_named(self.column.partition("_")[2])
         for point in self.points:
-            if point.is_whole and (best is None or is_better(self.column, point.value, best.value)):
+            if point.is_whole and (best is None or metric.is_better(point.value, best.value)):
                 best = point
         return best
 

@@ -23,7 +23,7 @@ from lehi_cli.analysis.arrivals import Target
 from lehi_cli.analysis.finals import scale_in
 from lehi_cli.analysis.looks import Looks, pair_id
 from lehi_cli.analysis.results import Section, Series
-from lehi_cli.stats import HIGHER_IS_BETTER
+from lehi_cli.runs.metrics import metric_named
 from lehi_cli.stats.anytime import median_sequence, p_at_look
 from lehi_cli.stats.failures import Failures, count_failures
 from lehi_cli.stats.paired import NO_SPREAD, Interval, median_interval, t_interval, t_is_defined, t_test, wilcoxon
@@ -154,7 +154,7 @@ def _failures(bound: Bound, left: Sequence[float], right: Sequence[float]) -> Fa
     column = bound.operands[0].column
     if not is_quality(column):
         return Failures(0, 0, len(left), 0, 0)
-    lower_is_better = column.partition("_")[2] not in HIGHER_IS_BETTER
+    lower_is_better = not metric_named(column.partition("_")[2]).higher_is_better
     sides = (left, right) if bound.assertion.is_below == lower_is_better else (right, left)
     return count_failures(*sides)
 

@@ -23,9 +23,9 @@ from lehi_cli.analysis.arrivals import COLUMNS, UNITS, Target
 from lehi_cli.analysis.finals import UNFINISHED
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UsageError
+from lehi_cli.runs.metrics import known_metrics, metric_named
 from lehi_cli.runs.shards import Metrics
 from lehi_cli.runs.store import StoredRun
-from lehi_cli.stats import HIGHER_IS_BETTER
 from lehi_cli.stats.targets import time_to_target
 
 TOTALS = ("steps", "passes", "seconds")
@@ -59,7 +59,7 @@ def columns(section: Section) -> list[str]:
 
 def columns_with(metrics: Sequence[str]) -> list[str]:
     """The columns of a task with these metrics besides the loss."""
-    quality = [f"{split}_{name}" for split in ("val", "test") for name in ("loss", *metrics)]
+    quality = [f"{split}_{name}" for split in ("val", "test") for name in ("loss", *known_metrics(metrics))]
     return [*quality, "train_loss", *TOTALS, *PRICES, *TO_TARGET]
 
 
@@ -140,7 +140,7 @@ def _cost(run: StoredRun, column: str) -> float | str:
 
 def _final(run: StoredRun, metrics: Metrics, column: str) -> float | str:
     split, _, metric = column.partition("_")
-    worst = -math.inf if metric in HIGHER_IS_BETTER else math.inf
+    worst = metric_named(metric).worst
     if run.status != "ok":
         return worst
     found = metrics.final(split, metric)

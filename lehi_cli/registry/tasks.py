@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import yaml
 
 from lehi_cli.errors import PluginError, UsageError, did_you_mean
+from lehi_cli.runs.metrics import LOSS, METRICS
 from lehi_cli.runs.specs import Budget, Schedule, TaskSpec, canonical_json, parse_value
 
 from . import plugins
@@ -32,10 +33,7 @@ T = TypeVar("T")
 GROUP = "lehi.tasks"
 LOOP = ("lehi_cli.training.loop:train", "lehi_cli.runs.specs:Schedule", "lehi_cli.runs.specs:TaskSpec")
 """What every run goes through; methods of a task and its schedule are called there without the classes being named."""
-METRICS = ("accuracy", "mae", "perplexity", "rmse")
-TARGETS = ("train_loss", "val_loss", *(f"val_{metric}" for metric in METRICS))
-DERIVED: Mapping[str, Sequence[str]] = {"perplexity": ("cross_entropy", "nll"), "rmse": ("mse",)}
-"""Metrics that are computed from the loss, and from which."""
+TARGETS = ("train_loss", *(f"val_{metric}" for metric in METRICS))
 REQUIRED = ("name", "summary", "data", "model", "loss", "batch_size", "budget")
 DEFAULTS: Mapping[str, Any] = {
     "metrics": [],
@@ -214,9 +212,9 @@ def _loss_code(kind: str, origin: str, where: Where) -> dict[str, str]:
 
 def _metric(name: Any, loss: Mapping[str, Any], where: Where) -> str:
     """A metric's name, and one that is computed from the loss only where the loss is the right one."""
-    metric = _choice(name, METRICS, "metric", where("metrics"))
-    of = DERIVED.get(metric)
-    if of is not None and (loss["kind"] not in of or loss.get("label_smoothing")):
+    metric = _choice(name, [metric for metric in METRICS if metric != LOSS], "metric", where("metrics"))
+    of = METRICS[metric].derived_from
+    if of and (loss["kind"] not in of or loss.get("label_smoothing")):
         raise UsageError(
             f"{where('metrics')}: {metric} is computed from the loss {' or '.join(of)}, and the loss is {loss['kind']}"
             f"{' with label_smoothing' if loss.get('label_smoothing') else ''}",

@@ -38,7 +38,7 @@ def _curves(section: Section, split: str, title: str, x: str) -> Figure:
     ends = [trace.xs[-1] for trace in traces if trace.xs]
     if (split, metric) == ("val", "loss") and section.floor is not None and ends:
         traces.insert(0, Trace("floor", [0.0, max(ends)], [section.floor] * 2, "auxiliary"))
-    said = _about([band.n for band in bands if band.n], len(section.series))
+    said = _about([band.n for band in bands if band.n], section)
     return Figure(f"{section.title}: {title}", x, traces, said)
 
 
@@ -47,14 +47,14 @@ def _trace(label: str, band: Band, i: int) -> Trace:
     return Trace(label, band.xs, band.mean, i, low=low, high=high)
 
 
-def _about(runs: Sequence[int], count: int) -> str:
+def _about(runs: Sequence[int], section: Section) -> str:
     """What lines and bands are, over how many runs, and how many optimizers there are besides."""
     said = []
     if max(runs, default=1) > 1:
         several = f"{max(runs)} seeds" if min(runs) == max(runs) else f"{min(runs)} to {max(runs)} seeds"
         said.append(f"line: mean of {several}; band: from the lowest to the highest run")
-    if count > MOST_CURVES:
-        said.append(f"the best {MOST_CURVES} of {count}")
+    if len(section.series) > MOST_CURVES:
+        said.append(f"the {'best' if section.is_ranked else 'first'} {MOST_CURVES} of {len(section.series)}")
     return "; ".join(said)
 
 

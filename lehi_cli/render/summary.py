@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lehi_cli.analysis.results import IN_UNITS_OF_THE_TARGET, Section, Series
+from lehi_cli.analysis.results import Section, Series
+from lehi_cli.runs.metrics import METRICS
 from lehi_cli.stats import Estimate
 
 from .document import Block, Column, Lines, Table
@@ -14,10 +15,11 @@ PRICE = 1  # the columns that stay together after those of quality
 
 
 def summary_blocks(section: Section, shown: int | None = None, full: bool = False) -> list[Block]:
-    """Table and notes of one section; of a long table the best `shown` rows; checksums of what is paired if `full`."""
+    """Table and notes of one section; of a long table the first `shown` rows; checksums of what is paired if `full`."""
     tables = [summary_table(section), *own_units(section)]
     if shown is not None and len(section.series) > shown:
-        left = f"the best {shown} of {len(section.series)} settings; --full shows all"
+        which = "best" if section.is_ranked else "first"
+        left = f"the {which} {shown} of {len(section.series)} settings; --full shows all"
         tables = [Table(table.columns, table.rows[:shown], f"{left}. {table.caption}") for table in tables]
     return [*tables, Lines(notes(section, full)[:shown])]
 
@@ -66,7 +68,7 @@ def summary_table(section: Section) -> Table:
 
 def own_units(section: Section) -> list[Table]:
     """The errors in the target's own units, such as money, where it is known what the task scales it by."""
-    columns = [(split, name) for split, name in section.columns if name in IN_UNITS_OF_THE_TARGET]
+    columns = [(split, name) for split, name in section.columns if name in METRICS and METRICS[name].in_target_units]
     if section.target is None or not columns:
         return []
     name, scale = section.target

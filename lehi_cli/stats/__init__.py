@@ -4,6 +4,6 @@ The means that every table needs are exported here; the tests, curves and verdic
 numpy and scipy are imported inside functions, because `lehi --help` does without them.
 """
 
-from lehi_cli.stats.summary import HIGHER_IS_BETTER, Estimate, estimate, is_better
+from lehi_cli.stats.summary import Estimate, estimate
 
-__all__ = ["HIGHER_IS_BETTER", "Estimate", "estimate", "is_better"]
+__all__ = ["Estimate", "estimate"]

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .paired import mean_of
-from .summary import BEST_VALUE
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,15 @@ class Scale:
         return value if self.floor is None else value - self.floor
 
 
-def scale_of(metric: str, values: Iterable[float], floor: float | None = None) -> Scale:
+def scale_of(values: Iterable[float], floor: float | None = None, best: float | None = None) -> Scale:
     """The scale for a metric.
 
     Args:
-        metric: `loss`, `accuracy`, ...
         values: all values that will be compared on it; those that are not finite are ignored.
         floor: the lowest value that the metric can have, where it is known.
+        best: the highest value that the metric can have, if more is better; None if less is.
     """
-    if metric in BEST_VALUE:
-        return Scale(best=BEST_VALUE[metric])
+    if best is not None:
+        return Scale(best=best)
     least = min((value for value in values if math.isfinite(value)), default=math.nan)
     return Scale("ratio" if least > (floor or 0.0) else "difference", floor)

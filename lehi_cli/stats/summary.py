@@ -8,10 +8,6 @@ from dataclasses import dataclass
 
 from .paired import Interval, deviation, mean_of, t_quantile
 
-BEST_VALUE = {"accuracy": 1.0}
-"""Metrics where more is better, with their highest possible value."""
-HIGHER_IS_BETTER = frozenset(BEST_VALUE)
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -71,9 +67,3 @@ def band_curve(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> Ban
     ys = np.array([y[:length] for _, y in curves], dtype=float)
     x, mean, low, high = xs.mean(axis=0), ys.mean(axis=0), ys.min(axis=0), ys.max(axis=0)
     return Band(x.tolist(), mean.tolist(), low.tolist(), high.tolist(), len(curves))
-
-
-def is_better(column: str, value: float, than: float) -> bool:
-    """Whether `value` beats `than` in a column such as `val_loss` or `test_accuracy`."""
-    metric = column.partition("_")[2]
-    return value > than if metric in HIGHER_IS_BETTER else value < than

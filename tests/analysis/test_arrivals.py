@@ -21,7 +21,7 @@ LOSS = Target("val", "loss", 0.1)
         ("val_loss=0.1", LOSS, "val loss at most 0.1"),
         ("val_accuracy=0.95", Target("val", "accuracy", 0.95), "val accuracy at least 0.95"),
         ("train_loss=1e-3", Target("train", "loss", 0.001), "train loss at most 0.001"),
-        ("val_my_metric=-2", Target("val", "my_metric", -2.0), "val my_metric at most -2"),
+        ("val_mae=-2", Target("val", "mae", -2.0), "val mae at most -2"),
     ],
 )
 def test_targets_are_read_and_put_in_words(text: str, target: Target, words: str) -> None:

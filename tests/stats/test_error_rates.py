@@ -79,7 +79,7 @@ def families(name: str, repeats: int, k: int, n: int, seed: int = 0) -> list[Fam
 
 def contests(family: Family, margin: float = 0.0, n: int | None = None) -> dict[int, Contest]:
     reference, own = (np.exp(values[..., :n]).tolist() for values in family)
-    scale = scale_of("loss", [*reference, *(loss for row in own for loss in row)])
+    scale = scale_of([*reference, *(loss for row in own for loss in row)])
     other = dict(enumerate(reference))
     return {i: Contest(dict(enumerate(row)), other, scale, math.expm1(margin), runs=i) for i, row in enumerate(own)}
 

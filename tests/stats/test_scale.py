@@ -9,22 +9,21 @@ import pytest
 from lehi_cli.stats.scale import Scale, scale_of
 
 CASES = {
-    "a loss": ("loss", [0.5, 0.25], None, Scale("ratio"), math.log(0.5) - math.log(0.25), math.log(1.01)),
+    "a loss": ([0.5, 0.25], {}, Scale("ratio"), math.log(0.5) - math.log(0.25), math.log(1.01)),
     "a loss above its floor": (
-        "loss", [0.0127, 0.0110], 0.01, Scale("ratio", 0.01), math.log(2.7), math.log(1.01),
+        [0.0127, 0.0110], {"floor": 0.01}, Scale("ratio", 0.01), math.log(2.7), math.log(1.01),
     ),
-    "a loss below its floor": ("loss", [1.25, 0.75], 1.0, Scale("difference", 1.0), 0.5, 0.0),
-    "a loss that can be negative": ("loss", [-1.0, 2.0], None, Scale("difference"), -3.0, 0.0),
-    "an accuracy": ("accuracy", [0.9513, 0.9550], None, Scale(best=1.0), 0.0037, 0.01 * 0.045),
-    "an accuracy without errors": ("accuracy", [0.99, 1.0], None, Scale(best=1.0), 0.01, 0.0),
-    "a perplexity": ("perplexity", [110.0, 100.0], None, Scale("ratio"), math.log(1.1), math.log(1.01)),
+    "a loss below its floor": ([1.25, 0.75], {"floor": 1.0}, Scale("difference", 1.0), 0.5, 0.0),
+    "a loss that can be negative": ([-1.0, 2.0], {}, Scale("difference"), -3.0, 0.0),
+    "an accuracy": ([0.9513, 0.9550], {"best": 1.0}, Scale(best=1.0), 0.0037, 0.01 * 0.045),
+    "an accuracy without errors": ([0.99, 1.0], {"best": 1.0}, Scale(best=1.0), 0.01, 0.0),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_values_are_compared_where_a_share_means_something(case: str) -> None:
-    metric, (own, other), floor, scale, difference, margin = CASES[case]
-    found = scale_of(metric, [own, other, math.nan, math.inf], floor)
+    (own, other), limits, scale, difference, margin = CASES[case]
+    found = scale_of([own, other, math.nan, math.inf], **limits)
     assert found == scale
     assert found.of(own) - found.of(other) == pytest.approx(difference)
     assert found.margin(0.01, [other, math.inf]) == pytest.approx(margin)

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 
-from lehi_cli.stats import HIGHER_IS_BETTER, Estimate, estimate, is_better
+from lehi_cli.stats import Estimate, estimate
 
 
 def test_mean_and_sample_deviation_of_what_is_finite() -> None:
@@ -30,12 +30,6 @@ def test_one_value_has_no_deviation_and_none_has_no_mean() -> None:
 def test_the_deviation_of_huge_values_is_infinite() -> None:
     found = estimate([1e300, 3e300])
     assert (found.mean, found.sd) == (2e300, math.inf)
-
-
-def test_accuracy_is_better_when_higher_and_loss_when_lower() -> None:
-    assert is_better("val_accuracy", 0.9, 0.8)
-    assert is_better("val_loss", 0.8, 0.9)
-    assert "accuracy" in HIGHER_IS_BETTER
 
 
 def test_importing_every_module_loads_neither_numpy_nor_scipy() -> None:

@@ -91,7 +91,7 @@ def test_an_accuracy_is_judged_by_its_errors() -> None:
     # 0.3 % of the accuracy is 8 % of the errors.
     noise = [0.0004, -0.0003, 0.0001, -0.0002, 0.0002]
     own, other = (by_seed([center + by for by in own]) for center, own in ((0.9550, noise), (0.9513, noise[::-1])))
-    found = judge(own, other, scale_of("accuracy", [*own.values(), *other.values()]))
+    found = judge(own, other, scale_of([*own.values(), *other.values()], best=1.0))
     assert found.word == "better"
     assert found.difference == pytest.approx(-0.0037)
     assert found.interval.high < 0
@@ -101,7 +101,7 @@ def test_an_accuracy_is_judged_by_its_errors() -> None:
 def test_a_loss_is_judged_by_its_distance_to_the_floor() -> None:
     # 2.7 times the distance, although the losses themselves differ by 0.2 %.
     own, other = by_seed([1.0027, 1.0028, 1.0026, 1.0029, 1.0027]), by_seed([1.0010, 1.0011, 1.0010, 1.0009, 1.0010])
-    scale = scale_of("loss", [*own.values(), *other.values()], 1.0)
+    scale = scale_of([*own.values(), *other.values()], 1.0)
     found = judge(own, other, scale)
     assert found.word == "worse"
     assert math.exp(found.difference) == pytest.approx(2.7, rel=0.05)
@@ -112,7 +112,7 @@ def test_a_loss_is_judged_by_its_distance_to_the_floor() -> None:
 def test_where_the_reference_may_be_0_or_negative_there_is_no_margin(center: float, spread: float) -> None:
     noise = np.random.default_rng(5).normal(0, spread, (2, 8))
     own, other = by_seed(center + noise[0]), by_seed(center + noise[1])
-    scale = scale_of("loss", [*own.values(), *other.values()])
+    scale = scale_of([*own.values(), *other.values()])
     found = judge(own, other, scale)
     assert (found.word, found.margin, scale.has_margin) == ("inconclusive", 0.0, False)
 
