@@ -209,17 +209,17 @@ def _reasons(evidence: Evidence, outcome: Result, p: float, family: int, alpha: 
     if outcome == "inconclusive":
         yield _undecided(evidence, p, family, alpha)
     else:
-        yield _decided(evidence, outcome, p, family)
+        yield _decided(evidence, outcome, p, family, alpha)
     yield from evidence.notes
 
 
-def _decided(evidence: Evidence, outcome: Result, p: float, family: int) -> str:
+def _decided(evidence: Evidence, outcome: Result, p: float, family: int, alpha: float) -> str:
     if evidence.method == "exact":
         equal = "" if evidence.gain.any() else ", both sides are equal"
         return f"counted, and the same in every run{equal}"
     by = f"{_HOW[evidence.method]}, {_equals(p)}"
     if outcome == "true":
-        skewed = f"; {evidence.p_skewed:.2g} if differences were strongly skewed" if evidence.p_skewed > ALPHA else ""
+        skewed = f"; {evidence.p_skewed:.2g} if differences were strongly skewed" if evidence.p_skewed > alpha else ""
         return f"shown over {evidence.n} seeds ({by}, one-sided{skewed})"
     return f"the opposite is shown over {evidence.n} seeds ({by}{_adjusted(family)})"
 

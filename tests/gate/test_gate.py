@@ -249,6 +249,14 @@ def test_what_rests_on_symmetry_says_so(noisy: list[Section]) -> None:
     assert "if differences were strongly skewed" in check.reason
 
 
+@pytest.mark.parametrize(("alpha", "says_so"), [(0.05, False), (0.01, True)])
+def test_skewness_is_judged_at_the_level_of_the_check(noisy: list[Section], alpha: float, says_so: bool) -> None:
+    far = {"lehi": [0.50, 0.53, 0.48, 0.55], "adam": [0.60, 0.61, 0.58, 0.62]}
+    check = the_check("lehi < adam", [with_losses(noisy[0], far)], alpha=alpha)
+    assert check.outcome == "true"
+    assert ("; 0.018 if differences were strongly skewed" in check.reason) == says_so
+
+
 def test_what_is_not_shown_is_inconclusive_and_says_how_many_seeds_may(noisy: list[Section]) -> None:
     check = the_check("lehi < 0.52", noisy)
     d = [value - math.log(0.52) for value in LOGS["lehi"]]
