@@ -235,10 +235,10 @@ def _looks(d: Sequence[float]) -> list[int]:
 
 def p_at_look(d: Sequence[float]) -> float:
     """1 / (s E) after these differences, two-sided: E the evidence of t, or of signs where t has nothing to say."""
-    try:
-        if has_spread(d):
-            return 1 / (T_SHARE * t_evidence(d))
+    if not has_spread(d):
         return 1 / (SIGN_SHARE * sign_evidence(sum(x > 0 for x in d), sum(x < 0 for x in d)))
+    try:
+        return 1 / (T_SHARE * t_evidence(d))
     except OverflowError:  # the evidence is too large
         return 0.0
 

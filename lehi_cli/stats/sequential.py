@@ -36,6 +36,7 @@ of t); Robbins, Ann. Math. Statist. 1970 (mixtures of signs).
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Literal
 
@@ -47,6 +48,7 @@ PRIOR_VARIANCE = 2.0  # of the effect μ / σ
 T_SHARE, SIGN_SHARE, FAILURE_SHARE = 0.8, 0.1, 0.1  # of alpha
 MOST_TO_SETTLE = 1000
 LEAST_SQUARE = 1e-290  # of a spread: smaller squares vanish, and those above its inverse overflow in a sum
+LARGEST_LOG = math.log(sys.float_info.max)
 
 Decision = Literal["better", "worse", "equivalent"]
 
@@ -94,10 +96,11 @@ def t_evidence(differences: Sequence[float], mean: float = 0.0, prior_variance: 
 
 
 def sign_evidence(positive: int, negative: int) -> float:
-    """Eₙ, the evidence against both signs being equally likely."""
+    """Eₙ, the evidence against both signs being equally likely; infinite where a float cannot hold it."""
     n = positive + negative
     log_beta = math.lgamma(positive + 0.5) + math.lgamma(negative + 0.5) - math.lgamma(n + 1)
-    return math.exp(n * math.log(2) + log_beta - math.log(math.pi))
+    log_evidence = n * math.log(2) + log_beta - math.log(math.pi)
+    return math.exp(log_evidence) if log_evidence < LARGEST_LOG else math.inf
 
 
 def seeds_to_settle(

@@ -213,6 +213,12 @@ def test_a_candidate_that_always_diverges_is_judged_by_signs(seeds: int, word: s
     assert found.note == "by signs, as runs without a value count as worst"
 
 
+def test_evidence_beyond_every_float_settles_it() -> None:
+    found = judge([INF] * 1100, [1.0] * 1100)
+    assert (found.word, found.p_failures) == ("worse", 0.0)
+    assert median_sequence([INF] * 1100, 0.05) == (INF, INF)
+
+
 def test_who_fails_alone_more_often_is_worse_although_values_show_nothing() -> None:
     rng = np.random.default_rng(3)
     own, other = rng.normal(10, 1, (2, 30))

@@ -72,6 +72,16 @@ def test_evidence_of_signs_is_the_mixture_over_their_chance() -> None:
         assert sign_evidence(positive, negative) == pytest.approx(2 ** (positive + negative) * beta)
 
 
+@pytest.mark.parametrize(("positive", "negative"), [(1100, 0), (0, 1100), (5000, 100)])
+def test_evidence_of_signs_beyond_every_float_is_infinite(positive: int, negative: int) -> None:
+    assert sign_evidence(positive, negative) == INF
+
+
+def test_evidence_of_signs_stays_a_number_as_long_as_a_float_can_hold_it() -> None:
+    log2 = 1020 + special.betaln(1020.5, 0.5) / math.log(2) - math.log2(math.pi)
+    assert math.log2(sign_evidence(1020, 0)) == pytest.approx(log2, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("d", "margin", "minimize", "expected"),
     [
@@ -88,6 +98,9 @@ def test_evidence_of_signs_is_the_mixture_over_their_chance() -> None:
         ([0.5] * 11, 1.0, True, "equivalent"),
         ([0.0] * 10, 0.1, True, None),
         ([0.0] * 11, 0.0, True, "equivalent"),
+        ([0.0] * 1100, 0.0, True, "equivalent"),
+        ([0.5] * 1100, 0.0, True, "worse"),
+        ([-INF] * 1100, 0.0, True, "better"),
     ],
 )
 def test_settled(d: list[float], margin: float, minimize: bool, expected: str | None) -> None:
