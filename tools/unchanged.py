@@ -126,7 +126,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = (asked.keep or Path(temporary) / "work").resolve()
         if folder.exists():
-            parser.error(f"{folder} exists already")
+            parser.error(f"{folder} already exists")
         folder.mkdir(parents=True)
         sys.exit(0 if is_unchanged(asked.commit, folder, asked.ids) else 1)
 

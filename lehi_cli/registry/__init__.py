@@ -1,5 +1,5 @@
-"""Names of optimizers and tasks, and what stands behind them. Importing this never imports torch.
+"""The names of optimizers and tasks, and the records behind them. Importing this package never imports torch.
 
-Built-in records and third-party plug-ins come through one door, `Catalog.add`: a name that is taken is an error, and a
-plug-in that fails to load is reported by name and stops nothing else.
+Built-in records and third-party plug-ins come through one door, `Catalog.add`: a duplicate name is an error, and a
+plug-in that fails to load is reported by name and does not stop anything else.
 """

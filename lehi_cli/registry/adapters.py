@@ -1,11 +1,11 @@
-"""Optimizers of other packages, where the package's own class alone would not do.
+"""Adapters for optimizers of other packages whose own class is not enough.
 
-AdaHessian and Sophia-H say on which steps they differentiate twice, so that the graph is made for those only. Shampoo
-is told to keep Adam's step length, and its state becomes tensors. Prodigy is kept from printing. The rest of the
-packages' optimizers need nothing of this and are used as they are.
+AdaHessian and Sophia-H announce the steps on which they differentiate twice, so that the graph is made only for those.
+Shampoo is set up to take RMSProp's step length, and its state becomes tensors. Prodigy is kept from printing. The
+packages' other optimizers need none of this and are used as they are.
 
-Importing this module imports torch and those packages, which listing, planning and reporting do without: it stands
-beside the registry, whose records name its classes by import string.
+Importing this module imports torch and those packages, which listing, planning and reporting do without; the
+registry's records therefore name its classes by import string.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from torch import Tensor
 
 
 class _Copied:
-    """Copies and pickles with all attributes: the package's own keep only state and groups, and cannot step."""
+    """Copy and pickle with all attributes; the package's own copies keep only state and groups and cannot step."""
 
     def __getstate__(self) -> dict[str, Any]:
-        # The hooks stay behind, as in torch, and a `step` that a scheduler has wrapped.
+        # Left out, as in torch: the hooks, and a `step` that a scheduler has wrapped.
         left = ("_optimizer", "_zero", "step")
         own = {name: value for name, value in self.__dict__.items() if not name.startswith(left)}
         groups = super().__getstate__()
@@ -41,8 +41,8 @@ class AdaHessian(_Copied, pytorch_optimizer.AdaHessian):
         w <- (1 - lr weight_decay) w - lr mh / (vh^(hessian_power / 2) + eps)
 
     The gradients must carry their graph (`create_graph=True`) on the steps that `hessian_due` announces. With an
-    `update_period` above 1, v moves at every such step only, while its bias correction counts all of them. Curvature
-    is not averaged over blocks. torch's global random numbers are used.
+    `update_period` above 1, v moves on those steps only, while its bias correction counts every step. Curvature is not
+    averaged over blocks. It draws from torch's global random numbers.
 
     Source: Yao et al., arXiv 2006.00719.
     """
@@ -71,21 +71,22 @@ class AdaHessian(_Copied, pytorch_optimizer.AdaHessian):
 
     @property
     def hessian_due(self) -> bool:
-        """Whether the coming step differentiates the gradients."""
+        """Whether the next step differentiates the gradients."""
         return _steps(self) % self.update_period == 0
 
 
 class SophiaH(_Copied, pytorch_optimizer.SophiaH):
-    """Sophia-H of pytorch-optimizer, in the early form of the paper: clipped at p, lr larger by 1 / p.
+    """Sophia-H of pytorch-optimizer, in the paper's early form: clipped at p, with an lr larger by a factor of 1 / p.
 
     With g the gradient, H the Hessian and z ~ N(0, I) of a step, elementwise:
 
         m <- b1 m + (1 - b1) g
-        h <- b2 h + (1 - b2) z * H z                at every `update_period`-th step, else h stays
+        h <- b2 h + (1 - b2) z * H z                every `update_period` steps; otherwise h stays
         w <- (1 - lr weight_decay) w - lr clip( m / max(h, eps), -p, p )
 
-    so no coordinate moves by more than lr p (decay apart). `Sophia`'s lr is this one times p, its gamma is p. The
-    gradients must carry their graph on the steps that `hessian_due` announces. torch's global random numbers are used.
+    so no coordinate moves by more than lr p (apart from decay). `Sophia`'s lr is this lr times p, and its gamma is p.
+    The gradients must carry their graph on the steps that `hessian_due` announces. It draws from torch's global random
+    numbers.
 
     Source: Liu et al., arXiv 2305.14342.
     """
@@ -114,7 +115,7 @@ class SophiaH(_Copied, pytorch_optimizer.SophiaH):
 
     @property
     def hessian_due(self) -> bool:
-        """Whether the coming step differentiates the gradients."""
+        """Whether the next step differentiates the gradients."""
         return _steps(self) % self.update_period == 0
 
 
@@ -124,7 +125,7 @@ def _steps(optimizer: Any) -> int:
 
 
 class Shampoo(_Copied, pytorch_optimizer.ScalableShampoo):
-    """Shampoo with RMSProp's step length, tensor by tensor: `ScalableShampoo` of pytorch-optimizer, so set up.
+    """Shampoo with RMSProp's step length, tensor by tensor: pytorch-optimizer's `ScalableShampoo`, set up for that.
 
     For a matrix with gradient G:
 
@@ -132,10 +133,10 @@ class Shampoo(_Copied, pytorch_optimizer.ScalableShampoo):
         S = L^(-1/4) G R^(-1/4),   U = S |G / sqrt(V)| / |S|                      (Frobenius norms)
         M <- b1 M + (1 - b1) U,   w <- (1 - lr weight_decay) w - lr M
 
-    The roots are computed at every `precondition_frequency`-th step; until the first time, and for vectors always,
-    U = G / sqrt(V). Tensors with more than two dimensions have a statistic and a root for each, sides above
-    `block_size` are cut into blocks. As neither average is corrected for its bias, the first steps are up to about
-    twice Adam's in length; after that lr is in Adam's unit. torch's global random numbers are used.
+    The roots are computed every `precondition_frequency` steps; before the first time, and always for vectors,
+    U = G / sqrt(V). Tensors with more than two dimensions have a statistic and a root for each dimension; sides longer
+    than `block_size` are cut into blocks. Neither average is corrected for its bias, so the first steps are up to about
+    twice as long as Adam's; after that lr is in Adam's unit. It draws from torch's global random numbers.
 
     Source: Gupta, Koren, Singer, arXiv 1802.09568; grafting: Anil et al., arXiv 2002.09018.
     """
@@ -160,14 +161,14 @@ class Shampoo(_Copied, pytorch_optimizer.ScalableShampoo):
             start_preconditioning_step=precondition_frequency,
             preconditioning_compute_steps=precondition_frequency,
             block_size=block_size,
-            shape_interpretation=False,  # it would make a vector of any matrix with at most block_size entries
+            shape_interpretation=False,  # it would flatten any matrix with at most block_size entries to a vector
             graft_type=LayerWiseGrafting.RMSPROP,
             nesterov=False,
             matrix_eps=matrix_eps,
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """As in torch: the package's own has objects in place of their tensors."""
+        """As in torch, with tensors; the package's own has objects in their place."""
         saved = super().state_dict()
         return {**saved, "state": {key: _as_tensors(state) for key, state in saved["state"].items()}}
 
@@ -235,7 +236,7 @@ class Prodigy(prodigyopt.Prodigy):  # type: ignore[misc]
         use_bias_correction: bool = False,
         safeguard_warmup: bool = False,
     ) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):  # it would announce its weight decay
+        with contextlib.redirect_stdout(io.StringIO()):  # it announces its weight decay
             super().__init__(
                 params,
                 lr,

@@ -18,9 +18,9 @@ class Catalog(Generic[T]):
     """Records by name, in the order they were added, and the plug-ins that could not be loaded.
 
     Attributes:
-        kind: what the records are, in the singular, for messages.
-        records: name to record.
-        sources: name to where the record came from.
+        kind: what messages call a record, in the singular.
+        records: the records by name.
+        sources: where each record came from, by name.
         notices: one for each plug-in that failed.
     """
 
@@ -30,7 +30,7 @@ class Catalog(Generic[T]):
     notices: list[Notice] = field(default_factory=list)
 
     def add(self, name: str, record: T, source: str) -> None:
-        """Register `record`; refuses a name that is taken."""
+        """Register `record`; a name that is taken is refused."""
         if name in self.records:
             taken = self.sources[name]
             raise LehiError(f"{self.kind} {name!r} from {source} is already registered by {taken}")

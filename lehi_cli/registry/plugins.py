@@ -140,9 +140,9 @@ def call(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 
 
 def module_spec(module_name: str, search: Sequence[str] | None = None) -> ModuleSpec | None:
-    """Where a module is, in the folders of `search` or where Python looks; None when it is not there.
+    """The spec of a module in the folders of `search`, or where Python looks; None if it is not there.
 
-    Found part by part: `importlib.util.find_spec` would import the packages above it.
+    It is looked up part by part, because `importlib.util.find_spec` would import the parent packages.
     """
     name, _, rest = module_name.partition(".")
     try:
@@ -158,7 +158,7 @@ def module_spec(module_name: str, search: Sequence[str] | None = None) -> Module
 
 
 def locate(module_name: str) -> Path:
-    """The file of a module, which is not imported.
+    """The file of a module, found without importing it.
 
     Raises:
         PluginError: when there is no such module, or it has no file.
@@ -167,5 +167,7 @@ def locate(module_name: str) -> Path:
     if spec is None or spec.origin is None:
         raise PluginError(f"no module named {module_name!r}", "is it installed in this environment?")
     if not spec.has_location:
-        raise PluginError(f"module {module_name!r} is built into Python: it has no source to tell its versions by")
+        raise PluginError(
+            f"module {module_name!r} is built into Python: it has no source that tells its versions apart"
+        )
     return Path(spec.origin)

@@ -1,4 +1,4 @@
-"""With which version of pytorch-optimizer the rules of `pytorch_optimizer_names` were tried out, and what they gave.
+"""The version of pytorch-optimizer that the rules of `pytorch_optimizer_names` were tested with, and what they gave.
 
 The table `pytorch_optimizer_tested.json` is written by `tools/tested_pytorch_optimizer.py`, which trains with every
 optimizer of the installed version that is not refused, and has one entry for each name that the package offers:
@@ -6,7 +6,7 @@ optimizer of the installed version that is not refused, and has one entry for ea
     {"version": "4.1.0", "optimizers": {"Yogi": {"kind": "gradient", "takes": "parameters", "modes": false},
                                         "LOMO": {"refused": "updates the weights during the backward pass ..."}}}
 
-It decides nothing: another version is driven by the same rules, and its user is told.
+The table decides nothing: another version is driven by the same rules, and its user is told.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ TABLE = "pytorch_optimizer_tested.json"
 
 @dataclass(frozen=True)
 class Tested:
-    """What was tested.
+    """The tested version and its optimizers.
 
     Attributes:
-        version: of the package.
-        optimizers: by name, how each is driven, or `{"refused": reason}`.
+        version: version of the package.
+        optimizers: how each is driven, by name, or `{"refused": reason}`.
     """
 
     version: str
@@ -44,7 +44,7 @@ def tested() -> Tested:
 
 
 def installed() -> str:
-    """The installed version of the package; `of unknown version` when its metadata is not there."""
+    """The installed version of the package; `of unknown version` if its metadata is missing."""
     try:
         return installed_version(DISTRIBUTION)
     except PackageNotFoundError:
@@ -52,10 +52,10 @@ def installed() -> str:
 
 
 def notice(name: str, driven: Mapping[str, Any]) -> str:
-    """What to say of an optimizer of a version that was not tested; empty for one that was.
+    """The notice for an optimizer of a version that was not tested; empty for one that was.
 
     Args:
-        name: without `po.`.
+        name: name without `po.`.
         driven: how the rules say it must be driven.
     """
     found, known = installed(), tested()
@@ -65,9 +65,9 @@ def notice(name: str, driven: Mapping[str, Any]) -> str:
     compared = (
         f"{name} was not in it"
         if then is None
-        else "it reads as it did then"
+        else "the rules gave the same for it"
         if then == driven
-        else f"then it read as {_words(then)}, now as {_words(driven)}"
+        else f"the rules gave {_words(then)} for it, and now give {_words(driven)}"
     )
     return f"{DISTRIBUTION} {found} was not tested, {known.version} was: {compared}; try lehi optims check po.{name}"
 

@@ -1,4 +1,4 @@
-"""What is known of an optimizer without importing it: its record, and the options it can be told."""
+"""What is known about an optimizer without importing it: its record and its options."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ KINDS = ("gradient", "curvature", "closure", "loss", "differentiable", "whole")
 
 @dataclass(frozen=True)
 class Option:
-    """One thing an optimizer can be told.
+    """One option of an optimizer.
 
     Attributes:
-        name: as it is written in `name:key=value`, and as the constructor calls it.
-        default: the value when it is not given; it fixes the type unless `type` does.
+        name: its name in `name:key=value` and in the constructor.
+        default: the value if none is given; it fixes the type unless `type` does.
         help: its meaning, in one line.
-        choices: the allowed values, when they are few.
+        choices: the allowed values, if they are few.
         type: `float`, `int`, `bool` or `str`; a tuple default means numbers joined by `/`.
         within: the interval a number, or each number of a tuple, must lie in, such as `[0, 1)`.
     """
@@ -70,12 +70,12 @@ class Option:
         return UsageError(f"{where}: {self.name}={format_value(value)} is not allowed", f"{self.name} takes {allowed}")
 
     def allows(self, number: float) -> bool:
-        """Whether a number lies in the interval it must lie in."""
+        """Whether a number lies in the allowed interval."""
         return _inside(number, self.within)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The ends of the interval the value must lie in."""
+        """The ends of the allowed interval."""
         return _ends(self.within) if self.within else (-math.inf, math.inf)
 
     @property
@@ -85,7 +85,7 @@ class Option:
 
 
 def _typed(value: Any) -> Value:
-    """A value from YAML, whose 1e-3 is text and whose pairs are lists."""
+    """A value from YAML, where 1e-3 may be text and pairs are lists."""
     return parse_value(value) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
@@ -99,7 +99,7 @@ def _ends(interval: str) -> tuple[float, float]:
 
 
 def _inside(value: Any, interval: str) -> bool:
-    """Whether a number lies in an interval written as `[0, 1)`; no interval, no bound."""
+    """Whether a number lies in an interval written as `[0, 1)`; an empty one has no bounds."""
     if not interval:
         return True
     low, high = _ends(interval)
@@ -109,14 +109,14 @@ def _inside(value: Any, interval: str) -> bool:
 
 @dataclass(frozen=True)
 class OptimizerRecord:
-    """What is known of an optimizer without importing it.
+    """What is known about an optimizer without importing it.
 
     Attributes:
         name: as users write it.
         summary: one line.
         factory: import string of what builds it from a model's parameters, `module:name`.
-        options: what it can be told; unknown keys are refused.
-        fixed: arguments that make the variant what it is, such as `amsgrad=True`.
+        options: its options; unknown keys are refused.
+        fixed: arguments that define the variant, such as `amsgrad=True`.
         kind: how the training loop drives it, one of `KINDS`.
         takes: what the factory's first argument is, `parameters` or `model`.
         passes: gradient equivalents per step, in words.
@@ -124,8 +124,8 @@ class OptimizerRecord:
         source: where the method was published.
         formula: the update rule, in a few lines of plain text.
         space: where to look for good options: by name, a range such as `1e-5..1e-1/log` or a comma list of values.
-        needs: what it must be told beside its options; `total_steps`, the number of steps of the run, is all there is.
-        modes: whether it has `train()` and `eval()`, with other weights to evaluate than to train.
+        needs: what it must be given besides its options: only `total_steps`, the number of steps of the run, exists.
+        modes: whether it has `train()` and `eval()`, because it evaluates other weights than it trains.
         draws: whether it draws from torch's global random numbers.
         notice: what a user should know before relying on it.
         origin: the file it was read from; empty for none.
@@ -177,7 +177,7 @@ class OptimizerRecord:
         return OptimSpec(self.name, defaults | better | given, spec.label)
 
     def code_hash(self) -> str:
-        """Hash of all that decides its numbers beside its options: the source it computes with, and how it is driven.
+        """Hash of everything besides its options that decides its numbers: its source, and how it is driven.
 
         Raises:
             PluginError: when there is no such source.

@@ -1,4 +1,4 @@
-"""The files that `lehi tasks new` and `lehi optims new` write: they run, and comment what a contributor changes."""
+"""The files that `lehi tasks new` and `lehi optims new` write: they run as they are; comments say what to change."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from lehi_cli.errors import UsageError
 
 
 def write(name: str, suffix: str, content: str, kind: str) -> Path:
-    """Write a starting file in this folder, called after the task or optimizer in it; never over another file.
+    """Write a starter file, named after its task or optimizer, into the working folder; it never overwrites a file.
 
     Raises:
-        UsageError: when `name` is none for a file and what is in it, when the file is there, or cannot be written.
+        UsageError: when `name` cannot name a file and its content, or the file exists or cannot be written.
     """
     if not name.isidentifier():
         article = "an" if kind[0] in "aeiou" else "a"
         hint = f"letters, digits and underscores, for example my_{kind}"
-        raise UsageError(f"{name!r} is no name for {article} {kind}", hint)
+        raise UsageError(f"{name!r} cannot be the name of {article} {kind}", hint)
     path = Path(f"{name}{suffix}")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(content.format(name=name, file=path))
     except FileExistsError:
-        raise UsageError(f"{path} exists already", "choose another name, or remove it first") from None
+        raise UsageError(f"{path} already exists", "choose another name, or remove it first") from None
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", "choose another folder") from error
     return path
@@ -138,7 +138,7 @@ OPTIMIZERS = [
         (
             # name, default (its type is the option's), meaning, and the interval it must lie in
             Option("lr", 0.01, "learning rate", within="[0, inf)"),
-            Option("momentum", 0.9, "part of the last step that is taken again", within="[0, 1)"),
+            Option("momentum", 0.9, "fraction of the last step that is repeated", within="[0, 1)"),
         ),
         # What the training loop calls. gradient: loss.backward(), step(). closure: step(closure). loss: step(loss).
         # curvature: backward(outputs, targets), step(). differentiable: step(), gradients have a graph.

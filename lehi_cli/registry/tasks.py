@@ -1,7 +1,7 @@
 """Every task the tool knows: one YAML file each, or a Python file with a `TASK` of the same keys.
 
-A task is read, overridden (`--set model.hidden=256/256`) and checked here into a `TaskSpec`. Nothing of its code runs:
-data sources and models stay import strings, and the hash of the code they reach makes an edited task another task.
+Here a task is read, overridden (`--set model.hidden=256/256`), checked and made into a `TaskSpec`. None of its code
+runs: data sources and models stay import strings. The code they reach is hashed, so an edited task is another task.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .code import code_hash, first_name
 T = TypeVar("T")
 GROUP = "lehi.tasks"
 LOOP = ("lehi_cli.training.loop:train", "lehi_cli.runs.specs:Schedule", "lehi_cli.runs.specs:TaskSpec")
-"""What every run goes through; methods of a task and its schedule are called there without the classes being named."""
+"""The code that every run goes through; it calls methods of a task and its schedule without naming their classes."""
 TARGETS = ("train_loss", *(f"val_{metric}" for metric in METRICS))
 REQUIRED = ("name", "summary", "data", "model", "loss", "batch_size", "budget")
 DEFAULTS: Mapping[str, Any] = {
@@ -178,11 +178,11 @@ def _check_plain(section: Mapping[str, Any], key: str, where: Where) -> None:
         canonical_json(section)
     except (TypeError, ValueError) as error:
         hint = "values are text, finite numbers, true, false, null, and lists and mappings of these"
-        raise UsageError(f"{where(key)}: {key} holds a value of another kind: {error}", hint) from None
+        raise UsageError(f"{where(key)}: {key} holds a value that is not allowed: {error}", hint) from None
 
 
 def _loss(content: Mapping[str, Any], where: Where) -> dict[str, Any]:
-    """The loss as `kind`, a name or an import string, and options, of which those of a name are known here."""
+    """The loss as `kind`, a name or an import string, and options; unknown options of a named loss are refused."""
     if not isinstance(content["loss"], Mapping) or not isinstance(content["loss"].get("kind", 0), str):
         loss = content["loss"]
         kind = loss.get("kind") if isinstance(loss, Mapping) else loss
@@ -211,7 +211,7 @@ def _loss_code(kind: str, origin: str, where: Where) -> dict[str, str]:
 
 
 def _metric(name: Any, loss: Mapping[str, Any], where: Where) -> str:
-    """A metric's name, and one that is computed from the loss only where the loss is the right one."""
+    """A metric's name; one that is computed from the loss is refused if the loss is not the right one."""
     metric = _choice(name, [metric for metric in METRICS if metric != LOSS], "metric", where("metrics"))
     of = METRICS[metric].derived_from
     if of and (loss["kind"] not in of or loss.get("label_smoothing")):
@@ -224,7 +224,7 @@ def _metric(name: Any, loss: Mapping[str, Any], where: Where) -> str:
 
 
 def _name(content: Mapping[str, Any], where: Where) -> str:
-    """What can be shown in a line and asked for with `--task`."""
+    """The name, which must fit on one line and in the comma list of `--task`."""
     name: str = _check(content, "name", str, where)
     if not name.strip() or not name.isprintable() or "," in name:
         raise UsageError(f"{where('name')}: name={name!r} is not allowed", "a line of text without commas")
@@ -232,7 +232,7 @@ def _name(content: Mapping[str, Any], where: Where) -> str:
 
 
 def _tuned(content: Mapping[str, Any], where: Where) -> dict[str, Any]:
-    """By optimizer, `options` that suit the task."""
+    """By optimizer, the `options` that suit the task."""
     tuned: dict[str, Any] = _check(content, "optimizers", dict, where)
     for name, found in tuned.items():
         if not isinstance(found, Mapping) or not isinstance(found.get("options"), Mapping):
@@ -251,7 +251,7 @@ def _schedule(content: Mapping[str, Any], where: Where) -> Schedule:
 
 
 def _target(content: Mapping[str, Any], where: Where) -> dict[str, float]:
-    """At most one metric and what it should come to."""
+    """At most one metric, with the value it should reach."""
     target: dict[str, float] = _check(content, "target", dict, where)
     if len(target) > 1:
         raise UsageError(f"{where('target')}: target={target!r}: give one", "--target METRIC=VALUE takes its place")
@@ -269,7 +269,7 @@ def _check(content: Mapping[str, Any], key: str, kind: type, where: Where) -> An
     return value
 
 
-_TYPE_NAMES: dict[type, str] = {str: "text", list: "list", dict: "mapping of keys to values"}
+_TYPE_NAMES: dict[type, str] = {str: "string", list: "list", dict: "mapping of keys to values"}
 
 
 def _choice(value: Any, known: Sequence[str], what: str, where: str) -> str:
@@ -287,7 +287,7 @@ def _count(content: Mapping[str, Any], key: str, where: Where) -> int:
 
 
 def _with_place(where: str, make: Callable[[], T]) -> T:
-    """Run `make`, and let what it refuses say which task it was."""
+    """Run `make`, and let its refusal say which task it was."""
     try:
         return make()
     except UsageError as error:
@@ -320,7 +320,7 @@ def find(name: str) -> TaskRecord:
 
 @cache
 def built_in_folder() -> Path:
-    """The package `lehi_cli.tasks`; in a source checkout that is not installed, the sibling folder it is made of."""
+    """The folder of the package `lehi_cli.tasks`; in a source checkout that is not installed, `tasks` at its root."""
     spec = find_spec("lehi_cli.tasks")
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent
@@ -364,11 +364,11 @@ def _from_yaml(path: Path) -> TaskRecord:
         loader = _Loader(text)
         tree = loader.get_single_node()
         keys = [key for key, _ in tree.value] if isinstance(tree, yaml.MappingNode) else []
-        content = loader.construct_document(tree) if keys else None  # which puts what << merges among the keys
+        content = loader.construct_document(tree) if keys else None  # puts the keys merged by << among the others
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise PluginError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, Mapping):
-        raise PluginError(f"{path} holds no keys and values")
+        raise PluginError(f"{path} is not a mapping of keys to values")
     lines: dict[str, int] = {}
     for key in keys:
         line = key.start_mark.line + 1

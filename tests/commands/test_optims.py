@@ -66,7 +66,7 @@ def test_a_new_one_runs_and_conforms(lehi: Lehi, tmp_path: Path, name: str) -> N
     before = (tmp_path / "mine.py").read_text()
     again = lehi("optims", "new", name)
     assert again.code == 2
-    assert "exists already" in again.err
+    assert "already exists" in again.err
     assert (tmp_path / "mine.py").read_text() == before
 
 
@@ -74,7 +74,7 @@ def test_a_new_one_runs_and_conforms(lehi: Lehi, tmp_path: Path, name: str) -> N
 def test_names_that_are_none_are_refused(lehi: Lehi, tmp_path: Path, name: str) -> None:
     result = lehi("optims", "new", name)
     assert result.code == 2
-    assert "is no name for an optimizer" in result.err
+    assert "cannot be the name of an optimizer" in result.err
     assert not list(tmp_path.iterdir())
 
 

@@ -101,7 +101,7 @@ def test_a_new_task_runs_and_conforms(lehi: Lehi, tmp_path: Path, flags: list[st
     before = path.read_text()
     again = lehi("tasks", "new", "my_task", *flags)
     assert again.code == 2
-    assert "exists already" in again.err
+    assert "already exists" in again.err
     assert path.read_text() == before
 
 

@@ -38,9 +38,12 @@ def test_the_version_that_was_tested_needs_no_notice(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("then", "said"),
     [
-        ({"Yogi": KNOWN.optimizers["Yogi"]}, "it reads as it did then"),
+        ({"Yogi": KNOWN.optimizers["Yogi"]}, "the rules gave the same for it"),
         ({}, "Yogi was not in it"),
-        ({"Yogi": {"refused": "is no optimizer"}}, "then it read as refused=is no optimizer, now as kind=gradient"),
+        (
+            {"Yogi": {"refused": "is no optimizer"}},
+            "the rules gave refused=is no optimizer for it, and now give kind=gradient",
+        ),
     ],
 )
 def test_another_version_is_used_and_named(

@@ -125,7 +125,7 @@ def test_what_is_text_stays_text() -> None:
         ({"loss": {"kind": "hubr"}}, "did you mean 'huber'"),
         ({"loss": {"kind": "huber", "beta": 1}}, "loss huber has no option 'beta'"),
         ({"loss": {"kind": "mse", "beta": 1}}, "loss mse has no option 'beta'"),
-        ({"loss": {"kind": "huber", "delta": math.nan}}, "loss holds a value of another kind"),
+        ({"loss": {"kind": "huber", "delta": math.nan}}, "loss holds a value that is not allowed"),
         ({"loss": "gaussian_nll"}, "loss gaussian_nll has no variance 'var'"),
         ({"loss": "no.such.module:loss"}, "no module named 'no.such.module'"),
         ({"loss": "huber", "metrics": ["rmse"]}, "rmse is computed from the loss mse, and the loss is huber"),
@@ -141,8 +141,8 @@ def test_what_is_text_stays_text() -> None:
         ({"name": "mine,yours"}, "is not allowed"),
         ({1: "one"}, "has no 1"),
         ({"model": {"kind": "sys:exit"}}, "no source"),
-        ({"model": {"kind": "mlp", "hidden": math.nan}}, "model holds a value of another kind"),
-        ({"data": {"source": "digits", "since": date(2026, 1, 1)}}, "data holds a value of another kind"),
+        ({"model": {"kind": "mlp", "hidden": math.nan}}, "model holds a value that is not allowed"),
+        ({"data": {"source": "digits", "since": date(2026, 1, 1)}}, "data holds a value that is not allowed"),
         ({"target": {"val_los": 0.1}}, "did you mean 'val_loss'"),
         ({"target": {"val_loss": "low"}}, "is not a number"),
         ({"target": {"val_loss": 0.1, "val_accuracy": 0.9}}, "give one"),
@@ -165,7 +165,7 @@ def test_what_is_text_stays_text() -> None:
         ({"schedule": {"shape": "linear"}}, "schedule has no 'shape'"),
         ({"evaluations": 0}, "evaluations=0"),
         ({"threads": -1}, "threads=-1"),
-        ({"summary": None}, "summary=None is not a text"),
+        ({"summary": None}, "summary=None is not a string"),
     ],
 )
 def test_bad_keys_and_values_are_named(change: dict[str, object], message: str) -> None:
@@ -246,7 +246,7 @@ def test_tasks_come_from_paths(tmp_path: Path) -> None:
     [
         ("a.yaml", None, "no task file"),
         ("a.yaml", "a: [", "cannot be read"),
-        ("a.yaml", "- 1", "holds no keys"),
+        ("a.yaml", "- 1", "is not a mapping of keys"),
         ("a.yaml", "name: a\nloss: mse\nname: b", "'name' twice, in lines 1 and 3"),
         ("a.yaml", "[" * 3000 + "]" * 3000, "recursion"),
         ("a.py", "1/0", "ZeroDivisionError"),

@@ -1,4 +1,4 @@
-"""The records of the optimizers that come with the tool, a file for each origin; the order is that of the listing."""
+"""The records of the optimizers that come with the tool, one file per origin, in the order of the listing."""
 
 from lehi_cli.registry.record import OptimizerRecord
 

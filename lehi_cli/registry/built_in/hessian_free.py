@@ -9,12 +9,14 @@ from .shared import COUNT, POSITIVE, lr
 
 def _shared(max_cg: int, adaptive_damping: bool, curvature_fraction: float) -> tuple[Option, ...]:
     return (
-        Option("max_cg", max_cg, "most conjugate gradient iterations per step and system", within=COUNT),
-        Option("eps_cg", 5e-4, "stop when an iteration lowers the model by less than this part", within=POSITIVE),
+        Option("max_cg", max_cg, "maximum conjugate-gradient iterations per step and system", within=COUNT),
+        Option("eps_cg", 5e-4, "stop when an iteration lowers the model by less than this fraction", within=POSITIVE),
         Option("zeta", 0.95, "the next solve starts from this times the last solution", within="[0, 1]"),
-        Option("damping", 1.0, "multiple of the identity added to the curvature, or the first", within=POSITIVE),
-        Option("adaptive_damping", adaptive_damping, "let the damping follow how well the model predicts the loss"),
-        Option("curvature_fraction", curvature_fraction, "part of the mini-batch for curvature", within="(0, 1]"),
+        Option("damping", 1.0, "multiple of the identity added to the curvature, or its first value", within=POSITIVE),
+        Option("adaptive_damping", adaptive_damping, "adapt the damping to how well the model predicts the loss"),
+        Option(
+            "curvature_fraction", curvature_fraction, "fraction of the mini-batch used for curvature", within="(0, 1]"
+        ),
     )
 
 
@@ -34,13 +36,13 @@ RECORDS: tuple[OptimizerRecord, ...] = (
             lr(1.0),
             *_shared(250, adaptive_damping=True, curvature_fraction=1.0),
             Option("line_search", True, "shorten the step until the loss falls"),
-            Option("backtracking", True, "choose among the conjugate gradients' iterates by the loss"),
+            Option("backtracking", True, "choose among the conjugate-gradient iterates by the loss"),
             Option(
                 "preconditioner", False, "precondition with the squared gradients of the samples, to the power 0.75"
             ),
         ),
         kind="whole",
-        passes="5/3+2k+e/3 (k CG iterations, e evaluations of the loss; from the second step on one iteration more for "
+        passes="5/3+2k+e/3 (k CG iterations, e evaluations of the loss; from the second step on one more iteration for "
         "the warm start; 1+c+2ck+e/3 with curvature_fraction=c; 1 more with preconditioner)",
         state="1",
         source="Martens 2010, Deep learning via Hessian-free optimization",
@@ -62,8 +64,8 @@ RECORDS: tuple[OptimizerRecord, ...] = (
         ),
         kind="whole",
         takes="model",
-        passes="1+c+2ck (k CG iterations over all blocks, c=curvature_fraction; from the second step on one iteration "
-        "more per block for the warm start; 1/3 more with adaptive_damping; c=1: 2/3 in the place of c)",
+        passes="1+c+2ck (k CG iterations over all blocks, c=curvature_fraction; from the second step on one more "
+        "iteration per block for the warm start; 1/3 more with adaptive_damping; with c=1, 2/3 in place of c)",
         state="1",
         source="Zhang, Xiong, Bradbury and Socher 2017, arXiv 1712.07296",
         formula="for every block b:  u_b by conjugate gradients on (G_bb + damping I) u_b = -g_b,\n"

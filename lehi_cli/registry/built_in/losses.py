@@ -1,4 +1,4 @@
-"""The losses: by name, the class and those of its options that can be written down."""
+"""The losses by name: the class, and those of its options that a task file can hold."""
 
 from collections.abc import Mapping, Sequence
 

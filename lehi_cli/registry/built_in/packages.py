@@ -1,6 +1,6 @@
 """Optimizers of other packages: pytorch-optimizer, prodigyopt, schedulefree.
 
-Their source is hashed into the runs: another version of a package makes other runs.
+Their source is hashed into the runs, so another version of a package makes other runs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ a step is at most lr p: compare lr p with sophia's lr, and p with its gamma
             Option(
                 "shampoo_beta",
                 None,
-                "decay of the statistics, that of the second moment when none",
+                "decay of the statistics; none: that of the second moment",
                 (),
                 "float",
                 "[0, 1)",
@@ -89,8 +89,8 @@ a step is at most lr p: compare lr p with sophia's lr, and p with its gamma
             eps(1e-8),
             decay(1e-2, DECOUPLED),
             Option("precondition_frequency", 10, "steps from one eigenbasis to the next", within=COUNT),
-            Option("max_precondition_dim", 10000, "longer sides keep the identity for basis", within=COUNT),
-            Option("precondition_1d", False, "have a basis for vectors too"),
+            Option("max_precondition_dim", 10000, "longer sides keep the identity as their basis", within=COUNT),
+            Option("precondition_1d", False, "use a basis for vectors too"),
         ),
         state="2+ (and 2 (rows^2 + columns^2) numbers per matrix)",
         source="Vyas et al. 2025, arXiv 2409.11321",
@@ -147,7 +147,7 @@ m <- b2 m + (1 - b2) g
             Option("betas", (0.98, 0.92, 0.99), "decay of gradient, difference and second moment", within="[0, 1)"),
             eps(1e-8),
             decay(0.0, DECOUPLED),
-            Option("max_grad_norm", 0.0, "bound on the norm of the whole gradient, none at 0", within=POSITIVE),
+            Option("max_grad_norm", 0.0, "bound on the norm of the whole gradient; 0: none", within=POSITIVE),
         ),
         {"weight_decouple": True},
         state="4",
@@ -169,7 +169,7 @@ w <- (1 - lr weight_decay) w - lr ( mh + b2 dh ) / ( sqrt(nh) + eps )      mh, d
             Option(
                 "t_alpha_beta3",
                 None,
-                "steps over which alpha and the slow decay grow, all from the start when none",
+                "steps over which alpha and the slow decay grow; none: full from the start",
                 type="float",
                 within="(0, inf)",
             ),

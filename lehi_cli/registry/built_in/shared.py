@@ -19,7 +19,7 @@ def betas(default: tuple[float, float] = (0.9, 0.999)) -> Option:
 
 
 def eps(default: float, place: str = "added to the root of the second moment") -> Option:
-    """What keeps a denominator from zero, and where it stands."""
+    """The number that keeps a denominator from zero, and where it is added."""
     return Option("eps", default, place, within=POSITIVE)
 
 
@@ -33,7 +33,7 @@ DECOUPLED = "decoupled from the gradient"
 
 
 def factor(default: str) -> Option:
-    """Which factor of the loss Hessian is pulled back."""
+    """The factor of the loss Hessian that is pulled back."""
     return Option("factor", default, "factor of the loss Hessian that makes the auxiliary loss", FACTORS)
 
 
@@ -43,8 +43,8 @@ def curvature_every(default: int) -> Option:
 
 
 def curvature_warmup() -> Option:
-    """How long there is one at every step."""
-    return Option("curvature_warmup", 0, "first steps that all take an auxiliary gradient", within=POSITIVE)
+    """The number of first steps that each take an auxiliary gradient."""
+    return Option("curvature_warmup", 0, "first steps that each take an auxiliary gradient", within=POSITIVE)
 
 
 FACTORS = ("rademacher", "true_vs_rest", "diagonal", "sampled")

@@ -143,7 +143,7 @@ else:   w <- w - lr mh
             lr(1e-2),
             Option("lr_decay", 0.0, "decay of the learning rate with the step", within=POSITIVE),
             decay(0.0, L2),
-            Option("initial_accumulator_value", 0.0, "start of the sum of squares", within=POSITIVE),
+            Option("initial_accumulator_value", 0.0, "initial sum of squares", within=POSITIVE),
             eps(1e-10),
         ),
         state="1",
@@ -235,7 +235,7 @@ w <- w - lr b
         (
             lr(1e-2),
             Option("etas", (0.5, 1.2), "factors when the sign flips and when it stays"),
-            Option("step_sizes", (1e-6, 50.0), "least and greatest step"),
+            Option("step_sizes", (1e-6, 50.0), "smallest and largest step"),
         ),
         state="2",
         source="Riedmiller, Braun 1993",
@@ -262,7 +262,7 @@ w <- w - s sign(g)
         formula="""
 g <- g + weight_decay w
 w <- (1 - lambd eta) w - eta g,   eta = lr / (1 + lambd lr t)^alpha
-the average of w from step t0 on is kept beside it, and not used
+the average of w from step t0 on is kept beside it but not used
 """.strip(),
         space={"lr": "1e-4..1e1/log"},
     ),
@@ -273,10 +273,10 @@ the average of w from step t0 on is kept beside it, and not used
         (
             lr(1.0),
             Option("max_iter", 20, "iterations per step, each a closure call", within=COUNT),
-            Option("max_eval", None, "closure calls per step, 1.25 max_iter when none", type="int", within=COUNT),
-            Option("tolerance_grad", 1e-7, "stop when the greatest gradient entry is below"),
-            Option("tolerance_change", 1e-9, "stop when the step or the loss changes by less"),
-            Option("history_size", 100, "pairs kept", within=COUNT),
+            Option("max_eval", None, "closure calls per step; none: 1.25 max_iter", type="int", within=COUNT),
+            Option("tolerance_grad", 1e-7, "stop when the largest gradient entry is below this"),
+            Option("tolerance_change", 1e-9, "stop when the step or the loss changes by less than this"),
+            Option("history_size", 100, "number of pairs kept", within=COUNT),
             Option("line_search_fn", None, "line search", ("strong_wolfe",), type="str"),
         ),
         kind="closure",
