@@ -1,1 +1,1 @@
-"""The training loop: one run in, its metric rows out; how it drives each kind of optimizer, and what it measures."""
+"""The training loop: one run in, its metric rows out. It drives each kind of optimizer and measures what it spends."""

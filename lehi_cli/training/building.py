@@ -1,4 +1,4 @@
-"""From a run to its model, its loss and its optimizer: the one place where any of them is built."""
+"""Build the model, the loss and the optimizer of a run: the one place where any of them is built."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOW_LOSS = (
 
 
 def build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
-    """The task's model with weights from the seed's own stream, drawn on the CPU so that every device starts alike."""
+    """The task's model, its weights drawn from the seed's own stream, on the CPU so that all devices start alike."""
     options = dict(run.task.model)
     build = resolve(options.pop("kind"), run.task.origin)
     with torch.random.fork_rng(devices=[]):
@@ -36,10 +36,10 @@ def build_model(run: RunSpec, data: Dataset, device: str) -> nn.Module:
 
 
 def build_loss(task: TaskSpec) -> Loss:
-    """The task's loss: by name, or an object of its own code, or what a class or function there makes of the options.
+    """The task's loss: a known name, or from the task's code an object, or a class or function called with the options.
 
     Raises:
-        UsageError: when it is no `Loss`, or one that is not averaged.
+        UsageError: when it is not a `Loss`, or is not averaged.
     """
     kind, options = task.loss_kind, task.loss_options
     if ":" not in kind:
@@ -59,7 +59,7 @@ def build_loss(task: TaskSpec) -> Loss:
 
 
 def _called(kind: str, make: Callable[..., object], task: TaskSpec) -> object:
-    """What a class or a function makes of the loss's options."""
+    """Call a class or a function with the loss's options."""
     parameters = inspect.signature(make).parameters
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = [name for name, p in parameters.items() if p.default is p.empty and p.kind not in variadic]
@@ -76,10 +76,10 @@ def _called(kind: str, make: Callable[..., object], task: TaskSpec) -> object:
 def optimizer_of(
     run: RunSpec, record: optimizers.OptimizerRecord, model: nn.Module, loss: Loss, total_steps: int | None
 ) -> Optimizer:
-    """The optimizer of a run, with the number of steps where it needs that.
+    """The optimizer of a run, told the number of steps if it needs that.
 
     Raises:
-        UsageError: when it needs the number of steps and the budget does not give it, or gives more than it was told.
+        UsageError: when it needs the number of steps and the budget does not give it, or gives more than its option.
     """
     options: dict[str, Any] = dict(run.optimizer.options)
     if "total_steps" in record.needs:
@@ -90,14 +90,14 @@ def optimizer_of(
 def build_optimizer(
     record: optimizers.OptimizerRecord, subject: Any, options: Mapping[str, Any], loss: Any, seed: int
 ) -> Optimizer:
-    """An optimizer with all that its kind and its record say it must be told; the one way any is built.
+    """An optimizer with every argument that its kind and its record ask for; the only way to build one.
 
     Args:
-        record: what to build.
-        subject: the model, or, for one that takes parameters, parameters or groups of them.
-        options: its options, `total_steps` included where it needs that.
-        loss: the training loss, for the kinds that are told it.
-        seed: of the random numbers of its own, for the kind that is told one.
+        record: the optimizer to build.
+        subject: the model or, for an optimizer that takes parameters, also parameters or groups of them.
+        options: its options, including `total_steps` if it needs that.
+        loss: the training loss, for the kinds that take it.
+        seed: the seed of its own random numbers, for the kind that takes one.
     """
     told = {**options, **record.fixed}
     if record.kind in ("curvature", "whole"):
@@ -111,7 +111,7 @@ def build_optimizer(
 
 
 def _total_steps(run: RunSpec, total_steps: int | None) -> int:
-    """The number of steps the optimizer is told: its own option if that was given, or the budget's."""
+    """The number of steps for the optimizer: its own option if that is given, otherwise the budget's."""
     given = run.optimizer.options.get("total_steps")
     if given is None and total_steps is None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What a run has spent of its budget, and the points of the budget at which something is due."""
+"""How much of its budget a run has spent, and the points of the budget at which something is due."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .steps import Meter
 
 
 class Clock:
-    """What has been spent of the budget; stands still until the first `resume`."""
+    """How much of the budget has been spent; the clock stands still until the first `resume`."""
 
     def __init__(self, budget: Budget, samples: int, steps_per_epoch: int):
         self.meter = Meter()
@@ -29,14 +29,14 @@ class Clock:
 
     @property
     def total_steps(self) -> int | None:
-        """Steps that the budget is good for at one gradient a step; None for a budget of seconds."""
+        """Steps that the budget pays for at one gradient per step; None for a budget of seconds."""
         if self._budget.kind == "seconds":
             return None
         return math.ceil(self._amount)
 
     @property
     def total_passes(self) -> float | None:
-        """Passes that the budget is good for; None where steps or the clock decide."""
+        """Passes that the budget pays for; None if steps or seconds decide."""
         return float(self._amount) if self._budget.is_price else None
 
     @property
@@ -46,18 +46,18 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Training time so far; what passes between `pause` and `resume` does not count."""
+        """Training time so far; time between `pause` and `resume` does not count."""
         return self.banked if self._since is None else self.banked + (time.perf_counter() - self._since)
 
     def pause(self, device: str) -> float:
-        """Stop the time, once the device has done what it was asked for; returns the training time so far."""
+        """Stop the clock once the device has finished its work; returns the training time so far."""
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
         self.banked, self._since = self.seconds, None
         return self.banked
 
     def resume(self) -> None:
-        """Let the time run again."""
+        """Start the clock again."""
         self._since = time.perf_counter()
 
     @property
@@ -73,14 +73,14 @@ class Clock:
 
 
 class Ticks:
-    """Evenly spaced points in a budget: `due` answers once for each that progress has reached."""
+    """Evenly spaced points in a budget; `due` reports each once, when progress has reached it."""
 
     def __init__(self, count: int):
         self._count = count
         self._done = 0
 
     def due(self, progress: float) -> bool:
-        """Whether a point lies at or before `progress` that was not answered for yet."""
+        """Whether progress has reached a point since the last call."""
         reached = math.floor(progress * self._count + 1e-9)
         fresh = reached > self._done
         self._done = max(self._done, reached)

@@ -38,7 +38,7 @@ EVALUATION_ROWS = 512
 EVALUATION_OUTPUTS = 2**25  # numbers in one batch of outputs: 128 MiB in fp32
 PULSE_SECONDS = 0.1
 STATISTICS_BATCHES = 50
-FLOOR_LOSSES = ("cross_entropy", "mse")  # what the floors of data sources are of
+FLOOR_LOSSES = ("cross_entropy", "mse")  # the losses that the floors of data sources hold for
 
 
 def train(
@@ -51,12 +51,12 @@ def train(
 ) -> Outcome:
     """Train `run` on `device` with data from `folder`, handing each logged point to `emit` and progress to `pulse`.
 
-    The loss is read from the device once per logged point, and once per pulse. A loss that is not finite ends the run
-    as `diverged`, one that is `hopeless` after an evaluation as `pruned`; the test split is touched only at the end of
-    a run that was neither.
+    The loss is read from the device once per logged point and once per pulse. A loss that is not finite ends the run
+    as `diverged`, one that is `hopeless` after an evaluation ends it as `pruned`; the test split is evaluated only at
+    the end of a run that is neither.
 
     Raises:
-        LehiError: when data, model or optimizer cannot be built; anything the code of the task raises passes through.
+        LehiError: when data, model or optimizer cannot be built; anything the task's code raises passes through.
     """
     training = Training(run, device, folder)
     logs, evaluations = Ticks(run.task.evaluations * LOGS_PER_EVALUATION), Ticks(run.task.evaluations)
@@ -84,7 +84,7 @@ def train(
 
 
 class Training:
-    """A run under way: data, model, loss and optimizer, and what was spent on them."""
+    """A run in progress: data, model, loss and optimizer, and what has been spent."""
 
     def __init__(self, run: RunSpec, device: str, folder: Path):
         task = run.task
@@ -116,7 +116,7 @@ class Training:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Mini-batches of the training split, augmented, epoch after epoch, without end.
 
-        Each epoch has streams of its own for order and augmentation, so any epoch can be had without those before it.
+        Each epoch has its own streams for order and augmentation, so it does not depend on the epochs before it.
         """
         seed, augment = self._run.seed, self.data.augment
         for epoch in itertools.count():
@@ -126,10 +126,10 @@ class Training:
                 yield self._prepare(inputs if augment is None else augment(inputs, generator), targets)
 
     def check_differentiable(self) -> None:
-        """Differentiate the model twice on two samples, when that is what the optimizer will do.
+        """Differentiate the model twice on two samples, if that is what the optimizer will do.
 
         Raises:
-            UsageError: when a layer of the model can be differentiated only once, with torch's words for which.
+            UsageError: when a layer of the model can be differentiated only once; quotes torch on which.
         """
         if self._record.kind not in ("differentiable", "whole"):
             return
@@ -164,11 +164,11 @@ class Training:
         return loss
 
     def _drive(self, evaluation: Evaluation) -> Tensor:
-        """One step, as the optimizer's kind has it."""
+        """One step, in the way of the optimizer's kind."""
         return STEPS[self._record.kind](self.optimizer, evaluation)
 
     def log(self) -> Row:
-        """Means over the steps since the last call: the training loss, and what the optimizer says of itself."""
+        """Means over the steps since the last call: the training loss, and the optimizer's diagnostics."""
         mean = (self._sum / self._count).item()
         diagnostics = {name: float(value) / self._count for name, value in self._diagnostics.items()}
         self._diagnostics.clear()
@@ -206,7 +206,7 @@ class Training:
         return row
 
     def _evaluation_mode(self) -> None:
-        """Swap in the weights to evaluate, and measure BatchNorm's statistics under them; not a part of training."""
+        """Swap in the weights to evaluate, and measure BatchNorm's statistics under them; not part of training."""
         self.optimizer.eval()  # type: ignore[attr-defined]
         batches = (self._prepare(*batch)[0] for batch in self.reader.in_order())
         with preserved_random(torch.device(self._device)), self._precision():
@@ -216,14 +216,14 @@ class Training:
         return reader(self._splits[name], self._evaluation_size(), self.data.window)
 
     def _evaluation_size(self) -> int:
-        """Rows per evaluation batch: many, but not so many that a large vocabulary fills the memory."""
+        """Rows per evaluation batch: many, but few enough that a large vocabulary does not fill the memory."""
         if self.data.window is not None:
             return self._run.task.batch_size
         outputs = self._splits["train"].targets[0].numel() * self.data.outputs
         return min(EVALUATION_ROWS, max(EVALUATION_OUTPUTS // outputs, 1))
 
     def _prepare(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch as stored -> as model and loss take it; class indices are widened to what the losses want."""
+        """A stored batch in the form that model and loss take; class indices are widened as the losses need."""
         if self.data.prepare is not None:
             inputs, targets = self.data.prepare(inputs, targets)
         return inputs, targets if targets.is_floating_point() else targets.long()
@@ -234,7 +234,7 @@ class Training:
         return Row(split, clock.epoch, clock.steps, clock.samples, clock.meter.passes, seconds, loss, lr, metrics)
 
     def outcome(self, status: str) -> Outcome:
-        """What the run came to."""
+        """The outcome of the run."""
         return Outcome(
             status=status,
             steps=self.clock.steps,

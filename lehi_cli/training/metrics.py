@@ -1,4 +1,4 @@
-"""What a model is judged by beside its loss: functions `(outputs, targets) -> mean over the batch's predictions`."""
+"""Metrics beside the loss: functions `(outputs, targets) -> mean over the batch's predictions`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Share of right predictions.
+    """Share of correct predictions.
 
-    Class targets `[...]` against logits `[..., q]`: the greatest logit. Targets of the outputs' own shape: the sign of
-    the logit against 0 or 1.
+    For class targets `[...]` and logits `[..., q]`, the largest logit decides. For targets of the outputs' own shape,
+    the sign of the logit is compared with 0 or 1.
     """
     if outputs.shape == targets.shape:
         return ((outputs > 0) == (targets > 0.5)).float().mean()
@@ -20,11 +20,11 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def mae(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean absolute error, in units of the target as the task scales it; see `lehi_cli.data.units` for its own."""
+    """Mean absolute error, in the units to which the task scales the target; for its own see `lehi_cli.data.units`."""
     return (outputs - targets).abs().mean()
 
 
-# After a whole split, from its mean loss: the mean of a batch's perplexities would be another number.
+# Computed after a whole split, from its mean loss: the mean of the batches' perplexities would be another number.
 DERIVED: dict[str, Callable[[float], float]] = {
     "perplexity": lambda loss: math.exp(min(loss, 700.0)),
     "rmse": math.sqrt,

@@ -1,4 +1,4 @@
-"""The tensors in nested state, of a recurrent model or of an optimizer."""
+"""The tensors in the nested state of a recurrent model or an optimizer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.optim import Optimizer
 
 
 def detached(state: object) -> object:
-    """A recurrent state cut off from the graph that made it: truncated backpropagation through time."""
+    """A recurrent state, detached from the graph that made it: truncated backpropagation through time."""
     if isinstance(state, Tensor):
         return state.detach()
     return type(state)(map(detached, state)) if isinstance(state, tuple | list) else state
 
 
 def state_bytes(optimizer: Optimizer) -> int:
-    """Memory the optimizer keeps between steps, in bytes; scalars such as step counters included."""
+    """Memory the optimizer keeps between steps, in bytes, including scalars such as step counters."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(optimizer.state_dict()["state"]))
 
 

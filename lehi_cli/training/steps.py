@@ -1,10 +1,10 @@
 """How the training loop drives an optimizer: one function per kind, over one `Evaluation` of a mini-batch.
 
-An optimizer touches model and loss only through the evaluation, so its price is counted in one place, as what really
-happened: a forward pass costs 1/3 of a gradient, each backward pass through the outputs 2/3, whoever asks for it, and a
-backward pass through such a backward pass 4/3. A Hessian-vector product (both of the last) and a Gauss-Newton-vector
-product by two backward passes (likewise) so cost 2. A pass over part of the mini-batch costs that part. Counts are kept
-in thirds, so they are exact.
+An optimizer touches model and loss only through the evaluation, so its price is counted in one place, from what really
+happens: a forward pass costs 1/3 of a gradient, each backward pass through the outputs 2/3, no matter what asks for it,
+and a backward pass through such a backward pass 4/3. A Hessian-vector product (one of each of the last two) therefore
+costs 2, and so does a Gauss-Newton-vector product by two backward passes. A pass over part of the mini-batch costs that
+part. Counts are kept in thirds, so they are exact.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Meter:
     thirds: int | Fraction = 0
 
     def spend(self, thirds: int | Fraction) -> None:
-        """Count so many thirds of a gradient."""
+        """Count `thirds` of a gradient."""
         self.thirds += thirds
 
     @property
@@ -50,7 +50,7 @@ _ALL = slice(None)
 
 @contextmanager
 def _still_statistics(model: nn.Module) -> Iterator[None]:
-    """BatchNorm goes on normalising by the batch's own statistics, and leaves the running ones alone."""
+    """Keep BatchNorm's running statistics still; it goes on normalising by the batch's own."""
     norms = [(module, module.momentum) for module in model.modules() if isinstance(module, _BatchNorm)]
     for module, _ in norms:
         module.momentum = 0.0
@@ -64,8 +64,8 @@ def _still_statistics(model: nn.Module) -> Iterator[None]:
 class Evaluation:
     """One mini-batch under the current weights, and the ways to evaluate and differentiate its loss.
 
-    A recurrent model on one long sequence also has a state: every forward pass starts from the state the batch was met
-    with, however often the optimizer asks for one, and `next_state` is what the last of them left.
+    A recurrent model on one long sequence also has a state: every forward pass, however often the optimizer asks for
+    one, starts from the state before the batch, and `next_state` is the state after the last pass.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class Evaluation:
         self.targets = targets
 
     def forward(self) -> Tensor:
-        """Outputs of the model; counted, and every backward pass that starts from them will be."""
+        """Outputs of the model; counts this pass and every backward pass that starts from them."""
         return self._run(self._inputs, 1)
 
     def part(self, rows: slice = _ALL) -> tuple[Tensor, Tensor]:
-        """Outputs and targets of some rows of the mini-batch, as often as asked for and always of the same function.
+        """Outputs and targets of some rows of the mini-batch, as often as asked for, always from the same function.
 
-        Every call sees the random numbers (dropout) that the first one saw, and only the first moves the running
-        statistics of BatchNorm. A batch that continues a sequence, with a state of its own, is only had whole.
+        Every call sees the same random numbers (dropout) as the first, and only the first moves the running statistics
+        of BatchNorm. A batch that continues a sequence, and so has a state, is always evaluated whole.
         """
         rows = rows if self._state is None else _ALL
         inputs, targets = self._inputs[rows], self.targets[rows]
@@ -114,7 +114,7 @@ class Evaluation:
 
     def _count_backward(self, share: int | Fraction, grad: Tensor) -> None:
         self._meter.spend(BACKWARD * share)
-        if grad.requires_grad:  # a graph is made of this backward pass: whoever differentiates it comes through here
+        if grad.requires_grad:  # this backward pass has a graph: differentiating it comes through here
             grad.register_hook(lambda _: self._meter.spend(DOUBLE_BACKWARD * share))
 
     @contextmanager
@@ -149,7 +149,7 @@ def gradient_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
 
 
 def curvature_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
-    """One forward pass for both gradients: LEHI and its kin, which have a `backward(outputs, targets)` of their own."""
+    """One forward pass for both gradients: LEHI and its kin, which have their own `backward(outputs, targets)`."""
     optimizer.zero_grad()
     loss = optimizer.backward(evaluation.forward(), evaluation.targets)  # type: ignore[attr-defined]
     optimizer.step()
@@ -174,7 +174,7 @@ def closure_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
 
 
 def loss_step(optimizer: Optimizer, evaluation: Evaluation) -> Tensor:
-    """Forward, backward, step with the loss's value: SOAA, which compares it with what it predicted."""
+    """Forward, backward, step with the loss's value: SOAA, which compares it with its prediction."""
     optimizer.zero_grad()
     loss = evaluation.loss(evaluation.forward())
     loss.backward()

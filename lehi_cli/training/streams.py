@@ -1,4 +1,4 @@
-"""Random streams: one for each purpose of a run; torch's global one is kept apart where two parties draw from it."""
+"""Random streams, one for each purpose of a run; torch's global one is kept apart where two parties draw from it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def seed_global(seed: int, device: torch.device | str) -> None:
 
 @contextmanager
 def preserved_random(device: torch.device) -> Iterator[None]:
-    """Leave torch's global generators as they were met, whatever is drawn inside."""
+    """Restore torch's global generators on leaving, whatever is drawn inside."""
     outside = random_state(device)
     try:
         yield
@@ -52,9 +52,9 @@ def preserved_random(device: torch.device) -> Iterator[None]:
 
 
 def draw_apart(optimizer: Optimizer, seed: int, device: torch.device) -> None:
-    """Let an optimizer that draws from the global generators draw from a stream of its own instead.
+    """Make an optimizer that draws from the global generators draw from its own stream instead.
 
-    Dropout draws from the global ones too: at one seed its masks would differ between optimizers otherwise.
+    Dropout draws from the global ones too, so at one seed its masks would otherwise differ between optimizers.
     """
     with preserved_random(device):
         seed_global(seed, device)
