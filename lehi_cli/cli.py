@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from lehi_cli.commands.shared.completion import completed_words
 from lehi_cli.commands.shared.once import each_option_once
 from lehi_cli.commands.shared.options import TYPED
 from lehi_cli.version import __version__
@@ -17,7 +18,7 @@ from lehi_cli.version import __version__
 from .errors import LehiError
 from .render import plain
 
-VERBS = ("train", "sweep", "compare", "report", "tasks", "data", "optims")
+VERBS = ("train", "sweep", "compare", "report", "tasks", "data", "optims", "help")
 
 
 def build(verbs: Iterable[str] = VERBS) -> typer.Typer:
@@ -28,7 +29,6 @@ def build(verbs: Iterable[str] = VERBS) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        add_completion=False,
     )
     app.callback()(root)
     for verb in verbs:
@@ -56,6 +56,12 @@ def root(
     """Read what comes before the verb; both options act elsewhere, `--debug` in `main`."""
 
 
+def _needed(words: Sequence[str]) -> Sequence[str]:
+    """The verbs whose modules have to be imported for what was typed: the one that is named, or else all."""
+    verb = next((word for word in words if not word.startswith("-")), "")
+    return [verb] if verb in VERBS and verb != "help" else VERBS
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments`, by default those of the process; ends in `SystemExit`."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
@@ -64,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=plain.register())  # a terminal that knows no ± gets +-, not a traceback
     try:
-        verb = next((word for word in arguments if not word.startswith("-")), "")
-        build([verb] if verb in VERBS else VERBS)(arguments, prog_name="lehi")
+        build(_needed(completed_words() or arguments))(arguments, prog_name="lehi")
     except LehiError as error:
         if "--debug" in arguments:
             raise

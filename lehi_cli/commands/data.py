@@ -16,11 +16,12 @@ from lehi_cli.errors import UsageError
 from lehi_cli.render.document import Column, Table
 from lehi_cli.render.table import print_table
 
+from .shared.completion import data_sets
 from .shared.options import DataDir
 
 app = typer.Typer(invoke_without_command=True, help="List data sets; `lehi data fetch NAME` downloads one.")
 
-Name = Annotated[str, typer.Argument(help="A data set's name, from the list.")]
+Name = Annotated[str, typer.Argument(help="A data set's name, from the list.", autocompletion=data_sets)]
 
 
 @app.callback()
@@ -50,7 +51,9 @@ def fetch_data(name: Name, data_dir: DataDir = None) -> None:
 
 @app.command()
 def path(
-    name: Annotated[str | None, typer.Argument(help="A data set's name; the data folder without it.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A data set's name; the data folder without it.", autocompletion=data_sets)
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Print the folder a data set belongs in."""

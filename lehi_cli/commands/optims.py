@@ -17,6 +17,7 @@ from lehi_cli.render.findings import print_findings
 from lehi_cli.render.table import print_table
 from lehi_cli.runs.specs import format_value
 
+from .shared.completion import optimizer_names
 from .shared.output import say
 from .shared.shorthand import ShowGroup
 
@@ -51,7 +52,11 @@ def list_optimizers(context: typer.Context) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="An optimizer's name, or the path of its Python file.")]) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(help="An optimizer's name, or the path of its Python file.", autocompletion=optimizer_names)
+    ],
+) -> None:
     """Show an optimizer: rule, price, options, tuning space."""
     record = optimizers.find(name)
     console = Console()
@@ -63,7 +68,9 @@ def show(name: Annotated[str, typer.Argument(help="An optimizer's name, or the p
 
 @app.command()
 def check(
-    names: Annotated[list[str], typer.Argument(help="Optimizers: names, or paths of Python files.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Optimizers: names, or paths of Python files.", autocompletion=optimizer_names)
+    ],
 ) -> None:
     """Check optimizers: some seconds for each.
 

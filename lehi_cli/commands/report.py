@@ -12,14 +12,15 @@ from typing import Annotated
 
 import typer
 
-from lehi_cli.analysis.columns import parse_column, parse_columns
+from lehi_cli.analysis.columns import SPLITS, parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter
 from lehi_cli.experiment.options import AXES, DEFAULT_RUNS, choice
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.stored import ROLES, Selection, report_stored
 from lehi_cli.render.export import FORMATS
-from lehi_cli.runs.store import Store
+from lehi_cli.runs.store import STATUSES, Store
 
+from .shared.completion import comparison_ids, one_of, some_of, stored_labels, stored_optimizers, stored_tasks
 from .shared.options import (
     TYPED,
     AllowDiverged,
@@ -40,24 +41,55 @@ from .shared.options import (
 from .shared.output import chosen_format, show
 
 Axis = Annotated[
-    str | None, typer.Option("--x", help="What curves are drawn against: passes (the default), steps or seconds.")
+    str | None,
+    typer.Option(
+        "--x",
+        help="What curves are drawn against: passes (the default), steps or seconds.",
+        autocompletion=one_of(AXES),
+    ),
 ]
-TaskFilter = Annotated[str | None, typer.Option("--task", help="Only these tasks, a comma list; `*` matches any.")]
-OptimFilter = Annotated[str | None, typer.Option("--optims", help="Only these optimizers: names or labels.")]
-LabelFilter = Annotated[str | None, typer.Option("--label", help="Only these labels.")]
+TaskFilter = Annotated[
+    str | None,
+    typer.Option("--task", help="Only these tasks, a comma list; `*` matches any.", autocompletion=stored_tasks),
+]
+OptimFilter = Annotated[
+    str | None,
+    typer.Option("--optims", help="Only these optimizers: names or labels.", autocompletion=stored_optimizers),
+]
+LabelFilter = Annotated[str | None, typer.Option("--label", help="Only these labels.", autocompletion=stored_labels)]
 SeedFilter = Annotated[str | None, typer.Option("--seeds", help="Only these seeds: a count or a list.")]
-StatusFilter = Annotated[str | None, typer.Option("--status", help="Only runs that ended so, a comma list.")]
+StatusFilter = Annotated[
+    str | None,
+    typer.Option("--status", help="Only runs that ended so, a comma list.", autocompletion=some_of(STATUSES)),
+]
 Since = Annotated[str | None, typer.Option(help="Only runs started since a day, a moment, or 2d, 12h, 30min ago.")]
 Until = Annotated[str | None, typer.Option(help="Only runs started until then; a day counts whole.")]
 MetricChoice = Annotated[str | None, typer.Option("--metric", help="Show and judge these, such as loss,accuracy.")]
-SplitChoice = Annotated[str | None, typer.Option("--split", help="Of these splits: train, val, test.")]
+SplitChoice = Annotated[
+    str | None, typer.Option("--split", help="Of these splits: train, val, test.", autocompletion=some_of(SPLITS))
+]
 BestBy = Annotated[str | None, typer.Option(help="Of each optimizer only the best setting by this, such as val_loss.")]
 By = Annotated[str | None, typer.Option(help="Group settings by the values of these options, such as factor,clip.")]
-Format = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; else by the name of the file.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help=f"{', '.join(FORMATS)}; else by the name of the file.", autocompletion=one_of(FORMATS)
+    ),
+]
 Output = Annotated[Path | None, typer.Option(help="Write into this file.")]
-Which = Annotated[str | None, typer.Option("--comparison", help="Show this comparison just as it was shown first.")]
+Which = Annotated[
+    str | None,
+    typer.Option(
+        "--comparison", help="Show this comparison just as it was shown first.", autocompletion=comparison_ids
+    ),
+]
 RoleFilter = Annotated[
-    str | None, typer.Option("--role", help="final, trial or all; by default trials only where nothing else is stored.")
+    str | None,
+    typer.Option(
+        "--role",
+        help="final, trial or all; by default trials only where nothing else is stored.",
+        autocompletion=one_of(ROLES),
+    ),
 ]
 
 

@@ -16,6 +16,7 @@ from lehi_cli.render.document import Column, Table
 from lehi_cli.render.findings import print_findings
 from lehi_cli.render.table import print_table
 
+from .shared.completion import task_names
 from .shared.options import DataDir
 from .shared.output import say
 from .shared.shorthand import ShowGroup
@@ -50,7 +51,7 @@ def tasks_table() -> Table:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A task's name or path.")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="A task's name or path.", autocompletion=task_names)]) -> None:
     """Print a task: all that `--set` can change, and its file."""
     record = registry.find(name)
     record.spec()
@@ -60,7 +61,7 @@ def show(name: Annotated[str, typer.Argument(help="A task's name or path.")]) ->
 
 @app.command()
 def check(
-    names: Annotated[list[str], typer.Argument(help="Tasks: names or paths.")],
+    names: Annotated[list[str], typer.Argument(help="Tasks: names or paths.", autocompletion=task_names)],
     data_dir: DataDir = None,
     fake_data: Annotated[bool, typer.Option("--fake-data", help="Synthetic data in place of the real.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",

@@ -10,11 +10,12 @@ from lehi_cli.errors import UsageError
 from lehi_cli.experiment.fixed import FixedPlan
 from lehi_cli.runs.specs import parse_optimizers
 
+from .shared.completion import optimizer_names
 from .shared.experiment import carry_out
 from .shared.options import Seeds
 from .shared.run_options import RunOptions, takes_run_options
 
-Optim = Annotated[str, typer.Option(help="Optimizer such as lehi or adam:lr=3e-4.")]
+Optim = Annotated[str, typer.Option(help="Optimizer such as lehi or adam:lr=3e-4.", autocompletion=optimizer_names)]
 
 
 @takes_run_options

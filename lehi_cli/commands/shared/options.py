@@ -14,6 +14,9 @@ from lehi_cli.analysis.margins import Margins, parse_margins
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
 from lehi_cli.experiment.report import Detail
+from lehi_cli.experiment.space import SAMPLERS
+
+from .completion import one_of, optimizer_names
 
 if TYPE_CHECKING:
     from lehi_cli import gate
@@ -21,13 +24,20 @@ if TYPE_CHECKING:
 TYPED: ContextVar[Sequence[str]] = ContextVar("TYPED", default=())
 """What was typed after `lehi`, to be shown to whoever wants to go on with it."""
 
-Optims = Annotated[str, typer.Option(help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.")]
+Optims = Annotated[
+    str,
+    typer.Option(
+        help="Comma list such as lehi,adam:lr=3e-4; the first is the reference.", autocompletion=optimizer_names
+    ),
+]
 Seeds = Annotated[str, typer.Option(help="A count N (seeds 0 to N-1) or a list such as 3,7,11.")]
 AnySeeds = Annotated[
     str,
     typer.Option(help="A count N, a list such as 3,7,11, or auto[:max]: seed by seed until the verdict is settled."),
 ]
-Sampler = Annotated[str, typer.Option(help="How trials are drawn: sobol, random or tpe.")]
+Sampler = Annotated[
+    str, typer.Option(help="How trials are drawn: sobol, random or tpe.", autocompletion=one_of(SAMPLERS))
+]
 Space = Annotated[
     list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
 ]

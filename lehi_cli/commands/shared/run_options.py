@@ -15,9 +15,12 @@ import typer
 
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
+from lehi_cli.execute.conduct import EXECUTORS
 from lehi_cli.experiment import options as application
 from lehi_cli.experiment.report import View
+from lehi_cli.runs.specs import RunSpec
 
+from .completion import one_of, task_names
 from .options import TYPED
 
 
@@ -47,22 +50,32 @@ class RunOptions(application.RunOptions):
 
 
 OPTIONS: Mapping[str, Any] = {
-    "task": typer.Option(help="Task or comma list of tasks: names from `lehi tasks`, or paths."),
+    "task": typer.Option(
+        help="Task or comma list of tasks: names from `lehi tasks`, or paths.", autocompletion=task_names
+    ),
     "overrides": typer.Option("--set", help="Change the task: key=value, repeatable."),
     "epochs": typer.Option(help="Budget in passes over the training split."),
     "steps": typer.Option(help="Budget in optimizer steps."),
     "passes": typer.Option(help="Budget in gradient equivalents: the same compute for all."),
     "seconds": typer.Option(help="Budget in seconds of training."),
-    "device": typer.Option(help="auto, cpu, cuda, cuda:1 or mps."),
-    "precision": typer.Option(help="fp32, or bf16 for the forward pass under autocast."),
+    "device": typer.Option(
+        help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=one_of(("auto", "cpu", "cuda", "mps"))
+    ),
+    "precision": typer.Option(
+        help="fp32, or bf16 for the forward pass under autocast.", autocompletion=one_of(RunSpec.PRECISIONS)
+    ),
     "jobs": typer.Option(min=1, help="Runs at a time, each in a process of its own."),
-    "executor": typer.Option(help="auto, serial, pool, ray, or mock: made-up results, to try out a plan."),
+    "executor": typer.Option(
+        help="auto, serial, pool, ray, or mock: made-up results, to try out a plan.", autocompletion=one_of(EXECUTORS)
+    ),
     "threads": typer.Option(min=1, help="Torch threads of a large task's run; by default cores / jobs."),
     "ray_address": typer.Option(help="Ray cluster as host:port; auto for the one here, or a new one."),
     "runs": typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs."),
     "data_dir": typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE),
     "fake_data": typer.Option("--fake-data", help="Synthetic data of the same shape; marked in all that is shown."),
-    "x": typer.Option("--x", help="What curves are drawn against: passes, steps or seconds."),
+    "x": typer.Option(
+        "--x", help="What curves are drawn against: passes, steps or seconds.", autocompletion=one_of(application.AXES)
+    ),
     "smoke": typer.Option("--smoke", help="A few steps, one seed, fake data where there is no real."),
     "dry_run": typer.Option("--dry-run", help="Print what would be run, and run nothing."),
     "yes": typer.Option("--yes", help="Start a plan of many runs without asking."),
