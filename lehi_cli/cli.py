@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -13,10 +12,10 @@ import typer
 from lehi_cli.commands.shared.completion import completed_words
 from lehi_cli.commands.shared.once import each_option_once
 from lehi_cli.commands.shared.options import TYPED
+from lehi_cli.commands.shared.streams import checked_output
 from lehi_cli.version import __version__
 
 from .errors import LehiError
-from .render import plain
 
 VERBS = ("train", "sweep", "compare", "report", "tasks", "data", "optims", "help")
 
@@ -66,9 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments`, by default those of the process; ends in `SystemExit`."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     TYPED.set(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=plain.register())  # a terminal that knows no ± gets +-, not a traceback
+    with checked_output():
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> None:
     try:
         build(_needed(completed_words() or arguments))(arguments, prog_name="lehi")
     except LehiError as error:

@@ -21,6 +21,7 @@ class Exit(IntEnum):
     ASSERT_FALSE = 3
     ASSERT_INCONCLUSIVE = 4
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 class LehiError(Exception):
