@@ -1,5 +1,11 @@
 """What `unchanged.py` gives both versions to do, one command a line, and the files that the commands need."""
 
+
+def _commands(text: str) -> list[str]:
+    """One a line; a line that ends in a backslash goes on."""
+    return [" ".join(line.split()) for line in text.strip().splitlines()]
+
+
 FILES = {
     "data/table.csv": "width,price\n" + "".join(f"{i % 7},{i % 7 * 3 + i % 5}\n" for i in range(80)),
     "data/book.txt": "the quick brown fox jumps over the lazy dog\n" * 60,
@@ -9,7 +15,7 @@ FILES = {
 STARTERS = ("tasks new mine --python", "tasks new plain", "optims new ours")
 """What writes the other files of the user's own; the old version does it for both."""
 
-PLANS = """
+PLANS = _commands("""
 compare --task {tasks},./mine.py,plain.yaml --optims {optims},po.Yogi,po.Lamb,po.AdaBelief,po.LaProp,./ours.py \
     --seeds 1 --fake-data --brief
 compare --task digits,breast_cancer,diabetes,quadratic,markov,./mine.py \
@@ -32,10 +38,10 @@ sweep --task breast_cancer --optims lehi,sophia,muon --trials 5 --space lr=1e-4.
 sweep --task quadratic --optims lehi,adam --trials 6 --sampler tpe --prune
 sweep --task diabetes --optims lehi,adam --trials 6 --sampler random
 train --task markov --optim bdhf --seeds 2 --set loss.label_smoothing=0.1
-""".strip().splitlines()
+""")
 """Planned by both, with made-up results. `{tasks}` and `{optims}` are all that are registered."""
 
-TRAINED = """
+TRAINED = _commands("""
 compare --task digits --optims lehi,adam,sgd --seeds 3 --passes 60 --cost --target val_loss=2
 compare --task diabetes,quadratic --optims lehi,adam,muon --seeds 3 --passes 40 --reference adam \
     --assert 'lehi < muon @ val_loss'
@@ -47,7 +53,7 @@ compare --task digits --optims adam,lion --set loss=nll --set model=linear --smo
 compare --task mnist,mnist_autoencoder --optims lehi,po.Yogi --fake-data --seeds 1 --steps 2 --precision bf16
 sweep --task digits --optims lehi,adam --over lr=1e-4..1e-1/log3 --steps 20 --seeds 2
 sweep --task digits --optims lehi,adam --trials 3 --sampler tpe --prune --passes 20
-""".strip().splitlines()
+""")
 """Trained by both: fast, slow and diverging runs, some that fail (logits are no log-probabilities), made-up data."""
 
 AGAIN = [command.replace(" --cost", "") for command in (*TRAINED, f"{TRAINED[1]} --json")]
@@ -56,7 +62,7 @@ AGAIN = [command.replace(" --cost", "") for command in (*TRAINED, f"{TRAINED[1]}
 OF_EACH = ("", "--full", "--json")
 """How each comparison is shown."""
 
-REPORTS = """
+REPORTS = _commands("""
 report
 report --brief
 report --full
@@ -95,7 +101,7 @@ report --x years
 report --assert 'lehi < nobody'
 report --margin wide
 report --brief --full
-""".strip().splitlines()
+""")
 """Pages on stored runs; the last ones are refused."""
 
 EXPORTS = (

@@ -31,12 +31,14 @@ def stored(store: Path) -> Texts:
 
 
 def content(file: Path) -> str:
-    """A file of a store as text: JSON, or the schema of a parquet file and a line per row."""
+    """A file of a store as text: JSON, or the schema of a parquet file and a line per value."""
     if file.suffix == ".json":
         left_out = MEASURED if file.parent.name == ".costs" else VOLATILE
         return json.dumps(settled(json.loads(file.read_text(encoding="utf-8")), left_out), indent=1)
-    table = pq.read_table(file)
-    return "\n".join([str(table.schema), *(str(settled(row)) for row in table.to_pylist())])
+    shard = pq.read_table(file)
+    rows = [settled(row) for row in shard.to_pylist()]
+    values = [f"row {i}, {column}: {value!r}" for i, row in enumerate(rows) for column, value in row.items()]
+    return "\n".join([str(shard.schema), *values])
 
 
 def settled(value: Any, left_out: Set[str] = VOLATILE) -> Any:
