@@ -183,7 +183,7 @@ def _optimizers(typed: str) -> Iterator[Offer]:
         return
     start = ":".join([name, *options[:-1]])
     taken = {option.partition("=")[0] for option in options[:-1]}
-    for option in optimizers.find(known, name).options:
+    for option in optimizers.find(name).options:
         if option.name not in taken:
             yield f"{start}:{option.name}=", option.help
     yield f"{start}:label=", "a display name"
