@@ -14,10 +14,11 @@ from .document import Document, Figure, Lines, Part
 from .report import to_document
 from .terminal import print_parts
 
-FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
+IMAGES = ("pdf", "png", "svg")  # the figures alone
+FORMATS = ("table", "markdown", "csv", "json", "latex", "html", *IMAGES)
 SUFFIXES = {
     ".txt": "table", ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex",
-    ".html": "html", ".htm": "html",
+    ".html": "html", ".htm": "html", ".pdf": "pdf", ".png": "png", ".svg": "svg",
 }  # fmt: skip
 WIDTH = 100  # of text that goes into a file
 
@@ -43,18 +44,38 @@ def save(report: Report, path: Path, kind: str) -> None:
         kind: one of `FORMATS`.
 
     Raises:
-        UsageError: when the file cannot be written.
+        UsageError: when the file cannot be written, or when there is no figure for an image.
     """
-    text = formatted(report, kind)
+    content = drawn(report, kind) if kind in IMAGES else _encoded(formatted(report, kind))
     try:
-        whole = text if text.endswith("\n") else f"{text}\n"
-        path.write_text(whole, encoding="utf-8", errors="replace", newline="")  # a path may be no text
+        path.write_bytes(content)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", "choose another file with --output") from error
 
 
+def _encoded(text: str) -> bytes:
+    """Text as a file has it; a path in it may not be text."""
+    return (text if text.endswith("\n") else f"{text}\n").encode("utf-8", errors="replace")
+
+
+def drawn(report: Report, kind: str) -> bytes:
+    """The figures of a report, as one of `IMAGES`.
+
+    Raises:
+        UsageError: when it has none.
+    """
+    from .sheet import figures_of, sheet
+
+    document = to_document(report)
+    figures = figures_of(document)
+    if not figures:
+        hint = "--brief leaves them out" if report.view.detail == "brief" else "choose others, or another format"
+        raise UsageError(f"there is no figure to draw as {kind} in this report", hint)
+    return sheet(figures, kind, document.provenance)
+
+
 def formatted(report: Report, kind: str) -> str:
-    """A report as text."""
+    """A report as text, in any of `FORMATS` that is not an image."""
     if kind == "json":
         from .json import to_json
 

@@ -9,7 +9,8 @@ import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,21 +118,19 @@ def figure_to_svg(figure: Figure, name: str) -> str:
         figure: what is to be drawn; it must be drawable.
         name: a prefix of every id inside, so that several figures can stand in one page.
     """
-    from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Drawing
 
-    with style.context(["default", _STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # text stays text: the page's font draws it
-        warnings.filterwarnings("ignore", "overflow encountered")  # by ticks beyond an axis that ends near 1e308
-        drawing = Drawing(figsize=(WIDTH, _height(figure)), layout="constrained")
-        _draw(drawing.add_subplot(), figure)
+    with styled(INK, {"svg.hashsalt": name}):
+        drawing = Drawing(figsize=(WIDTH, height(figure)), layout="constrained")
+        draw(drawing.add_subplot(), figure)
         stream = io.StringIO()
         FigureCanvasSVG(drawing).print_svg(stream, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
     return _inlined(stream.getvalue(), figure.title, name)
 
 
-def _height(figure: Figure) -> float:
+def height(figure: Figure) -> float:
+    """Inches of a figure's axes with what stands around them."""
     if not figure.rows:
         return HEIGHT
     return AROUND_ROWS + ROW_HEIGHT * max(sum(_row_name(row).count("\n") + 1 for row in figure.rows), LEAST_ROWS)
@@ -141,7 +140,25 @@ def _row_name(name: str) -> str:
     return textwrap.fill(name, NAME_CHARACTERS)
 
 
-def _draw(axes: Axes, figure: Figure) -> None:
+@contextmanager
+def styled(ink: str, more: Mapping[str, Any]) -> Iterator[None]:
+    """Draw as every figure of a report is drawn.
+
+    Args:
+        ink: colour of text, axes and grid.
+        more: further settings of matplotlib.
+    """
+    from matplotlib import style
+
+    own = {key: ink if value == INK else value for key, value in _STYLE.items()}
+    with style.context(["default", {**own, **more}]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # in SVG text stays text: the viewer's font draws it
+        warnings.filterwarnings("ignore", "overflow encountered")  # by ticks beyond an axis that ends near 1e308
+        yield
+
+
+def draw(axes: Axes, figure: Figure) -> None:
+    """Draw the traces of a figure with its axes, without title, legend and caption."""
     axes.set_xlabel(figure.x_label)
     _set_x(axes, figure)
     if figure.rows:

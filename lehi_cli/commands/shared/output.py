@@ -13,7 +13,7 @@ from rich.console import Console
 from lehi_cli.errors import Exit, Notice, UnknownNameError, UsageError
 from lehi_cli.experiment.report import Report
 from lehi_cli.render.comparisons import comparisons_part
-from lehi_cli.render.export import FORMATS, format_of, formatted, save
+from lehi_cli.render.export import FORMATS, IMAGES, drawn, format_of, formatted, save
 from lehi_cli.render.report import to_document
 from lehi_cli.render.step_summary import append_step_summary
 from lehi_cli.render.terminal import print_parts
@@ -87,7 +87,7 @@ def write(report: Report, kind: str, output: Path | None) -> None:
         output: the file, replaced when it is there; None for the terminal.
 
     Raises:
-        UsageError: when the file cannot be written.
+        UsageError: when the file cannot be written, or the terminal cannot show it.
     """
     if kind == "table" and output is None:
         print_parts(Console(), to_document(report).parts)
@@ -95,7 +95,20 @@ def write(report: Report, kind: str, output: Path | None) -> None:
     if output is not None:
         save(report, output, kind)
         return
+    if kind in IMAGES:
+        _write_image(report, kind)
+        return
     text = formatted(report, kind)
     if kind == "html" and isinstance(sys.stdout, io.TextIOWrapper):  # the page says of itself that it is UTF-8
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     typer.echo(text, nl=not text.endswith("\n"))
+
+
+def _write_image(report: Report, kind: str) -> None:
+    """Write an image where output goes, which is bytes."""
+    if kind != "svg" and sys.stdout.isatty():
+        raise UsageError(f"a terminal cannot show {kind}", f"--output figures.{kind} writes it into a file")
+    content = drawn(report, kind)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
