@@ -32,6 +32,7 @@ NOT_RUN = {
     "python3 -m venv .venv": "installs: .ci/run runs the second, and the main job is a test of its own below",
     ".venv/bin/": ".ci/run runs it",
     "pip install": "installs; tests/test_example.py and tests/execute/test_ray.py test what comes of it",
+    "tools/unchanged.py": "compares two commits for minutes; tests/test_unchanged.py tests how it compares",
     "lehi data fetch": "downloads; tests/data/test_fetch.py fetches from a server of its own",
     "--ray-address": "needs Ray; tests/execute/test_ray.py starts clusters of its own",
     "lehi optims check example": "needs the example installed, as tests/test_example.py has it",
