@@ -26,6 +26,7 @@ from lehi_cli.experiment.plan import plan
 from lehi_cli.experiment.request import Request
 from lehi_cli.runs.records import Outcome
 from lehi_cli.runs.specs import Budget, OptimSpec, RunSpec, parse_optimizers, parse_seeds
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Store
 
 ROUNDS = 3
@@ -84,8 +85,8 @@ def record(run: RunSpec, store: Store) -> None:
         value = row("val" if i < POINTS else "test", i, final * draw.uniform(1.0, 1.1))
         recorder.add(value, {"accuracy": math.exp(-float(value["loss"]))})
     paired = f"{random.Random(run.seed).getrandbits(64):016x}"
-    outcome = Outcome("ok", STEPS, float(STEPS), STEPS / 1000, 650, 5200, paired, paired, "", {}, {})
-    recorder.finish("ok", asdict(outcome), {})
+    outcome = Outcome(Status.OK, STEPS, float(STEPS), STEPS / 1000, 650, 5200, paired, paired, "", {}, {})
+    recorder.finish(Status.OK, asdict(outcome), {})
 
 
 def row(split: str, i: int, final: float) -> dict[str, float | str]:

@@ -26,6 +26,7 @@ from lehi_cli.experiment.request import Request
 from lehi_cli.render.live import watcher
 from lehi_cli.runs.metrics import METRICS
 from lehi_cli.runs.specs import Budget, parse_optimizers
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Store
 from lehi_cli.stats.anytime import judge_anytime
 from lehi_cli.stats.contest import MARGIN, Contest
@@ -73,7 +74,7 @@ def trained(store: Store, count: int) -> dict[str, np.ndarray]:
     for run in runs:
         stored = store.find(run.run_id)
         assert stored is not None
-        assert stored.status == "ok"
+        assert stored.status == Status.OK
         metrics = store.metrics(stored)
         for metric, own in values.items():
             final = metrics.final("val", metric)

@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 
 from lehi_cli.execute.conduct import Settings, conduct
 from lehi_cli.runs.shards import COLUMNS
-from lehi_cli.runs.store import STATUSES, Store
+from lehi_cli.runs.status import Status
+from lehi_cli.runs.store import Store
 
 Lehi = Callable[..., Result]
 
@@ -68,8 +69,8 @@ def test_the_schemas_are_schemas(name: str) -> None:
 
 
 def test_the_statuses_of_the_schema_are_those_there_are() -> None:
-    assert SCHEMAS["run.schema.json"]["properties"]["status"]["enum"] == list(STATUSES)
-    for status in STATUSES:
+    assert SCHEMAS["run.schema.json"]["properties"]["status"]["enum"] == list(Status)
+    for status in Status:
         assert f"`{status}`" in text("docs/store.md")
 
 

@@ -20,10 +20,10 @@ from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.runs.metrics import known_metrics, metric_named
 from lehi_cli.runs.shards import Metrics
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import UNFINISHED, Status
 from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats.targets import Arrival, arrival, survival, time_to_target
 
-from .finals import UNFINISHED
 from .results import Section, Series
 
 UNITS = ("steps", "samples", "passes", "seconds")
@@ -233,12 +233,12 @@ def _course(run: StoredRun, metrics: Metrics, target: Target) -> Course:
     values, *courses = metrics.columns(target.split, target.metric, [target.metric, *names])
     spent = dict(zip(UNITS, courses, strict=True))
     ends = {unit: xs[-1] if xs else 0.0 for unit, xs in spent.items()}
-    if run.status != "ok" and run.status not in UNFINISHED:
+    if run.status != Status.OK and run.status not in UNFINISHED:
         return Course(run.seed, None, dict.fromkeys(UNITS, math.inf), ends)
     since = time_to_target(range(len(values)), values, target.value, minimize=target.minimize)
     at = len(values) if since is None else int(since)
     watched = {unit: xs[at - 1] if at else 0.0 for unit, xs in spent.items()}
-    has_arrived = run.status == "ok" and since is not None
+    has_arrived = run.status == Status.OK and since is not None
     return Course(run.seed, {unit: xs[at] for unit, xs in spent.items()} if has_arrived else None, watched, ends)
 
 

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.runs.metrics import METRICS, known_metrics
 from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.status import UNFINISHED, Status
 from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats.anytime import after_first_look, judge_anytime
 from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.verdict import OTHER_SEEDS, Verdict, family_size, judge_pairs, without_word
 
 from .equal_price import PriceOf, price_of
-from .finals import UNFINISHED, Column, finals_by_seed, scale_in
+from .finals import Column, finals_by_seed, scale_in
 from .looks import Looks, Rule, pair_id
 from .margins import Margins
 from .results import Section, Series
@@ -255,7 +256,7 @@ def _judged(section: Section, asked: Sequence[Column] | None, split: str) -> lis
 def _why_left_out(run: StoredRun, metrics: Metrics) -> str | None:
     if run.status in UNFINISHED:
         return run.status
-    if run.status == "ok" and metrics.final("val", "loss") is None:
+    if run.status == Status.OK and metrics.final("val", "loss") is None:
         return "ok, but its metrics are lost"
     return None
 

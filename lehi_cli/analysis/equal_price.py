@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from lehi_cli.runs.status import Status
+
 from .results import Section, Series
 
 SAME = 0.01  # runs end with a whole step, so equal prices differ by a fraction of one
@@ -99,5 +101,5 @@ def _passes(series: Series) -> float:
 
 def _mean(series: Series, what: str) -> float:
     """Mean over the runs that used up their budget: one that diverged spent less, which is not a saving."""
-    values = [float(run.outcome[what]) for run in series.runs if run.status == "ok" and what in run.outcome]
+    values = [float(run.outcome[what]) for run in series.runs if run.status == Status.OK and what in run.outcome]
     return math.fsum(values) / len(values) if values else math.nan

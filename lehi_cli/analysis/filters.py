@@ -16,7 +16,8 @@ from functools import cached_property
 
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.runs.specs import format_value, parse_seeds, parse_value
-from lehi_cli.runs.store import STATUSES, StoredRun
+from lehi_cli.runs.status import Status
+from lehi_cli.runs.store import StoredRun
 
 from .columns import names
 
@@ -62,8 +63,8 @@ class Filter:
     def __post_init__(self) -> None:
         _ = self._tasks, self._optims, self._labels, self._seeds
         for status in self._statuses:
-            if status not in STATUSES:
-                raise UnknownNameError("status", status, STATUSES)
+            if status not in list(Status):
+                raise UnknownNameError("status", status, [known.value for known in Status])
         low, high = self._window
         if low is not None and high is not None and low > high:
             raise UsageError(f"--since {self.since!r} is later than --until {self.until!r}")

@@ -10,12 +10,10 @@ from __future__ import annotations
 import math
 
 from lehi_cli.runs.metrics import LOSS, metric_named
-from lehi_cli.runs.store import PRUNED
+from lehi_cli.runs.status import UNFINISHED, Status
 from lehi_cli.stats.scale import Scale, scale_of
 
 from .results import Section, Series
-
-UNFINISHED = ("planned", "running", "interrupted", PRUNED)
 
 Column = tuple[str, str]  # split, metric
 
@@ -24,7 +22,7 @@ def finals_by_seed(series: Series, column: Column) -> dict[int, float]:
     """Final value of each run as measured; infinite for one that ended without a value, whichever way is better."""
     values: dict[int, float] = {}
     for run, metrics in zip(series.runs, series.metrics, strict=True):
-        if run.status == "ok":
+        if run.status == Status.OK:
             value = metrics.final(*column)
             if value is not None:
                 values[run.seed] = value if math.isfinite(value) else math.inf

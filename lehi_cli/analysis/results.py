@@ -15,6 +15,7 @@ from functools import cached_property
 
 from lehi_cli.runs.metrics import METRICS
 from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats import Estimate, estimate
 from lehi_cli.stats.paired import Interval
@@ -52,15 +53,15 @@ class Series:
     @property
     def ok(self) -> list[Metrics]:
         """Metrics of the runs that reached the end of their budget."""
-        return [metrics for run, metrics in zip(self.runs, self.metrics, strict=True) if run.status == "ok"]
+        return [metrics for run, metrics in zip(self.runs, self.metrics, strict=True) if run.status == Status.OK]
 
     @property
     def is_complete(self) -> bool:
         """Whether every run reached the end of its budget."""
-        return all(run.status == "ok" for run in self.runs)
+        return all(run.status == Status.OK for run in self.runs)
 
     @property
-    def statuses(self) -> Counter[str]:
+    def statuses(self) -> Counter[Status]:
         """The number of runs with each status."""
         return Counter(run.status for run in self.runs)
 
@@ -70,7 +71,7 @@ class Series:
         For `train` it is the last logged mean over steps.
         """
         if (split, column) not in self._finals:  # asked for by every table, ranking and plot
-            ended = ((run, own) for run, own in zip(self.runs, self.metrics, strict=True) if run.status == "ok")
+            ended = ((run, own) for run, own in zip(self.runs, self.metrics, strict=True) if run.status == Status.OK)
             last = ((run.seed, own.final(split, column)) for run, own in ended)
             self._finals[split, column] = {seed: value for seed, value in last if value is not None}
         return self._finals[split, column]

@@ -18,7 +18,8 @@ from lehi_cli.experiment.options import AXES, DEFAULT_RUNS, choice
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.stored import ROLES, Selection, report_stored
 from lehi_cli.render.export import FORMATS
-from lehi_cli.runs.store import STATUSES, Store
+from lehi_cli.runs.status import Status
+from lehi_cli.runs.store import Store
 
 from .shared.completion import comparison_ids, one_of, some_of, stored_labels, stored_optimizers, stored_tasks
 from .shared.options import (
@@ -60,7 +61,7 @@ LabelFilter = Annotated[str | None, typer.Option("--label", help="Only these lab
 SeedFilter = Annotated[str | None, typer.Option("--seeds", help="Only these seeds: a count or a list.")]
 StatusFilter = Annotated[
     str | None,
-    typer.Option("--status", help="Only runs that ended so, a comma list.", autocompletion=some_of(STATUSES)),
+    typer.Option("--status", help="Only runs that ended so, a comma list.", autocompletion=some_of(list(Status))),
 ]
 Since = Annotated[str | None, typer.Option(help="Only runs started since a day, a moment, or 2d, 12h, 30min ago.")]
 Until = Annotated[str | None, typer.Option(help="Only runs started until then; a day counts whole.")]

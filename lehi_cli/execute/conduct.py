@@ -10,7 +10,8 @@ from pathlib import Path
 from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.specs import RunSpec
-from lehi_cli.runs.store import DONE, PRUNED, Store, StoredRun
+from lehi_cli.runs.status import DONE, Status
+from lehi_cli.runs.store import Store, StoredRun
 
 from .executor import Executor
 from .place import Place, cores
@@ -67,7 +68,7 @@ def _is_done(run: RunSpec, stored: StoredRun | None, mock: bool) -> bool:
     """A run that was pruned is done for whoever prunes, and not for others."""
     if stored is None or (stored.is_mock and not mock):
         return False
-    return stored.status in DONE or (stored.status == PRUNED and bool(run.peers))
+    return stored.status in DONE or (stored.status == Status.PRUNED and bool(run.peers))
 
 
 def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Watcher) -> None:
@@ -152,10 +153,10 @@ def _await_others(runs: Sequence[RunSpec], place: Place, store: Store, executor:
 
 def _is_running(run: RunSpec, store: Store) -> bool:
     stored = store.find(run.run_id)
-    return stored is not None and stored.status == "running"
+    return stored is not None and stored.status == Status.RUNNING
 
 
 def _is_unfinished(run: RunSpec, store: Store) -> bool:
     """Whether a run has no final status: it is running elsewhere, or its folder was taken a moment ago."""
     stored = store.find(run.run_id)
-    return stored is None or stored.status == "running"
+    return stored is None or stored.status == Status.RUNNING

@@ -15,6 +15,7 @@ from typing import Any
 from lehi_cli.errors import StoreError
 from lehi_cli.runs.records import Outcome, Row
 from lehi_cli.runs.specs import Budget, RunSpec, canonical_json
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Recorder, Store
 from lehi_cli.version import __version__
 
@@ -38,7 +39,7 @@ class Mock:
                 if recorder is not None:
                     watch.started(run)
                     _record(run, recorder)
-                    watch.finished(run, "ok", "")
+                    watch.finished(run, Status.OK, "")
             except OSError as error:
                 raise StoreError(f"cannot write run {run.run_id} to {store.root}: {error.strerror}") from error
 
@@ -56,9 +57,9 @@ def _record(run: RunSpec, recorder: Recorder) -> None:
         row = _row(run, "test", 1.0, steps, final * 1.1)
         recorder.add(_values(row), row.metrics)
     except KeyboardInterrupt:
-        recorder.finish("interrupted", {}, {"type": "KeyboardInterrupt", "message": ""})
+        recorder.finish(Status.INTERRUPTED, {}, {"type": "KeyboardInterrupt", "message": ""})
         raise
-    recorder.finish("ok", asdict(_outcome(run, steps)), {})
+    recorder.finish(Status.OK, asdict(_outcome(run, steps)), {})
 
 
 def _asked(run: RunSpec) -> str:
@@ -111,7 +112,7 @@ def _values(row: Row) -> dict[str, Any]:
 def _outcome(run: RunSpec, steps: int) -> Outcome:
     paired = f"{random.Random(run.seed).getrandbits(64):016x}"  # noqa: S311
     return Outcome(
-        status="ok",
+        status=Status.OK,
         steps=steps,
         passes=float(steps),
         seconds=steps / STEPS_PER_SECOND,

@@ -20,6 +20,7 @@ from lehi_cli.errors import DataError, LehiError, UsageError
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.code import code_hash, own_files
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Store
 from lehi_cli.version import __version__
 
@@ -43,7 +44,7 @@ class Parcel:
 class Report:
     """A run on its way back: how it ended, and its record."""
 
-    status: str
+    status: Status
     message: str
     files: Mapping[str, bytes]
 
@@ -80,10 +81,10 @@ def carry_out(parcel: Parcel) -> Report:
         try:
             ended = execute(run, place, store, lambda: None, lambda _: None)
         except KeyboardInterrupt:
-            ended = ("interrupted", "")
+            ended = (Status.INTERRUPTED, "")
         found = sorted((store.root / parcel.run_id).glob("[!.]*"))
         files = {path.name: path.read_bytes() for path in found}
-    status, message = ended or ("error", "")
+    status, message = ended or (Status.ERROR, "")
     if message.startswith(DataError.__name__) and not place.data.is_dir():
         raise DataError(
             f"{message.partition(': ')[2]} (on the Ray node {socket.gethostname()}, which has no {place.data})",

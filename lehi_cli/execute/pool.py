@@ -23,6 +23,7 @@ from typing import Any
 
 from lehi_cli.errors import LehiError
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Store
 
 from .place import Place, deal
@@ -94,7 +95,7 @@ def _receive(worker: _Worker, waiting: deque[RunSpec], store: Store, watch: Watc
         worker.process.join()
         message = f"its process ended with {_exit_reason(worker.process.exitcode)}"
         store.mark_killed(run, message)
-        watch.finished(run, "killed", message)
+        watch.finished(run, Status.KILLED, message)
         worker.restart()
         worker.next(waiting)
         return

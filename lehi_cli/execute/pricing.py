@@ -27,6 +27,7 @@ from lehi_cli.errors import LehiError
 from lehi_cli.registry import optimizers
 from lehi_cli.runs.measurements import Measured, Measurement
 from lehi_cli.runs.specs import Budget, RunSpec, Schedule, canonical_json
+from lehi_cli.runs.status import Status
 from lehi_cli.training.loop import Training
 
 from .environment import environment
@@ -225,7 +226,7 @@ class _Contender:
         named = Measured(self.run.optimizer.name, self.run.optimizer.options, peak_bytes=self._peak)
         if self._training is None:
             return replace(named, note="; ".join(self._notes))
-        outcome = self._training.outcome("ok")
+        outcome = self._training.outcome(Status.OK)
         passes = float((self._training.clock.meter.thirds - self._before) / 3)
         notes = self._notes if math.isfinite(self._loss.item()) else [*self._notes, "diverged while it was measured"]
         return replace(

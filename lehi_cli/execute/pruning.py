@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from statistics import median
 
 from lehi_cli.runs.records import Row
-from lehi_cli.runs.store import DONE, Store
+from lehi_cli.runs.status import DONE
+from lehi_cli.runs.store import Store
 
 STARTUP = 4
 WARMUP = 0.25

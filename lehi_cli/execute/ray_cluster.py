@@ -22,6 +22,7 @@ from typing import Any
 
 from lehi_cli.errors import LehiError, StoreError, UsageError
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Recorder, Store
 
 from .parcel import Parcel, Report, carry_out, pack
@@ -259,7 +260,7 @@ class _Crew:
         except self._lost as error:
             self._retry(errand, type(error).__name__)
         except self._ray.exceptions.RayError as error:
-            self._fail(errand, "error", getattr(error, "cause", None) or error)
+            self._fail(errand, Status.ERROR, getattr(error, "cause", None) or error)
         else:
             errand.recorder.receive(report.files, {"node": node, "retries": errand.retries})
             self._watch.finished(errand.run, report.status, report.message)
@@ -267,17 +268,17 @@ class _Crew:
     def _retry(self, errand: _Errand, reason: str) -> None:
         what = f"lost with its node or its worker ({reason})"
         if errand.retries == RETRIES:
-            self._fail(errand, "killed", RuntimeError(f"{what} {RETRIES + 1} times"))
+            self._fail(errand, Status.KILLED, RuntimeError(f"{what} {RETRIES + 1} times"))
             return
         errand.retries += 1
         self._watch.retried(errand.run, f"{what}, retry {errand.retries} of {RETRIES}")
         self._send(errand)
 
-    def _fail(self, errand: _Errand, status: str, error: BaseException) -> None:
+    def _fail(self, errand: _Errand, status: Status, error: BaseException) -> None:
         state = errand.recorder.state
         state["environment"] = {**state["environment"], "retries": errand.retries}
         message = f"{error.message} {error.hint}".strip() if isinstance(error, LehiError) else str(error)
-        kind = "Killed" if status == "killed" else type(error).__name__
+        kind = "Killed" if status == Status.KILLED else type(error).__name__
         errand.recorder.finish(status, {}, {"type": kind, "message": message})
         self._watch.finished(errand.run, status, message)
 
@@ -292,7 +293,7 @@ class _Crew:
                 report, node = self._ray.get(reference, timeout=0)
                 errand.recorder.receive(report.files, {"node": node, "retries": errand.retries})
             except self._ray.exceptions.RayError:  # it did not get so far as to start, or to report
-                errand.recorder.finish("interrupted", {}, {"type": "KeyboardInterrupt", "message": ""})
+                errand.recorder.finish(Status.INTERRUPTED, {}, {"type": "KeyboardInterrupt", "message": ""})
         self._errands.clear()
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from lehi_cli.runs.records import Pulse
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 
 
 class Watcher(Protocol):
@@ -17,7 +18,7 @@ class Watcher(Protocol):
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
         """`run` got this far."""
 
-    def finished(self, run: RunSpec, status: str, message: str) -> None:
+    def finished(self, run: RunSpec, status: Status, message: str) -> None:
         """`run` ended; `message` says what went wrong, if anything did."""
 
     def retried(self, run: RunSpec, message: str) -> None:

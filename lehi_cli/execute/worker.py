@@ -13,6 +13,7 @@ from lehi_cli.data.units import told_of
 from lehi_cli.errors import LehiError, StoreError
 from lehi_cli.runs.records import Pulse, Row
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Recorder, Store
 from lehi_cli.training.loop import train
 
@@ -25,7 +26,7 @@ TORCH_THREADS = torch.get_num_threads()
 
 def execute(
     run: RunSpec, place: Place, store: Store, started: Callable[[], None], pulse: Callable[[Pulse], None]
-) -> tuple[str, str] | None:
+) -> tuple[Status, str] | None:
     """Train one run into the store.
 
     Returns:
@@ -54,7 +55,7 @@ def _record(
     started: Callable[[], None],
     pulse: Callable[[Pulse], None],
     hopeless: Callable[[Row], bool],
-) -> tuple[str, str]:
+) -> tuple[Status, str]:
     trouble: list[OSError] = []
 
     def emit(row: Row) -> None:
@@ -65,7 +66,7 @@ def _record(
             trouble.append(error)
             raise
 
-    def finish(status: str, error: BaseException) -> tuple[str, str]:
+    def finish(status: Status, error: BaseException) -> tuple[Status, str]:
         recorder.finish(status, {}, _describe(error))
         return status, f"{type(error).__name__}: {error}"
 
@@ -75,12 +76,12 @@ def _record(
         outcome = asdict(train(ready, place.device, place.data, emit, pulse, hopeless))
         outcome |= told_of(ready.task, place.data)
     except KeyboardInterrupt as error:
-        finish("interrupted", error)
+        finish(Status.INTERRUPTED, error)
         raise
     except Exception as error:  # whatever a task's or an optimizer's code may raise is that run's result
         if trouble:
             raise
-        return finish("oom" if _is_out_of_memory(error) else "error", error)
+        return finish(Status.OOM if _is_out_of_memory(error) else Status.ERROR, error)
     status = outcome.pop("status")
     recorder.finish(status, outcome, {})
     return status, ""

@@ -9,6 +9,7 @@ from lehi_cli.errors import Notice
 from lehi_cli.execute.watch import Watcher
 from lehi_cli.runs.records import Pulse
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 
 
 class Listener(Protocol):
@@ -49,7 +50,7 @@ class Silence:
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
         """Nothing is said."""
 
-    def finished(self, run: RunSpec, status: str, message: str) -> None:
+    def finished(self, run: RunSpec, status: Status, message: str) -> None:
         """Nothing is said."""
 
     def retried(self, run: RunSpec, message: str) -> None:

@@ -14,7 +14,8 @@ from lehi_cli.gate import check_names
 from lehi_cli.registry import optimizers, tasks
 from lehi_cli.runs.comparisons import Comparisons
 from lehi_cli.runs.specs import RunSpec
-from lehi_cli.runs.store import FAILED, Store, StoredRun
+from lehi_cli.runs.status import FAILED
+from lehi_cli.runs.store import Store, StoredRun
 
 from .listener import Listener
 from .report import View

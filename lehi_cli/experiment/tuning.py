@@ -17,7 +17,8 @@ from lehi_cli.errors import UsageError
 from lehi_cli.registry import optimizers
 from lehi_cli.registry.record import OptimizerRecord, Option
 from lehi_cli.runs.specs import OptimSpec, RunSpec, Value, format_value, parse_value
-from lehi_cli.runs.store import PRUNED, Store, StoredRun
+from lehi_cli.runs.status import Status
+from lehi_cli.runs.store import Store, StoredRun
 
 from .plan import plan
 from .request import Request, task_name
@@ -43,7 +44,7 @@ class Trial:
     spec: OptimSpec
     value: float
     passes: float
-    statuses: tuple[str, ...]
+    statuses: tuple[Status, ...]
     runs: tuple[str, ...] = ()
 
 
@@ -81,7 +82,7 @@ class Tuned:
     @property
     def pruned(self) -> int:
         """Trials that were ended early."""
-        return sum(PRUNED in trial.statuses for trial in self.trials)
+        return sum(Status.PRUNED in trial.statuses for trial in self.trials)
 
     @property
     def lost(self) -> int:
@@ -243,7 +244,7 @@ def _peers(run: RunSpec, runs: Sequence[RunSpec]) -> tuple[str, ...]:
 
 def trial_of(spec: OptimSpec, runs: Sequence[StoredRun], store: Store) -> Trial:
     """What the stored runs of one setting came to."""
-    ends = [store.metrics(run).last("val", "loss", LAST) if run.status == "ok" else [] for run in runs]
+    ends = [store.metrics(run).last("val", "loss", LAST) if run.status == Status.OK else [] for run in runs]
     finals = [sum(values) / len(values) if values else math.inf for values in ends]
     value = sum(finals) / len(finals) if finals else math.inf
     passes = sum(float(run.outcome.get("passes", 0.0)) for run in runs)

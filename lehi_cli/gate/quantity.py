@@ -20,11 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lehi_cli.analysis.arrivals import COLUMNS, UNITS, Target
-from lehi_cli.analysis.finals import UNFINISHED
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.metrics import known_metrics, metric_named
 from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.status import UNFINISHED, Status
 from lehi_cli.runs.store import StoredRun
 from lehi_cli.stats.targets import time_to_target
 
@@ -98,7 +98,7 @@ def read(series: Series, column: str, target: Target | None) -> Readings:
             continue
         readings.values[run.seed] = value
         readings.until.pop(run.seed, None)
-        if target is not None and column in TO_TARGET and run.status == "ok" and math.isinf(value):
+        if target is not None and column in TO_TARGET and run.status == Status.OK and math.isinf(value):
             readings.until[run.seed] = _course(metrics, column, target)[0][-1]
     counts = Counter(run.seed for run in series.runs)
     readings.notes += [
@@ -129,7 +129,7 @@ def _of_run(run: StoredRun, metrics: Metrics, column: str, target: Target | None
 
 
 def _cost(run: StoredRun, column: str) -> float | str:
-    if column in TOTALS and run.status != "ok":
+    if column in TOTALS and run.status != Status.OK:
         return f"{run.status} before its end"
     above, below, factor = PRICES.get(column, (column, "", 1.0))
     per = run.outcome.get(below) if below else 1
@@ -141,7 +141,7 @@ def _cost(run: StoredRun, column: str) -> float | str:
 def _final(run: StoredRun, metrics: Metrics, column: str) -> float | str:
     split, _, metric = column.partition("_")
     worst = metric_named(metric).worst
-    if run.status != "ok":
+    if run.status != Status.OK:
         return worst
     found = metrics.final(split, metric)
     if found is None:
@@ -150,7 +150,7 @@ def _final(run: StoredRun, metrics: Metrics, column: str) -> float | str:
 
 
 def _arrival(run: StoredRun, metrics: Metrics, column: str, target: Target) -> float | str:
-    if run.status != "ok":
+    if run.status != Status.OK:
         return math.inf
     places, values = _course(metrics, column, target)
     if not values:

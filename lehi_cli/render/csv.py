@@ -10,6 +10,7 @@ from typing import Any
 from lehi_cli.analysis.results import Section
 from lehi_cli.runs.shards import Metrics
 from lehi_cli.runs.specs import format_value
+from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import StoredRun
 
 ABOUT = (
@@ -75,7 +76,7 @@ def _options(options: Mapping[str, Any]) -> str:
 
 def _finals(section: Section, run: StoredRun, metrics: Metrics) -> dict[str, float]:
     """Last values of a run that reached the end: any other would stand beside them as if it were one."""
-    if run.status != "ok":
+    if run.status != Status.OK:
         return {}
     last = {f"{split}_{name}": metrics.final(split, name) for split, name in section.columns}
     return {name: value for name, value in last.items() if value is not None}

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from lehi_cli.runs.records import Pulse
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 
 NAME_WIDTH = 24
 BAR_WIDTH = 10
@@ -37,7 +38,7 @@ class _Ended:
     """A run that is not being trained any more."""
 
     run: RunSpec
-    status: str
+    status: Status
     loss: str
     seconds: float
 
@@ -51,7 +52,7 @@ class Live:
         self._now = now
         self._since = now()
         self._running: dict[str, _Underway] = {}
-        self._statuses: Counter[str] = Counter()
+        self._statuses: Counter[Status] = Counter()
         self._last: deque[_Ended] = deque(maxlen=FINISHED)
         self._screen = Screen(
             console=console, get_renderable=self._view, transient=True, refresh_per_second=10, vertical_overflow="crop"
@@ -75,12 +76,12 @@ class Live:
         """Move a bar."""
         self._running[run.run_id].pulse = pulse
 
-    def finished(self, run: RunSpec, status: str, message: str) -> None:
+    def finished(self, run: RunSpec, status: Status, message: str) -> None:
         """Move a run to those that finished; say so at once when it did not end well."""
         known = self._running.pop(run.run_id, None) or _Underway(run, self._now())
         self._statuses[status] += 1
         self._last.append(_Ended(run, status, _final_loss(known.pulse, status), self._now() - known.since))
-        if status != "ok":
+        if status != Status.OK:
             self._console.print(finished_line(run, status, message), markup=False, highlight=False)
 
     def retried(self, run: RunSpec, message: str) -> None:
@@ -142,11 +143,11 @@ def _note(pulse: Pulse | None) -> str:
     return f"batch loss {pulse.loss:<8.4g} {speed:>5.0f}/s {_clock(left):>5} left"
 
 
-def _final_loss(pulse: Pulse | None, status: str) -> str:
+def _final_loss(pulse: Pulse | None, status: Status) -> str:
     """The validation loss of a run that went to its end; of any other what is known, its last mini-batch's loss."""
     if pulse is None:
         return ""
-    if status == "ok" and pulse.val_loss is not None:
+    if status == Status.OK and pulse.val_loss is not None:
         return f"val loss {pulse.val_loss:.4g}"
     return f"last batch loss {pulse.loss:.4g}"
 
@@ -182,7 +183,7 @@ class Lines:
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
         """Progress leaves no trace in a log."""
 
-    def finished(self, run: RunSpec, status: str, message: str) -> None:
+    def finished(self, run: RunSpec, status: Status, message: str) -> None:
         """Say how the run ended."""
         self._done += 1
         line = f"[{self._done}/{self._total}] {finished_line(run, status, message)}"
@@ -206,11 +207,11 @@ class Quiet(Lines):
     def retried(self, run: RunSpec, message: str) -> None:
         """Nothing is said."""
 
-    def finished(self, run: RunSpec, status: str, message: str) -> None:
+    def finished(self, run: RunSpec, status: Status, message: str) -> None:
         """Nothing is said."""
 
 
-def finished_line(run: RunSpec, status: str, message: str) -> str:
+def finished_line(run: RunSpec, status: Status, message: str) -> str:
     """How a run ended, in one line."""
     return f"{_full_name(run)}: {status}" + (f" ({message.splitlines()[0]})" if message else "")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.runs.metrics import METRICS
+from lehi_cli.runs.status import Status
 from lehi_cli.stats import Estimate
 
 from .document import Block, Column, Lines, Table
@@ -90,7 +91,7 @@ def _times(scale: float, value: Estimate) -> Estimate:
 def _cell(series: Series, column: tuple[str, str], is_best: bool) -> str:
     """Mean and spread, and over how many runs where not all that reached the end have a value."""
     value = series.final(*column)
-    some = f" (n={value.n})" if 0 < value.n < len({run.seed for run in series.runs if run.status == "ok"}) else ""
+    some = f" (n={value.n})" if 0 < value.n < len({run.seed for run in series.runs if run.status == Status.OK}) else ""
     return with_spread(value) + some + ("*" if is_best else "")
 
 
@@ -109,7 +110,7 @@ def _seconds(value: Estimate) -> str:
 
 def _statuses(series: Series) -> str:
     statuses = series.statuses
-    return "ok" if series.is_complete else ", ".join(f"{count} {status}" for status, count in statuses.items())
+    return Status.OK if series.is_complete else ", ".join(f"{count} {status}" for status, count in statuses.items())
 
 
 def notes(section: Section, full: bool = True) -> list[str]:
@@ -119,7 +120,7 @@ def notes(section: Section, full: bool = True) -> list[str]:
         for run in series.runs:
             if run.error:
                 lines.append(f"{series.label}, seed {run.seed}: {run.status}: {_first_line(run.error)}")
-            elif run.status == "diverged":
+            elif run.status == Status.DIVERGED:
                 lines.append(f"{series.label}, seed {run.seed}: diverged at step {run.outcome.get('steps', '?')}")
             for reason, count in run.outcome.get("fallbacks", {}).items():
                 lines.append(f"{series.label}, seed {run.seed}: {reason} at {count} of {run.outcome['steps']} steps")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .status import Status
+
 
 @dataclass(frozen=True)
 class Row:
@@ -60,7 +62,7 @@ class Outcome:
     rule says, by reason.
     """
 
-    status: str
+    status: Status
     steps: int
     passes: float
     seconds: float

@@ -29,12 +29,9 @@ from lehi_cli.errors import Notice, StoreError
 
 from .shards import AT_ONCE, Metrics, read_columns, write_shard
 from .specs import ADAPTIVE, Budget, RunSpec
+from .status import DONE, ENDED, Status
 
 SCHEMA = 1
-DONE = ("ok", "diverged")
-PRUNED = "pruned"
-FAILED = ("error", "oom", "timeout", "interrupted", "killed")
-STATUSES = ("planned", "running", *DONE, PRUNED, *FAILED)
 FREE_BYTES = 16 * 2**20
 SHARD_ROWS = 2000
 STALE_SECONDS = 600.0
@@ -57,7 +54,7 @@ class StoredRun:
     label: str
     options: Mapping[str, Any]
     seed: int
-    status: str
+    status: Status
     spec: Mapping[str, Any]
     environment: Mapping[str, Any]
     outcome: Mapping[str, Any]
@@ -138,7 +135,7 @@ class Store:
                 content = json.loads(file.read().decode())
             run = _stored(content, folder)
             # What is running can turn out to be killed without its file being written to.
-            if content["status"] != "running":
+            if content["status"] != Status.RUNNING:
                 self._ended[folder] = (version, run)
             return run
         except FileNotFoundError:
@@ -192,13 +189,13 @@ class Store:
         except (OSError, ValueError):
             recorder = self.claim(run, {})
             state = recorder.state if recorder else {}
-        killed = {"status": "killed", "error": {"type": "Killed", "message": message}, "outcome": {}}
+        killed = {"status": Status.KILLED, "error": {"type": "Killed", "message": message}, "outcome": {}}
         write_json(path, {**state, **killed})
 
     def discard(self, run_id: str) -> None:
         """Remove a run that is done, so that it is trained again; one that is being trained stays."""
         run = self.find(run_id)
-        if run is not None and run.status != "running":
+        if run is not None and run.status != Status.RUNNING:
             self._retire(run.folder)
 
     def _clear(self, folder: Path) -> bool:
@@ -237,7 +234,7 @@ class Recorder:
             "run_id": run.run_id,
             "label": run.label,
             "target": dict(run.task.target),
-            "status": "running",
+            "status": Status.RUNNING,
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "owner": {"host": socket.gethostname(), "pid": os.getpid()},
             "environment": environment,
@@ -271,7 +268,7 @@ class Recorder:
             StoreError: when it is the record of another run, or of one that did not end.
         """
         state = json.loads(files["run.json"])
-        if state["run_id"] != self.state["run_id"] or state["status"] not in (*DONE, PRUNED, *FAILED):
+        if state["run_id"] != self.state["run_id"] or state["status"] not in ENDED:
             raise StoreError(f"run {self.state['run_id']} came back as run {state['run_id']}, {state['status']}")
         for name in sorted(files):
             if name.startswith("metrics-") and name == Path(name).name:
@@ -281,7 +278,7 @@ class Recorder:
         self.state = state
         self._write_state()
 
-    def finish(self, status: str, outcome: Mapping[str, Any], error: Mapping[str, str]) -> None:
+    def finish(self, status: Status, outcome: Mapping[str, Any], error: Mapping[str, str]) -> None:
         """Write what is left and the run's final state."""
         self.flush()
         finished = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -304,7 +301,7 @@ def is_abandoned(folder: Path) -> bool:
         state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if state["status"] in DONE:
             return False
-        if state["status"] != "running":
+        if state["status"] != Status.RUNNING:
             return True
         host, pid = state["owner"]["host"], int(state["owner"]["pid"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -425,9 +422,9 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
         raise KeyError("precision, seed or batch_size")
 
 
-def _status(content: Mapping[str, Any], folder: Path) -> str:
+def _status(content: Mapping[str, Any], folder: Path) -> Status:
     """The status as written; a run that says it is running but whose process is gone was killed."""
     status = content["status"]
-    if status not in STATUSES:
+    if status not in list(Status):
         raise ValueError(f"unknown status {status!r}")
-    return "killed" if status == "running" and is_abandoned(folder) else str(status)
+    return Status.KILLED if status == Status.RUNNING and is_abandoned(folder) else Status(status)

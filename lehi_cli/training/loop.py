@@ -25,6 +25,7 @@ from lehi_cli.errors import UsageError
 from lehi_cli.registry import optimizers
 from lehi_cli.runs.records import Outcome, Pulse, Row
 from lehi_cli.runs.specs import RunSpec
+from lehi_cli.runs.status import Status
 
 from .building import build_loss, build_model, optimizer_of
 from .clock import Clock, Ticks
@@ -80,7 +81,7 @@ def train(
     clock.pause(device)
     if healthy and not pruned:
         emit(training.evaluate("test"))
-    return training.outcome("pruned" if pruned else "ok" if healthy else "diverged")
+    return training.outcome(Status.PRUNED if pruned else Status.OK if healthy else Status.DIVERGED)
 
 
 class Training:
@@ -233,7 +234,7 @@ class Training:
         lr = self.optimizer.param_groups[0]["lr"]
         return Row(split, clock.epoch, clock.steps, clock.samples, clock.meter.passes, seconds, loss, lr, metrics)
 
-    def outcome(self, status: str) -> Outcome:
+    def outcome(self, status: Status) -> Outcome:
         """The outcome of the run."""
         return Outcome(
             status=status,
