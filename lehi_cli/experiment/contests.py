@@ -42,6 +42,14 @@ def next_runs(runs: Sequence[RunSpec], unsettled: Collection[Rival], done: int =
     return [run for run in needed if run.seed in seeds[:count]]
 
 
+def is_any_left(runs: Sequence[RunSpec], left: Sequence[RunSpec]) -> bool:
+    """Whether any contest of a plan has a seed at which both optimizers are among the runs that are left of it."""
+    reference = _references(runs)
+    there = {(run.task.name, run.label, run.seed) for run in left}
+    pairs = ((task, label, seed) for task, label, seed in there if label != reference[task])
+    return any((task, reference[task], seed) in there for task, _, seed in pairs)
+
+
 def _references(runs: Sequence[RunSpec]) -> dict[str, str]:
     """Label of the first optimizer of each task."""
     return {run.task.name: run.label for run in reversed(runs)}

@@ -55,9 +55,14 @@ def finish(
         interrupted: whether the plan was cut short.
         tuning: the trials that came before.
         adaptive: whether seeds were added until it was settled.
+
+    Raises:
+        UsageError: when nothing is left to compare without the runs that may have chosen the settings.
     """
-    if session.view.cost and not interrupted:
-        _measure_prices(session, runs)
+    if not interrupted:
+        session.check_left(runs)
+        if session.view.cost:
+            _measure_prices(session, runs)
     found = session.found(runs)
     asked = replace(session.view, order=[run.label for run in runs[:1]], undecided=MISSING if interrupted else "")
     record, view = described(session.comparisons, found, runs, asked, tuning, adaptive)

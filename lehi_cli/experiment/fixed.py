@@ -23,6 +23,7 @@ class FixedPlan:
         def run(request: Request) -> Finished:
             runs = plan(request)
             session.check(runs)
+            session.check_left(runs)
             session.confirm(len(session.missing(runs)))
             return finish(session, runs, session.train_all(runs))
 
@@ -35,6 +36,7 @@ class FixedPlan:
         def run(request: Request) -> Preview:
             runs = plan(request)
             session.check(runs)
+            session.check_left(runs)
             return preview(runs, session)
 
         session.say_registry()

@@ -48,6 +48,7 @@ class SeedBySeed:
         session.say_registry()
         runs = plan(self.request)
         session.check(runs)
+        session.check_left(next_runs(runs, contests(runs)))
         return runs
 
 

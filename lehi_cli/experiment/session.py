@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from lehi_cli.analysis.arrivals import check_target
-from lehi_cli.errors import DataError, Notice
+from lehi_cli.errors import DataError, Notice, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, split
 from lehi_cli.gate import check_names
 from lehi_cli.registry import optimizers, tasks
-from lehi_cli.runs.comparisons import Comparisons
+from lehi_cli.runs.comparisons import TUNING_SEED, Comparisons
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import FAILED
 from lehi_cli.runs.store import Store, StoredRun
 
+from .contests import contests, is_any_left
 from .listener import Listener
 from .report import View
 from .request import Request
@@ -69,6 +70,37 @@ class Session:
         check_names(self.view.assertions, runs, self.view.target)
         metrics = dict.fromkeys(name for run in runs for name in ("loss", *run.task.metrics[:1]))
         self.view.margins.check((split, name) for name in metrics for split in ("val", "test"))
+
+    def check_left(self, runs: Sequence[RunSpec]) -> None:
+        """Check that a comparison has something to compare without the runs that may have chosen its settings.
+
+        Raises:
+            UsageError: when no optimizer shares a seed with the reference, or what is asked about is not there.
+        """
+        if self.view.sweep or not contests(runs):
+            return
+        chosen = self.comparisons.chosen_by(run.run_id for run in runs)
+        if not chosen:
+            return
+        left = [run for run in runs if run.run_id not in chosen]
+        if not is_any_left(runs, left):
+            raise self._nothing_left("to compare", runs, chosen)
+        try:
+            self.check(left)
+        except UsageError as error:
+            raise self._nothing_left("what is asked about", runs, chosen) from error
+
+    def _nothing_left(self, what: str, runs: Sequence[RunSpec], chosen: Mapping[str, str]) -> UsageError:
+        """The error that says why, and which seeds are fresh."""
+        who = ", ".join(dict.fromkeys(run.label for run in runs if run.run_id in chosen))
+        by = ", ".join(dict.fromkeys(chosen.values()))
+        asked = {run.seed for run in runs}
+        used = (asked | {run.seed for run in self.store.runs()}) - {TUNING_SEED}
+        fresh = range(max(used) + 1, max(used) + 1 + len(asked))
+        return UsageError(
+            f"nothing is left {what}: the settings of {who} may have been chosen by these very runs (comparison {by})",
+            f"compare them on fresh seeds, such as --seeds {','.join(map(str, fresh))}",
+        )
 
     def missing(self, runs: Sequence[RunSpec]) -> Sequence[RunSpec]:
         """Those that have to be trained: not in the store, or not to be taken from it."""

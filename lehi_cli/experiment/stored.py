@@ -58,8 +58,13 @@ def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
     """A stored comparison, as much of it as is asked for now.
 
     Raises:
-        UsageError: when its record does not say what it should, or its runs are gone.
+        UsageError: when its record does not say what it should, when it compares nothing, or when its runs are gone.
     """
+    if not record.runs:
+        raise UsageError(
+            f"comparison {record.id} compares nothing: {'; '.join(record.left_out) or 'it has no runs'}",
+            "lehi report --comparison ID shows another, lehi report --task '*' the runs there are",
+        )
     asked = replace(stored_view(record), detail=view.detail)
     return report_on(store, record, seen_by(record, asked))
 

@@ -11,7 +11,7 @@ from lehi_cli.registry.tasks import TaskRecord
 from lehi_cli.runs.comparisons import TUNING_SEED
 from lehi_cli.runs.specs import RunSpec
 
-from .contests import FIRST
+from .contests import FIRST, contests, next_runs
 from .finish import Finished, cut_short, finish
 from .plan import plan, tasks_of
 from .preview import Preview, preview
@@ -108,6 +108,7 @@ class TunedComparison:
             return cut_short(session)
         plans = {task_name(task): plan(_final(request, task, tuned)) for task in request.tasks}
         finals = [run for of_task in plans.values() for run in of_task]
+        session.check_left(next_runs(finals, contests(finals)) if self.adaptive else finals)
         runs, interrupted = (
             train_until_settled(session, finals, "test") if self.adaptive else (finals, session.train_all(finals))
         )

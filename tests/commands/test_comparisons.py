@@ -111,11 +111,55 @@ def test_what_a_setting_was_chosen_by_does_not_judge_it(lehi: Lehi) -> None:
         f"left out, because its setting may have been chosen by these very runs (comparison {sweep}); name other seeds"
     )
     assert f"adam, seeds 0, 1: {why}" in result.out
-    nothing = lehi("compare", "--optims", "sgd:lr=0.1,adam:lr=0.01", "--seeds", "2", *STEPS)
-    assert nothing.code == 0
-    assert "no runs to compare" in nothing.out
     fresh = lehi("compare", "--optims", "sgd:lr=0.1,adam:lr=0.01", "--seeds", "10,11,12", *STEPS)
     assert "left out" not in fresh.out
+
+
+CHOSEN = ("sweep", "--over", "lr=0.01,0.1", "--seeds", "2")
+NOTHING_LEFT = {
+    "all of it": (CHOSEN, "sgd,adam", "sgd:lr=0.1,adam:lr=0.01", ()),
+    "as a document": (CHOSEN, "sgd,adam", "sgd:lr=0.1,adam:lr=0.01", ("--json",)),
+    "a target": (CHOSEN, "sgd,adam", "sgd:lr=0.1,adam:lr=0.01", ("--target", "val_loss=2")),
+    "an assertion": (CHOSEN, "sgd,adam", "sgd:lr=0.1,adam:lr=0.01", ("--assert", "sgd < adam")),
+    "a preview": (CHOSEN, "sgd,adam", "sgd:lr=0.1,adam:lr=0.01", ("--dry-run",)),
+    "one of two": (CHOSEN, "adam", "sgd:lr=0.1,adam:lr=0.01", ()),
+    "the reference": (CHOSEN, "sgd", "sgd:lr=0.1,adam:lr=0.01,lion", ()),
+    "whom an assertion is about": (CHOSEN, "adam", "sgd:lr=0.1,adam:lr=0.01,lion", ("--assert", "sgd < adam")),
+    "the winners": (("sweep", "--trials", "2", "--seeds", "2"), "sgd,adam", "sgd,adam", ("--tune", "2")),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING_LEFT)
+def test_a_comparison_that_would_compare_nothing_is_refused(lehi: Lehi, case: str) -> None:
+    sweep, swept, optims, options = NOTHING_LEFT[case]
+    lehi(*sweep, "--optims", swept, *STEPS)
+    result = lehi("compare", "--optims", optims, "--seeds", "2", *options, *STEPS)
+    assert (result.code, result.out) == (2, "")
+    what = "what is asked about" if case == "whom an assertion is about" else "to compare"
+    assert f"error: nothing is left {what}: the settings of " in result.err
+    assert f"may have been chosen by these very runs (comparison {records()[0]['id']})" in result.err
+    assert "compare them on fresh seeds, such as --seeds 2,3" in result.err
+    assert len(records()) == 1
+    assert lehi("compare", "--optims", optims, *options, *STEPS, "--seeds", "2,3").code in (0, 3, 4)
+
+
+def test_seeds_are_not_added_to_runs_that_chose(lehi: Lehi) -> None:
+    lehi("sweep", "--optims", "sgd,adam", "--over", "lr=0.01,0.1", "--seeds", "3", *STEPS)
+    for option in ("--quiet", "--dry-run"):
+        result = lehi("compare", "--optims", "sgd:lr=0.1,adam:lr=0.01", "--seeds", "auto:6", option, *STEPS[:4])
+        assert (result.code, result.out) == (2, "")
+        assert "compare them on fresh seeds, such as --seeds 3,4,5" in result.err
+
+
+def test_a_stored_comparison_of_nothing_is_refused(lehi: Lehi) -> None:
+    lehi("train", "--optim", "adam", *STEPS)
+    view = records()[0]["view"] | {"target": "val_loss=2.0"}
+    empty = ComparisonRecord("compare", [], view, left_out=["adam, seed 0: left out"], created="2126-01-01")
+    Comparisons(Store(Path("runs"))).save(empty)
+    for options in ([], ["--json"], ["--comparison", empty.id]):
+        result = lehi("report", *options)
+        assert (result.code, result.out) == (2, "")
+        assert f"comparison {empty.id} compares nothing: adam, seed 0: left out" in result.err
 
 
 def test_comparisons_that_came_before_are_not_touched_by_a_sweep(lehi: Lehi) -> None:
