@@ -162,9 +162,10 @@ def all_arrivals(sections: Sequence[Section], target: Target | None) -> list[Arr
     """The arrivals of each section, see `arrivals`.
 
     Raises:
-        UnknownNameError: when no section has the target's metric.
+        UnknownNameError: when there are sections and none has the target's metric.
     """
-    _refuse_unknown(target, {column for section in sections for column in _columns(section)})
+    if sections:
+        _refuse_unknown(target, {column for section in sections for column in _columns(section)})
     return [arrivals(section, target) for section in sections]
 
 

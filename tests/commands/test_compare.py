@@ -6,12 +6,15 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from conftest import Result
 from interrupted import interrupted
+
+from lehi_cli.experiment.session import Session
+from lehi_cli.runs.specs import RunSpec
 
 Lehi = Callable[..., Result]
 QUICK = ("compare", "--task", "digits", "--optims", "lehi,adam", "--steps", "25", "--seeds", "2")
@@ -187,6 +190,20 @@ def test_a_run_that_raises_gives_exit_code_1_and_is_shown(lehi: Lehi, tmp_path: 
     again = lehi("report")
     assert again.code == 0
     assert "RuntimeError: no more" in again.out
+
+
+def test_an_interrupt_before_the_first_run_is_one_whatever_was_asked(
+    lehi: Lehi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Session, runs: Sequence[RunSpec]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "train", interrupted)
+    for asked in ((), ("--target", "val_loss=0.1"), ("--assert", "lehi < adam")):
+        result = lehi(*QUICK, *asked)
+        assert result.code == 130
+        assert "no runs to compare" in result.out
+        assert "interrupted; to go on with what is missing: lehi compare" in result.err
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
