@@ -14,15 +14,16 @@ import typer
 
 from lehi_cli.analysis.columns import SPLITS, parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter
-from lehi_cli.experiment.options import AXES, DEFAULT_RUNS, choice
+from lehi_cli.experiment.options import AXES, choice
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.stored import ROLES, Selection, report_stored
 from lehi_cli.render.export import FORMATS
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import Store
+from lehi_cli.runs.stores import open_stores
 
 from .shared.completion import comparison_ids, one_of, some_of, stored_labels, stored_optimizers, stored_tasks
 from .shared.options import (
+    DEFAULT_FOLDERS,
     TYPED,
     AllowDiverged,
     Assertions,
@@ -32,7 +33,7 @@ from .shared.options import (
     Json,
     Margin,
     Reference,
-    Runs,
+    RunFolders,
     Target,
     chosen_detail,
     parsed_assertions,
@@ -108,7 +109,7 @@ def report(
     split: SplitChoice = None,
     best_by: BestBy = None,
     by: By = None,
-    runs: Runs = DEFAULT_RUNS,
+    runs: RunFolders = DEFAULT_FOLDERS,
     x: Axis = None,
     reference: Reference = None,
     margin: Margin = None,
@@ -153,7 +154,7 @@ def report(
         "--assert": assertions or None, "--allow-diverged": allow_diverged or None,
     }  # fmt: skip
     given = [flag for flag, value in choosing.items() if value is not None]
-    store = Store(runs)
+    store = open_stores(runs)
     with _keeping_all():
         page, listed = report_stored(store, Selection(comparison, chosen, wanted, given), view)
         raise typer.Exit(show(page, store, kind, output, listed))

@@ -87,10 +87,10 @@ def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning
     gone = len(shown) - len(found)
     if shown and not found:
         raise UsageError(
-            f"the runs of comparison {record.id} are gone from {store.root}", "train them again: lehi compare ..."
+            f"the runs of comparison {record.id} are gone from {store.name}", "train them again: lehi compare ..."
         )
     if gone:
-        words = f"{gone} of its {len(shown)} runs {'is' if gone == 1 else 'are'} gone from {store.root}"
+        words = f"{gone} of its {len(shown)} runs {'is' if gone == 1 else 'are'} gone from {store.name}"
         view = replace(view, notes=[*view.notes, words], undecided=MISSING)
     labels = {member.run_id: member.label for member in record.runs}
     if tuning is None and record.tuning is not None:

@@ -82,7 +82,7 @@ def _chosen(store: Store, comparisons: Comparisons, view: View, selection: Selec
     role = role or ("final" if len(hidden) < len(runs) else "trial")
     kept = [run for run in runs if role == "all" or (run.run_id in hidden) == (role == "trial")]
     if not kept:
-        raise UsageError(f"no {role} run in {store.root} matches", "--role all shows all of them")
+        raise UsageError(f"no {role} run in {store.name} matches", "--role all shows all of them")
     has_trials = any(run.run_id in trials for run in kept)
     left_out = f"{len(hidden)} trials are left out: settings were chosen by them (--role all shows them)"
     view = replace(
@@ -110,8 +110,8 @@ def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
     """
     stored = store.runs()
     if not stored:
-        raise UsageError(f"no runs in {store.root}", "make some with lehi compare")
+        raise UsageError(f"no runs in {store.name}", "make some with lehi compare")
     wanted = chosen.select(stored)
     if not wanted:
-        raise UsageError(f"no stored run in {store.root} matches", stored_facts(stored))
+        raise UsageError(f"no stored run in {store.name} matches", stored_facts(stored))
     return wanted

@@ -110,16 +110,23 @@ class Comparisons:
 
     def __init__(self, store: Store):
         self._store = store
-        self._records: list[ComparisonRecord] | None = None
+        self._found: list[ComparisonRecord] | None = None
 
     @property
     def records(self) -> list[ComparisonRecord]:
-        """All that can be read; what cannot is named in the store's notices."""
-        if self._records is None:
-            paths = sorted((self._store.root / FOLDER).glob("*.json"))
+        """All that can be read, each once; what cannot is named in the store's notices."""
+        first: dict[str, ComparisonRecord] = {}
+        for record in self._all():
+            first.setdefault(record.id, record)
+        return list(first.values())
+
+    def _all(self) -> list[ComparisonRecord]:
+        """Those of every folder: of one comparison there may be a record in each, with looks of its own."""
+        if self._found is None:
+            paths = [path for root in self._store.roots for path in sorted((root / FOLDER).glob("*.json"))]
             found = [record for record in (_read(path, self._store.notices) for path in paths) if record]
-            self._records = sorted(found, key=lambda record: record.created)
-        return self._records
+            self._found = sorted(found, key=lambda record: record.created)
+        return self._found
 
     @property
     def shown(self) -> list[ComparisonRecord]:
@@ -137,7 +144,7 @@ class Comparisons:
             return found[0]
         what = "is several" if found else "is not there"
         known = ", ".join(record.id for record in (found or self.shown)) or "none"
-        raise UsageError(f"comparison {comparison!r} {what}", f"in {self._store.root}: {known}")
+        raise UsageError(f"comparison {comparison!r} {what}", f"in {self._store.name}: {known}")
 
     def known(self, record: ComparisonRecord) -> ComparisonRecord | None:
         """The record of the same comparison, when it was made before."""
@@ -146,7 +153,7 @@ class Comparisons:
     def looked(self) -> dict[str, list[Look]]:
         """Every look there was, per pair, in their order."""
         looks: dict[str, list[Look]] = {}
-        for record in self.records:
+        for record in self._all():
             for pair, seeds in record.pairs.items():
                 looks.setdefault(pair, []).append(Look(list(seeds), record.adaptive, record.family))
         return looks
@@ -195,7 +202,9 @@ class Comparisons:
             write_json(path, {"schema": SCHEMA, "id": record.id, **asdict(record)})
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from error
-        self._records = None
+        self._found = None
+        if len(self._store.roots) > 1:
+            self.notice(Notice(f"this look is remembered in {self._store.root}, the first of the folders"))
 
 
 def now() -> str:

@@ -115,7 +115,8 @@ def load_measurements(
         devices: such as `cpu` or `cuda:1`, which is any GPU.
     """
     stems = dict.fromkeys(_stem(task, precision, device) for device in devices)
-    paths = [path for stem in stems for path in sorted((store.root / FOLDER).glob(f"{stem}-*.json"))]
+    folders = [root / FOLDER for root in store.roots]
+    paths = [path for stem in stems for folder in folders for path in sorted(folder.glob(f"{stem}-*.json"))]
     return [measurement for measurement in (_read(path, store.notices) for path in paths) if measurement is not None]
 
 

@@ -89,6 +89,16 @@ class Store:
     notices: list[Notice] = field(default_factory=list)
     _ended: dict[Path, tuple[_Version, StoredRun]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @property
+    def roots(self) -> Sequence[Path]:
+        """Every folder that is read; the first of them is written to."""
+        return (self.root,)
+
+    @property
+    def name(self) -> str:
+        """The folders in words, for messages."""
+        return " and ".join(map(str, self.roots))
+
     def prepare(self) -> None:
         """Make the folder and see that it can be written to.
 

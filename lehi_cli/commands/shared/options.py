@@ -13,6 +13,7 @@ from lehi_cli.analysis import arrivals
 from lehi_cli.analysis.margins import Margins, parse_margins
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
+from lehi_cli.experiment.options import DEFAULT_RUNS
 from lehi_cli.experiment.report import Detail
 from lehi_cli.experiment.space import SAMPLERS
 
@@ -43,6 +44,15 @@ Space = Annotated[
 ]
 Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
 Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
+RunFolders = Annotated[
+    list[Path],
+    typer.Option(
+        "--runs",
+        envvar="LEHI_RUNS",
+        help="Folder of the runs. Repeatable: several are read as one, and what is written goes to the first.",
+    ),
+]
+DEFAULT_FOLDERS = [DEFAULT_RUNS]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE)]
 Reference = Annotated[
     str | None, typer.Option(help="Compare with this optimizer, a label; by default the first one named.")
