@@ -1,1 +1,1 @@
-"""What people see: tables, curves and live progress, one writer per form. Numbers come in finished."""
+"""Everything people see: tables, curves and live progress, one writer per form. Numbers arrive finished."""

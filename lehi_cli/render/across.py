@@ -1,4 +1,4 @@
-"""Optimizers over several tasks: ranks, wins and losses, who is told apart, and a profile of the times to target."""
+"""Optimizers over several tasks: ranks, wins and losses, which differ, and a profile of the times to target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLITS = {"val": "validation"}
 
 
 def across_part(across: Across) -> Part:
-    """Everything there is to say across the tasks."""
+    """Everything that is known across the tasks."""
     blocks: list[Block] = [_ranks(across), _records(across)]
     if across.standings:
         blocks.append(standings_table(across.standings, f"final {_name(across)}"))
@@ -91,7 +91,7 @@ def _friedman(across: Across) -> str:
     if test.note:
         return f"no test of the ranks: {test.note}"
     p = "p < 0.0001" if test.p < 1e-4 else f"p = {test.p:.2g}"
-    found = "differ in mean rank" if test.p < 0.05 else "are not seen to differ in mean rank"
+    found = "differ in mean rank" if test.p < 0.05 else "show no difference in mean rank"
     freedom = len(across.labels) - 1
     return (
         f"the optimizers {found} over {len(across.ranks.tasks)} tasks "
@@ -100,14 +100,14 @@ def _friedman(across: Across) -> str:
 
 
 def _profile(profile: Profile, unit: str) -> Figure:
-    end = max(2.0, 1.25 * profile.ratios[-1])  # beyond the last step, so that it is seen
+    end = max(2.0, 1.25 * profile.ratios[-1])  # beyond the last step, so that it is visible
     traces = [
         Trace(label, [*profile.ratios, end], [*shares, shares[-1]], style=style, kind="steps")
         for style, (label, shares) in enumerate(profile.shares.items())
     ]
     caption = (
-        "share of tasks on which an optimizer gets to the target for at most so many times the cost of the best there, "
-        "by median over its runs: at 1 how often it is the best, at the right end how often it gets there "
+        "share of tasks on which an optimizer reaches the target at no more than so many times the cost of the best "
+        "there, by median over its runs: at 1 how often it is the best, at the right end how often it gets there "
         "(Dolan and Moré, 2002)"
     )
     title, x_label = "performance profile of the time to target", f"cost in {unit} over that of the best"
@@ -126,11 +126,12 @@ def across_content(across: Across) -> dict[str, Any]:
                        "change_percent": {"value", "interval"} or null}]} or null,
          "profile": {"unit", "ratios", "shares": {label: [...]}, "unsolved"} or null, "notes"}
 
-    "column" is what is ranked, such as "val_loss". "ranks" are in the order of "tasks", the optimizer of the lowest
-    mean rank comes first; those within "tolerance" of the better one share their rank. "groups" are of optimizers that
-    are not told apart, by "method" wilcoxon (then with "p_adjusted") or nemenyi (then with "critical_distance"); null
-    without a difference to be found. "standings" compare runs with those of "reference": "probability" that one ends
-    below one of the reference, over all "tasks"; "change_percent" is the interquartile mean over "change_tasks".
+    "column" is what is ranked, such as "val_loss". "ranks" are in the order of "tasks"; the optimizer with the lowest
+    mean rank comes first, and those within "tolerance" of the better one share their rank. "groups" holds the
+    optimizers that are not told apart, by "method" wilcoxon (then with "p_adjusted") or nemenyi (then with
+    "critical_distance"); it is null if no difference is found. "standings" compares runs with those of "reference":
+    "probability" that one ends below one of the reference, over all "tasks"; "change_percent" is the interquartile
+    mean over "change_tasks".
     """
     profile = across.profile
     return {

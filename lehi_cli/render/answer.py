@@ -1,4 +1,4 @@
-"""The answer, before anything else: who is better, by how much, at what price, and whether that is tuned."""
+"""The answer, before anything else: which is better, by how much, at what price, and whether both were tuned."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WORDS = ("better", "worse", "equivalent", "inconclusive")
 
 
 def answer_lines(comparison: Comparison, task: str, tuned: str) -> list[str]:
-    """One sentence: of two optimizers all of it, of more who is what.
+    """One sentence: for two optimizers the whole result, for more only which is better or worse.
 
     Args:
         comparison: the verdicts of one task.
         task: its title.
-        tuned: how settings were come by, such as `both tuned with 16 trials`.
+        tuned: how the settings were found, such as `both tuned with 16 trials`.
     """
     firsts = [own[0] for own in comparison.by_label().values()]
     most = max(judgement.verdict.n for judgement in firsts)
@@ -60,12 +60,14 @@ def _what(judgement: Judgement) -> str:
     size = size_in_words(judgement.verdict) if judgement.has_values else ""
     what = what_is_compared(judgement.verdict.scale, judgement.split, judgement.metric)
     if not size:
-        return "no values to compare" if not judgement.has_values else f"{what} by ranks, as runs have no value"
+        return (
+            "no values to compare" if not judgement.has_values else f"{what} by ranks, because some runs have no value"
+        )
     return f"{what} {size}"
 
 
 def failures_in_words(failures: Failures, label: str, reference: str) -> str:
-    """`2 of 20 runs of lehi failed (adam: 0)`; empty where none did."""
+    """`2 of 20 runs of lehi failed (adam: 0)`; empty if none did."""
     if not failures.any:
         return ""
     return f"{failures.own} of {failures.n} runs of {label} failed ({reference}: {failures.other})"
@@ -102,7 +104,7 @@ def _of_many(firsts: Sequence[Judgement], comparison: Comparison, task: str, tun
 
 
 def _named(judgement: Judgement) -> str:
-    """With its difference, and with its failed runs where it loses more than the reference."""
+    """The label with its difference, and with its failed runs if it has more than the reference."""
     verdict = judgement.verdict
     size = "-"
     if judgement.has_values:

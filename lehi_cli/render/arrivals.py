@@ -10,11 +10,11 @@ from lehi_cli.analysis.arrivals import UNITS, Arrivals, Course, SeriesArrival
 from .document import Block, Column, Figure, Heading, Lines, Table, Trace
 from .numbers import compact
 
-LEAST_RUNS = 3  # of one or two runs the table says it all
+LEAST_RUNS = 3  # the table says it all for one or two runs
 
 
 def arrival_blocks(arrivals: Arrivals, x: str) -> list[Block]:
-    """The table, and with three runs or more the figure over `x`, one of `UNITS`; one line when no run arrived."""
+    """The table, and with three or more runs the figure over `x`, one of `UNITS`; one line if no run arrived."""
     if not any(series.reached for series in arrivals.series):
         return [Lines([f"time to {arrivals.target}: no run got there"])]
     figure = [_figure(arrivals, x)] if _most(arrivals) >= LEAST_RUNS else []
@@ -37,7 +37,7 @@ def _table(arrivals: Arrivals) -> Table:
 
 
 def _least(arrivals: Arrivals, unit: str) -> float | None:
-    """The least median, where there is anything to choose from."""
+    """The smallest median, if there is more than one optimizer."""
     medians = [series.summary[unit].median for series in arrivals.series]
     return min((median for median in medians if median is not None), default=None) if len(medians) > 1 else None
 
@@ -69,7 +69,7 @@ def _caption(arrivals: Arrivals) -> str:
 
 
 def _misses(arrivals: Arrivals) -> str:
-    """What became of the runs that did not arrive, as far as there are any."""
+    """How runs that did not arrive are counted, if there are any."""
     missed = [course for series in arrivals.series for course in series.courses if course.times is None]
     said = []
     if any(math.isfinite(course.watched["steps"]) for course in missed):
@@ -100,8 +100,8 @@ def arrival_content(arrivals: Arrivals) -> dict[str, Any]:
             "median": {"steps", "samples", "passes", "seconds"},
             "runs": [{"seed", "reached": {"steps", ...}, "watched": {"steps", ...}}]}]}
 
-    "reached" of a run is null when it did not get there; "watched" says until when it is known not to have, and is null
-    when it will never get there or when it did.
+    A run's "reached" is null if it did not get there; "watched" says until when it is known not to have, and is null if
+    it did or never will.
     """
     return {
         "metric": arrivals.target.column,

@@ -1,4 +1,4 @@
-"""What the axes of a figure cover: the same whether it is drawn in characters or in vectors."""
+"""The ranges of a figure's axes: the same whether it is drawn in characters or in vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAR = 100.0  # times the typical highest value
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`, on a logarithmic axis if so."""
+    """The range from `low` to `high` of an axis, logarithmic if `log`."""
 
     low: float
     high: float
@@ -23,7 +23,7 @@ class Range:
 
 
 def x_range(figure: Figure) -> Range:
-    """What the horizontal axis covers; of a figure of rows the intervals too, as far as they leave it readable."""
+    """The range of the horizontal axis; in a figure of rows with the intervals, as far as it stays readable."""
     values = [x for trace in figure.traces for x in trace.xs]
     values += [mark for trace in figure.traces for marks in trace.marks for mark in marks] if figure.rows else []
     log = is_log(figure.log_x, values)
@@ -34,7 +34,7 @@ def x_range(figure: Figure) -> Range:
 
 
 def y_range(figure: Figure) -> Range:
-    """What the vertical axis covers, bands included as far as they leave it readable; of a figure of rows, them."""
+    """The range of the vertical axis, with bands as far as it stays readable; in a figure of rows, the rows."""
     if figure.rows:
         return Range(-0.5, len(figure.rows) - 0.5, False)
     values = _readable(figure)
@@ -53,7 +53,7 @@ def is_drawable(figure: Figure) -> bool:
 
 
 def caption(figure: Figure) -> str:
-    """What the figure says of itself, and that a line leaves it when one does."""
+    """The figure's caption, with a remark if a line leaves the frame."""
     values = [value for trace in figure.traces for value in finite(trace.ys)]
     is_cut = not figure.rows and len(_readable(figure)) < len(values)
     cut = "a line that leaves the frame goes far beyond the others" if is_cut else ""
@@ -61,19 +61,19 @@ def caption(figure: Figure) -> str:
 
 
 def is_log(wanted: bool | None, values: Iterable[float]) -> bool:
-    """Whether an axis is logarithmic: where all is positive, as wanted, or else where it spans more than a decade."""
+    """Whether an axis is logarithmic: only if all is positive, then as wanted, or if it spans more than a decade."""
     found = finite(values)
     spans = max(found) > LOG_RATIO * min(found)
     return min(found) > 0 and (spans if wanted is None else wanted)
 
 
 def finite(values: Iterable[float]) -> list[float]:
-    """Those that are numbers."""
+    """The finite ones."""
     return [value for value in values if math.isfinite(value)]
 
 
 def _readable(figure: Figure) -> list[float]:
-    """The values that the y axis shows: a line that shoots up far beyond the others leaves the frame."""
+    """The values that the y axis covers: a line that shoots up far beyond the others leaves the frame."""
     traces = [found for found in (finite(trace.ys) for trace in figure.traces) if found]
     typical = median(max(values) for values in traces)
     most = FAR * typical if typical > 0 else math.inf
@@ -81,9 +81,9 @@ def _readable(figure: Figure) -> list[float]:
 
 
 def _limits(values: Iterable[float], ends: Iterable[float], log: bool) -> tuple[float, float]:
-    """The least and the greatest of the values, and of the ends of intervals as far as one more such span.
+    """The lowest and highest of the values, extended by the ends of intervals by at most one such span.
 
-    All of it is reckoned in logarithms on a logarithmic axis. Where there is but one value, half of it is a span.
+    On a logarithmic axis everything is computed in logarithms. With a single value, half of it is the span.
     """
     places = [math.log10(value) if log else value for value in finite(values)]
     low, high = min(places), max(places)

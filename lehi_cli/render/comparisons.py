@@ -13,7 +13,7 @@ MOST = 10
 
 
 def comparisons_part(records: Sequence[ComparisonRecord]) -> Part:
-    """One row for each, the last of them last; of many the last ten."""
+    """One row for each, latest last; at most the last ten."""
     columns = [Column("comparison", right=False), Column("made (UTC)", right=False), Column("runs")]
     columns.append(Column("command", right=False, wraps=True))
     rows = [

@@ -1,4 +1,4 @@
-"""The critical-difference diagram: mean ranks, and bars that join those who are not told apart (Demšar, 2006)."""
+"""The critical-difference diagram: mean ranks, and bars that join those that are not told apart (Demšar, 2006)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def critical_difference(groups: Groups, labels: Sequence[str], mean: Mapping[str
     """A row per optimizer with its mean rank, then a row per group, with a bar from its first to its last.
 
     Args:
-        groups: who is not told apart.
-        labels: the optimizers by mean rank.
-        mean: rank of each.
-        tasks: how many there are.
+        groups: the optimizers that are not told apart.
+        labels: the optimizers, sorted by mean rank.
+        mean: mean rank of each.
+        tasks: number of tasks.
     """
     ranks = [Trace(label, [mean[label]], [i], style=i, kind="points") for i, label in enumerate(labels)]
     bars = [_bar(group, mean, len(labels) + i) for i, group in enumerate(groups.groups)]
@@ -30,7 +30,7 @@ def critical_difference(groups: Groups, labels: Sequence[str], mean: Mapping[str
 
 
 def _bar(group: Sequence[str], mean: Mapping[str, float], row: int) -> Trace:
-    """The bar hangs on the first of its points; the others have no length of their own."""
+    """The bar belongs to the first of its points; the others have no length."""
     places = [mean[label] for label in group]
     high = [places[-1], *places[1:]]
     return Trace(", ".join(group), places, [row] * len(places), style=row, kind="points", low=places, high=high)
@@ -39,7 +39,7 @@ def _bar(group: Sequence[str], mean: Mapping[str, float], row: int) -> Trace:
 def groups_sentence(groups: Groups) -> str:
     """The groups by name, and the tests they come from."""
     named = "; ".join(", ".join(group) for group in groups.groups)
-    found = f"{NOT_APART}: {named}" if named else "each is told apart from each other"
+    found = f"{NOT_APART}: {named}" if named else "all are told apart from each other"
     return f"{found} (by {_how(groups)})"
 
 

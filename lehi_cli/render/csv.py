@@ -32,12 +32,12 @@ def sections_to_csv(sections: Sequence[Section], provenance: Sequence[tuple[str,
         lehi_version, torch_version, python_version, data_checksum, init_checksum, order_checksum,
         started, error, run_id, command
 
-    Quality columns are those of all sections; one is empty where the task has no such metric, and where the run did not
+    The quality columns are those of all sections; a cell is empty if the task has no such metric or the run did not
     reach the end of its budget. Numbers are written at full precision; `state_bytes` is the optimizer's memory.
 
     Args:
-        sections: what is shown.
-        provenance: names and values of what holds for all of it; the value of `command` is written with every run.
+        sections: the sections to write.
+        provenance: names and values that hold for all of them; the value of `command` is written with every run.
     """  # noqa: D415
     quality = list(dict.fromkeys(column for section in sections for column in section.columns))
     names = [f"{split}_{name}" for split, name in sorted(quality, key=lambda column: column[0] == "test")]
@@ -70,12 +70,12 @@ def _about(run: StoredRun, label: str) -> dict[str, Any]:
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    """The options as they are typed after an optimizer's name: `betas=0.9/0.999:lr=0.001`."""
+    """The options as typed after an optimizer's name: `betas=0.9/0.999:lr=0.001`."""
     return ":".join(f"{key}={format_value(value)}" for key, value in sorted(options.items()))
 
 
 def _finals(section: Section, run: StoredRun, metrics: Metrics) -> dict[str, float]:
-    """Last values of a run that reached the end: any other would stand beside them as if it were one."""
+    """Last values of a run that reached the end; the last values of any other would pass for final ones."""
     if run.status != Status.OK:
         return {}
     last = {f"{split}_{name}": metrics.final(split, name) for split, name in section.columns}
@@ -83,7 +83,7 @@ def _finals(section: Section, run: StoredRun, metrics: Metrics) -> dict[str, flo
 
 
 def _outcome(run: StoredRun) -> dict[str, Any]:
-    """What the run spent, where and with what it was made, and what identifies it."""
+    """What the run spent, where and with what software it was made, and its identity."""
     known = {
         **{key: run.outcome.get(key, "") for key in (*SPENT, *CHECKSUMS)},
         **{key: run.environment.get(key, "") for key in PLACE},

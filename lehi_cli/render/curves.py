@@ -11,16 +11,16 @@ from lehi_cli.stats.summary import Band
 from .document import Figure, Trace
 
 MOST_ROWS = 30
-MOST_CURVES = 12  # more of them hide each other
+MOST_CURVES = 12  # more would hide each other
 
 
 def curve_figures(section: Section, x: str, remark: str = "") -> list[Figure]:
-    """What is shown first, in training and in validation, of every optimizer against `x`: steps, passes or seconds.
+    """The leading metric of every optimizer in training and validation, against `x`: steps, passes or seconds.
 
     Args:
         section: the runs.
-        x: unit.
-        remark: what every title says beside; empty for nothing.
+        x: unit of the horizontal axis.
+        remark: a remark for every title; empty for none.
     """
     aside = f" ({remark})" if remark else ""
     figures = [
@@ -48,7 +48,7 @@ def _trace(label: str, band: Band, i: int) -> Trace:
 
 
 def _about(runs: Sequence[int], section: Section) -> str:
-    """What lines and bands are, over how many runs, and how many optimizers there are besides."""
+    """The meaning of lines and bands, over how many runs, and how many optimizers are left out."""
     said = []
     if max(runs, default=1) > 1:
         several = f"{max(runs)} seeds" if min(runs) == max(runs) else f"{min(runs)} to {max(runs)} seeds"
@@ -59,9 +59,9 @@ def _about(runs: Sequence[int], section: Section) -> str:
 
 
 def finals_figures(section: Section, remark: str = "") -> list[Figure]:
-    """Final values as dots with intervals, best first; none with a single seed, a single optimizer, or too many.
+    """Final values as dots with intervals, best first; none for a single seed, a single optimizer, or too many.
 
-    `remark` is what the title says beside.
+    `remark` is added to the title.
     """
     ranked, (split, metric) = section.ranked(), section.leading
     if len(section.seeds) < 2 or not 2 <= len(ranked) <= MOST_ROWS:
@@ -76,7 +76,7 @@ def finals_figures(section: Section, remark: str = "") -> list[Figure]:
 
 
 def _row_name(series: Series, split: str, metric: str) -> str:
-    """The label, and how many runs have a value where not all have."""
+    """The label, and how many runs have a value if not all do."""
     found, runs = series.final(split, metric).n, len(series.runs)
     return series.label if found == runs else f"{series.label} {found}/{runs}"
 

@@ -11,14 +11,14 @@ from lehi_cli.stats.verdict import Verdict
 
 from .numbers import with_interval
 
-FACTOR = 2.0  # from here on a ratio is told as a factor: 16 times, not 1500 % higher
-FAR = 5.0  # and so is one whose interval reaches this far
+FACTOR = 2.0  # from here on a ratio is shown as a factor: 16 times, not 1500 % higher
+FAR = 5.0  # so is a ratio whose interval reaches this far
 
 
 def shown_difference(scale: Scale, difference: float, interval: Interval) -> str:
-    """`-5.6 % [-7.8, -3.3]`, `x16.1 [15.2, 17.0]`, `-0.0037 [-0.0059, -0.0015]`; `-` where there is none.
+    """`-5.6 % [-7.8, -3.3]`, `x16.1 [15.2, 17.0]`, `-0.0037 [-0.0059, -0.0015]`; `-` if there is none.
 
-    Negative, or a factor below 1, is in favour of the candidate. An interval without an end is not shown.
+    Negative values, and factors below 1, favour the candidate. An interval with an infinite end is not shown.
     """
     if not math.isfinite(difference):
         return "-"
@@ -28,7 +28,7 @@ def shown_difference(scale: Scale, difference: float, interval: Interval) -> str
 
 
 def size_in_words(verdict: Verdict) -> str:
-    """`5.6 % lower [3.3, 7.8]`, `16.1 times as high [15.2, 17.0]`, `no different`; empty where there are no values."""
+    """`5.6 % lower [3.3, 7.8]`, `16.1 times as high [15.2, 17.0]`, `no different`; empty if there are no values."""
     scale, difference, interval = verdict.scale, verdict.difference, verdict.interval
     if not math.isfinite(difference):
         return ""
@@ -69,7 +69,7 @@ def _is_factor(scale: Scale, difference: float, interval: Interval) -> bool:
 
 
 def _numbers(convert: Callable[[float], float], difference: float, interval: Interval) -> tuple[str, str, str]:
-    """The number and the ends, factors to three digits each; without ends where one is infinite."""
+    """The number and the ends, factors to three digits each; without ends if one is infinite."""
     if not all(map(math.isfinite, interval)):
         return f"{convert(difference):.3g}", "", ""
     if convert is math.exp:

@@ -1,4 +1,4 @@
-"""What is shown, as plain data: parts of tables, figures and lines of text. Each format has a writer of its own.
+"""A report as plain data: parts with tables, figures and lines of text. Each format has its own writer.
 
 Nothing here knows how it will look: a terminal draws a figure in characters, HTML in vectors, and both say the same.
 """
@@ -17,15 +17,15 @@ class Trace:
     """Points of one meaning.
 
     Attributes:
-        label: for the legend; empty for none.
-        xs: places.
-        ys: values there; of a figure with `rows` the row's number from 0.
-        style: the i-th colour and character, alike for one optimizer in all figures; `auxiliary` for what is there to
-            be compared with, `lost` for what has no value.
-        kind: `line` joins the points, `steps` holds each value up to the next point, `points` leaves them alone.
-        low: lower end of a band, or of an interval, at each point; empty for none.
+        label: label for the legend; empty for none.
+        xs: the points' x values.
+        ys: the points' y values; in a figure with `rows` the row's number from 0.
+        style: the i-th colour and character, the same for one optimizer in all figures; `auxiliary` for something to
+            compare with, `lost` for runs without a value.
+        kind: `line` joins the points, `steps` holds each value up to the next point, `points` leaves them unjoined.
+        low: lower end of a band or interval at each point; empty for none.
         high: its upper end.
-        marks: further places in the row of each point, such as the single runs behind a mean; only in a figure with
+        marks: further x values in the row of each point, such as the single runs behind a mean; only in a figure with
             `rows`.
     """
 
@@ -45,12 +45,12 @@ class Figure:
 
     Attributes:
         title: what is drawn.
-        x_label: of the horizontal axis.
-        traces: those that come later lie over those before.
-        caption: what a line and its band are, and over how many runs.
-        log_x: whether x is logarithmic, where its values allow it; None where positive values span more than a decade.
-        log_y: the same of y.
-        rows: names of the rows from top to bottom, of a figure of one row per name: intervals are then along x.
+        x_label: label of the horizontal axis.
+        traces: later ones are drawn over earlier ones.
+        caption: the meaning of lines and bands, and over how many runs.
+        log_x: whether x is logarithmic, if its values allow it; None: if positive values span more than a decade.
+        log_y: the same for y.
+        rows: names of the rows from top to bottom, in a figure with one row per name; intervals are then along x.
     """
 
     title: str
@@ -67,10 +67,10 @@ class Column:
     """A column.
 
     Attributes:
-        heading: what it is called.
-        part: columns of one part stay together when the whole table is too wide.
-        right: set to the right, as numbers are.
-        wraps: prose that may run over several lines; any other cell is shown whole or not at all.
+        heading: its heading.
+        part: columns of one part stay together if the whole table is too wide.
+        right: right-aligned, as numbers are.
+        wraps: prose that may run over several lines; any other cell stays on one.
     """
 
     heading: str
@@ -90,7 +90,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Sentences, each on a line of its own; `strong` for the answer that all the rest is there for."""
+    """Sentences, each on its own line; `strong` for the answer that everything else supports."""
 
     lines: Sequence[str]
     strong: bool = False
@@ -98,7 +98,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Heading:
-    """What the blocks after it are about."""
+    """A heading for the blocks after it."""
 
     text: str
 
@@ -108,12 +108,12 @@ Block = Table | Figure | Lines | Heading
 
 @dataclass(frozen=True)
 class Part:
-    """What belongs together under one heading.
+    """The blocks that belong together under one title.
 
     Attributes:
         title: such as the task's name.
         subtitle: such as budget, batch size, seeds and device.
-        blocks: in the order in which they are read.
+        blocks: the content, in reading order.
     """
 
     title: str
@@ -127,8 +127,8 @@ class Document:
 
     Attributes:
         parts: one per task and budget, then what holds for all of them.
-        provenance: names and values of what a reader needs to get the same numbers: the command, versions, devices,
-            seeds, budgets, identity of the data, whether any of it is fake.
+        provenance: names and values of everything a reader needs to get the same numbers: the command, versions,
+            devices, seeds, budgets, identity of the data, whether any of it is fake.
     """
 
     parts: Sequence[Part]

@@ -1,4 +1,4 @@
-"""A report in one of several formats, as text and as a file; each writer is imported when it is wanted."""
+"""A report in one of several formats, as text and as a file; each writer is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ SUFFIXES = {
     ".txt": "table", ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex",
     ".html": "html", ".htm": "html", ".pdf": "pdf", ".png": "png", ".svg": "svg",
 }  # fmt: skip
-WIDTH = 100  # of text that goes into a file
+WIDTH = 100  # columns of text in a file
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's name stands for.
+    """The format that a file's name implies.
 
     Raises:
-        UsageError: when it stands for none.
+        UsageError: when it implies none.
     """
     if path.suffix.lower() not in SUFFIXES:
         hint = f"name it with --format, or end the file's name in one of {', '.join(SUFFIXES)}"
-        raise UsageError(f"no format is known by the name of {path}", hint)
+        raise UsageError(f"the name {path} does not tell a format", hint)
     return SUFFIXES[path.suffix.lower()]
 
 
 def save(report: Report, path: Path, kind: str) -> None:
-    """Write a report into a file, replaced when it is there.
+    """Write a report into a file, replacing an existing one.
 
     Args:
-        report: what is shown.
+        report: the report.
         path: the file.
         kind: one of `FORMATS`.
 
@@ -103,7 +103,7 @@ def _markdown(document: Document) -> str:
 
 
 def _drawn(figure: Figure) -> str:
-    """A figure as text with its legend; nothing where there is nothing to draw."""
+    """A figure as text with its legend; empty if there is nothing to draw."""
     from .plot import draw, legend
 
     drawing = draw(figure, WIDTH, colored=False)
@@ -111,7 +111,7 @@ def _drawn(figure: Figure) -> str:
 
 
 def _plain(document: Document) -> str:
-    """What a terminal without colour shows, and where it comes from."""
+    """The report as a terminal without colour shows it, with its provenance."""
     origin = Part("provenance", "", [Lines([f"{name}: {value}" for name, value in document.provenance])])
     stream = io.StringIO()
     print_parts(Console(file=stream, width=WIDTH, force_terminal=True, color_system=None), [*document.parts, origin])

@@ -1,4 +1,4 @@
-"""What checks found, line by line as it is found, and the count at the end."""
+"""The findings of checks, printed one by one as they come, and their count at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def print_findings(console: Console, title: str, findings: Iterable[Finding]) ->
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
-    """One finding: one line for a file, wrapped beside its mark on a terminal."""
+    """One finding: a single line in a file, wrapped beside its mark on a terminal."""
     mark, text = MARKS[finding.outcome], f"{finding.check}: {finding.detail}"
     style = STYLES[finding.outcome]
     if not console.is_terminal:

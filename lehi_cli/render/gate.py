@@ -1,4 +1,4 @@
-"""The assertions and what came of them: a table, then why what is not true is not."""
+"""The assertions and their outcomes: a table, then the reasons for those that are not true."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 OUTCOMES = ("true", "false", "inconclusive")
 CAPTION = (
     "difference: left side minus right, in % where the verdict is on a ratio, mean over the seeds (median where a run "
-    "has no value), with its 90 % interval, 95 % where seeds were added after a look; p: one-sided, of the direction "
-    "in which the difference lies: it asks for less than the two-sided verdict"
+    "has no value), with its 90 % interval, 95 % where seeds were added after a look; p: one-sided, in the direction "
+    "of the difference, so it asks for less than the two-sided verdict"
 )
 
 
 def gate_part(checks: Sequence[Check]) -> Part:
-    """What to show of the checks, in their order."""
+    """The checks as a part of the report, in their order."""
     counts: Counter[str] = Counter(check.outcome for check in checks)
     subtitle = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
     columns = [
@@ -50,7 +50,7 @@ def gate_part(checks: Sequence[Check]) -> Part:
 
 
 def in_one_line(check: Check) -> str:
-    """What was asserted, where, at what price, and what came of it."""
+    """What was asserted, where, at what price, and the outcome."""
     price = f", {check.price}," if _is_unequal(check) else ""
     return f"{check.assertion.text} on {check.task}{price} is {check.outcome}"
 
@@ -65,7 +65,7 @@ def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
     [{"assertion", "task", "outcome": "true", "false" or "inconclusive", "n", "center", "difference",
       "interval": [low, high], "price", "is_ratio", "p", "reason"}]
 
-    Difference and interval are of logarithms where "is_ratio".
+    "difference" and "interval" are of logarithms if "is_ratio".
 
     """
     return [
@@ -87,7 +87,7 @@ def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
 
 
 def _difference(check: Check) -> str:
-    """`-0.0074 [-0.0100, -0.0048]`, to the second digit of half the interval; one number where it is exact."""
+    """`-0.0074 [-0.0100, -0.0048]`, to the second digit of half the interval; one number if it is exact."""
     low, high = check.interval
     if math.isnan(check.difference):
         return "-"

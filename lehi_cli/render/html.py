@@ -1,4 +1,4 @@
-"""A document as one HTML file that needs nothing else: no script, no font, no image from elsewhere.
+"""A document as one self-contained HTML file: no script, no font, no image from elsewhere.
 
 The page itself is `report.html.jinja`; it escapes every text, and takes finished figures from here.
 """
@@ -25,7 +25,7 @@ TEMPLATE = "report.html.jinja"
 
 @dataclass(frozen=True)
 class _Shown:
-    """A block with what the template needs to know of it."""
+    """A block with what the template needs to know about it."""
 
     kind: str
     block: Block
@@ -36,7 +36,7 @@ class _Shown:
 
 @dataclass(frozen=True)
 class _Chapter:
-    """A part with its place in the page; figures that follow one another stand side by side."""
+    """A part with its place in the page; consecutive figures stand side by side."""
 
     anchor: str
     part: Part

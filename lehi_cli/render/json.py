@@ -21,18 +21,18 @@ Schema 1:
     "tuning": [{"task", "label", "space", "passes", "edges",
         "trials": [{"options", "val_loss", "statuses", "passes"}]}], after tuning only}
 
-"title" tells sections of one task apart, "mixed" says in what they differ. "verdicts" compares "label" with "reference"
+"title" tells sections of one task apart, and "mixed" says how they differ. "verdicts" compares "label" with "reference"
 on "metric", such as "val_loss": see `lehi_cli.stats.verdict.Verdict`. Less is better on every "scale": a "ratio" is of
-logarithms, an accuracy is judged by what is missing to its "best". "method" is "fixed", "anytime" where seeds were
-added after a look, or "refused" where earlier looks were at other seeds. "family" is the number of comparisons that the
-p-values are adjusted for. The list is empty in a sweep, and where there are fewer than two optimizers or more than 12.
+logarithms, and an accuracy is judged by how much it falls short of its "best". "method" is "fixed", "anytime" if seeds
+were added after a look, or "refused" if earlier looks were at other seeds. "family" is the number of comparisons that
+the p-values are adjusted for. The list is empty in a sweep, and with fewer than two optimizers or more than 12.
 A number that is not finite is null.
 
 "target" is what a regression predicts. Its mae and rmse are in units of the target as the task scales it, here and
 wherever they are stored; times "scale" they are in its own units. "data_notes" say how the data was read.
 
-Later versions of schema 1 may add keys; one that changes or removes a key is schema 2. What stands below is said where
-it is written: in `arrivals.py`, `prices.py`, `across.py` and `gate.py` beside this file.
+Later versions of schema 1 may add keys; a version that changes or removes a key is schema 2. The parts marked "see
+below" are documented where they are written: in `arrivals.py`, `prices.py`, `across.py` and `gate.py` beside this file.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def to_json(report: Report) -> str:
         "assertions": gate_data(report.checks),
     }
     if report.tuning:
-        from .tuning import tuning_content  # here, because a report of stored runs does without it
+        from .tuning import tuning_content  # here, because a report on stored runs does not need it
 
         content["tuning"] = tuning_content(report.tuning.results)
     return json.dumps(content, indent=2, allow_nan=False)

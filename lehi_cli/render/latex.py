@@ -1,4 +1,4 @@
-r"""A document as LaTeX, to be read into a paper with `\input`: booktabs tables, notes as text, no figures."""
+r"""A document as LaTeX, to include in a paper with `\input`: booktabs tables, notes as text, no figures."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import groupby
 from .document import Block, Document, Figure, Heading, Part, Table
 
 LINE_CHARACTERS = 78
-"""About what a line of a one-column article holds in small type; a wider table is set in its parts."""
+"""About what a line of a one-column article holds in small type; a wider table is split into its parts."""
 
-_HEADER = r"""% Written by lehi report. Read it into a document with \input; the preamble needs \usepackage{booktabs}.
+_HEADER = r"""% Written by lehi report. Include it in a document with \input; the preamble needs \usepackage{booktabs}.
 % Accented letters work with pdfLaTeX; other alphabets need LuaLaTeX or XeLaTeX and a font that has them."""
 
 _ESCAPES = str.maketrans(
@@ -31,7 +31,7 @@ _ESCAPES = str.maketrans(
         ">": r"$>$",
         "`": r"\textasciigrave{}",
         "'": r"\textquotesingle{}",
-        # Letters that pdfLaTeX does not know by themselves; it knows the accented ones.
+        # Letters that pdfLaTeX does not know as they are; it knows the accented ones.
         "±": r"$\pm$",
         "×": r"$\times$",
         "−": r"$-$",
@@ -66,7 +66,7 @@ def document_to_latex(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Text on one line as LaTeX prints it: `50 % of a_b` becomes `50 \% of a\_b`; two hyphens are no dash."""
+    r"""Text on one line as LaTeX prints it: `50 % of a_b` becomes `50 \% of a\_b`; two hyphens do not become a dash."""
     return _LIGATURE.sub("-{}", _one_line(text).translate(_ESCAPES))
 
 
@@ -106,7 +106,7 @@ def _label(part: Part, number: int) -> str:
 
 
 def _fitting(table: Table) -> list[list[int]]:
-    """Columns of each tabular: all of them, or where they are too wide part by part, each after the first column."""
+    """The columns of each tabular: all of them or, if they are too wide, part by part after the first column."""
     widths = [
         max(len(cell) for cell in (column.heading, *(row[i] for row in table.rows))) + 2
         for i, column in enumerate(table.columns)
@@ -136,12 +136,14 @@ def _alignment(table: Table, column: int) -> str:
 
 def _row(cells: Iterator[str]) -> str:
     row = " & ".join(cells)
-    protected = "{}" if row.startswith(("[", "*")) else ""  # the end of the row before would take them as its argument
+    protected = (
+        "{}" if row.startswith(("[", "*")) else ""
+    )  # the end of the previous row would take them as its argument
     return rf"{protected}{row} \\"
 
 
 def _cell(table: Table, row: Sequence[str], i: int) -> str:
-    """A cell as it is set: the name of its row, the best of its column, or any other."""
+    """A cell in LaTeX: the name of its row, the best of its column, or any other."""
     numbers = table.columns[i].right
     if i and row[i].endswith("*"):
         return rf"\textbf{{{_content(row[i][:-1], numbers)}}}\rlap{{*}}"
@@ -149,7 +151,7 @@ def _cell(table: Table, row: Sequence[str], i: int) -> str:
 
 
 def _content(text: str, numbers: bool) -> str:
-    """Text with minus signs in place of hyphens, where it is of numbers; a dash where there is none."""
+    """Text, with minus signs for hyphens in a column of numbers; a dash for a lone hyphen."""
     if text == "-":
         return "--"
     return escape(_INFINITE.sub("∞", _MINUS.sub("−", text)) if numbers else text)

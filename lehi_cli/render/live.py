@@ -1,4 +1,4 @@
-"""Progress while runs train: a live view on a terminal, one line per finished run in a log, nothing when asked."""
+"""Progress while runs train: a live view on a terminal, one line per finished run in a log, nothing if quiet."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lehi_cli.runs.status import Status
 
 NAME_WIDTH = 24
 BAR_WIDTH = 10
-RUNNING, FINISHED = 8, 5  # rows of each that are shown
+RUNNING, FINISHED = 8, 5  # rows shown of each
 
 
 @dataclass
 class _Underway:
-    """A run that is being trained, and the last that was heard of it."""
+    """A run that is being trained, and its latest pulse."""
 
     run: RunSpec
     since: float
@@ -35,7 +35,7 @@ class _Underway:
 
 @dataclass(frozen=True)
 class _Ended:
-    """A run that is not being trained any more."""
+    """A run that is no longer being trained."""
 
     run: RunSpec
     status: Status
@@ -44,7 +44,7 @@ class _Ended:
 
 
 class Live:
-    """All runs in one bar, those under way with their loss, the last that finished; failures stay on the screen."""
+    """One bar for all runs, the runs in progress with their loss, the last finished ones; failures stay on screen."""
 
     def __init__(self, console: Console, total: int, now: Callable[[], float] = time.monotonic):
         self._console = console
@@ -69,7 +69,7 @@ class Live:
         self._screen.stop()
 
     def started(self, run: RunSpec) -> None:
-        """Add a bar; one that was lost starts anew."""
+        """Add a bar; a run that was lost starts a new one."""
         self._running[run.run_id] = _Underway(run, self._now())
 
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
@@ -77,7 +77,7 @@ class Live:
         self._running[run.run_id].pulse = pulse
 
     def finished(self, run: RunSpec, status: Status, message: str) -> None:
-        """Move a run to those that finished; say so at once when it did not end well."""
+        """Move a run to the finished ones; print a line at once if it did not end well."""
         known = self._running.pop(run.run_id, None) or _Underway(run, self._now())
         self._statuses[status] += 1
         self._last.append(_Ended(run, status, _final_loss(known.pulse, status), self._now() - known.since))
@@ -85,11 +85,11 @@ class Live:
             self._console.print(finished_line(run, status, message), markup=False, highlight=False)
 
     def retried(self, run: RunSpec, message: str) -> None:
-        """Say that a run starts again."""
+        """Print that a run starts again."""
         self._console.print(retried_line(run, message), markup=False, highlight=False)
 
     def waiting(self, count: int) -> None:
-        """Say that others are waited for."""
+        """Print that runs of another process are waited for."""
         self._console.print(waiting_line(count), highlight=False)
 
     def refresh(self) -> None:
@@ -97,7 +97,7 @@ class Live:
         self._screen.refresh()
 
     def _view(self) -> Group:
-        # This is drawn by a thread of rich's: it works on copies of what the watched process changes.
+        # A thread of rich's draws this: it works on copies of what the main thread changes.
         running, last = list(self._running.values()), list(self._last)
         parts: list[Table | Text] = [self._bars(running)]
         if len(running) > RUNNING:
@@ -124,7 +124,7 @@ class Live:
         return table
 
     def _left(self, completed: float) -> str:
-        """The time left, if the rest goes as what was done so far."""
+        """The time left, if the rest goes at the same speed."""
         if not completed:
             return ""
         return f"{_clock((self._now() - self._since) * (self._total - completed) / completed):>5} left"
@@ -144,7 +144,7 @@ def _note(pulse: Pulse | None) -> str:
 
 
 def _final_loss(pulse: Pulse | None, status: Status) -> str:
-    """The validation loss of a run that went to its end; of any other what is known, its last mini-batch's loss."""
+    """The validation loss of a run that reached its end; for any other the loss of its last mini-batch."""
     if pulse is None:
         return ""
     if status == Status.OK and pulse.val_loss is not None:
@@ -153,7 +153,7 @@ def _final_loss(pulse: Pulse | None, status: Status) -> str:
 
 
 def _finished_table(last: list[_Ended]) -> Table:
-    """The last runs that finished, the newest last."""
+    """The last finished runs, newest last."""
     table = Table.grid(padding=(0, 1))
     for justify in ("left", "left", "right", "right"):
         table.add_column(justify=justify, no_wrap=True)
@@ -164,7 +164,7 @@ def _finished_table(last: list[_Ended]) -> Table:
 
 
 class Lines:
-    """One line for each run that ends: for logs, where bars would leave their frames."""
+    """One line for each run that ends: for logs, where bars would leave every frame behind."""
 
     def __init__(self, console: Console, total: int):
         self._console = console
@@ -175,40 +175,40 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is left open."""
+        """Nothing to close."""
 
     def started(self, run: RunSpec) -> None:
-        """Nothing to say yet."""
+        """Print nothing yet."""
 
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
-        """Progress leaves no trace in a log."""
+        """Print nothing: progress does not belong in a log."""
 
     def finished(self, run: RunSpec, status: Status, message: str) -> None:
-        """Say how the run ended."""
+        """Print how the run ended."""
         self._done += 1
         line = f"[{self._done}/{self._total}] {finished_line(run, status, message)}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def retried(self, run: RunSpec, message: str) -> None:
-        """Say that a run starts again."""
+        """Print that a run starts again."""
         self._console.print(retried_line(run, message), markup=False, highlight=False, soft_wrap=True)
 
     def waiting(self, count: int) -> None:
-        """Say that others are waited for."""
+        """Print that runs of another process are waited for."""
         self._console.print(waiting_line(count), highlight=False)
 
 
 class Quiet(Lines):
-    """Says nothing at all."""
+    """Print nothing at all."""
 
     def waiting(self, count: int) -> None:
-        """Nothing is said."""
+        """Print nothing."""
 
     def retried(self, run: RunSpec, message: str) -> None:
-        """Nothing is said."""
+        """Print nothing."""
 
     def finished(self, run: RunSpec, status: Status, message: str) -> None:
-        """Nothing is said."""
+        """Print nothing."""
 
 
 def finished_line(run: RunSpec, status: Status, message: str) -> str:
@@ -217,17 +217,17 @@ def finished_line(run: RunSpec, status: Status, message: str) -> str:
 
 
 def retried_line(run: RunSpec, message: str) -> str:
-    """That a run was lost and starts again, in one line."""
+    """One line about a run that was lost and starts again."""
     return f"{_full_name(run)}: {message}"
 
 
 def waiting_line(count: int) -> str:
-    """That another process is at some of the runs."""
+    """One line about runs that another process is training."""
     return f"waiting for {count} of the runs, which another process is training"
 
 
 def watcher(console: Console, total: int, quiet: bool) -> Live | Lines:
-    """What suits the place the output goes to."""
+    """The watcher that suits where the output goes."""
     kind = Quiet if quiet else Live if console.is_terminal else Lines
     return kind(console, total)
 

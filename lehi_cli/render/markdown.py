@@ -15,7 +15,7 @@ Draw = Callable[[Figure], str]
 
 _SPECIAL = re.compile(
     r"[\\`*|~$]"
-    r"|(?<![^\W_])_|_(?![^\W_])"  # between two letters an underscore means nothing
+    r"|(?<![^\W_])_|_(?![^\W_])"  # an underscore between two letters means nothing
     r"|<(?=[A-Za-z/!?])"  # a tag, unlike the sign in `<0.0001`
     r"|&(?=#?\w+;)"
     r"|\](?=[(\[])"
@@ -27,8 +27,8 @@ def document_to_markdown(document: Document, draw: Draw) -> str:
     """The whole report: a heading per part, tables, and figures in characters behind a fold.
 
     Args:
-        document: what is to be written.
-        draw: a figure as text without colours; empty for nothing to draw.
+        document: the document to write.
+        draw: turns a figure into text without colours; empty if there is nothing to draw.
     """
     blocks = [block for part in document.parts for block in _part(part, draw)]
     if document.provenance:
@@ -42,7 +42,7 @@ def escape(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """A line that does not open a list, a heading or a quotation."""
+    """A line, escaped so that it does not open a list, a heading or a quotation."""
     return _OPENING.sub(r"\1\\\2", escape(text))
 
 
@@ -71,7 +71,7 @@ def _table(table: Table) -> str:
 
 
 def _cell(cell: str) -> str:
-    """The best of a column in bold, with the star that the caption speaks of."""
+    """A cell; the best of a column is bold, with the star that the caption mentions."""
     if cell.endswith("*"):
         return rf"**{escape(cell[:-1])}**\*"
     return escape(cell)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from lehi_cli.stats import Estimate
 
 PLAIN_DIGITS = 4
-LARGE = 1e6  # from here on digits before the point are too many
-SMALL = 1e-6  # and below this digits behind it
+LARGE = 1e6  # from here on there are too many digits before the point
+SMALL = 1e-6  # below this, too many after it
 
 
 def with_spread(value: Estimate) -> str:
@@ -27,13 +27,13 @@ def with_spread(value: Estimate) -> str:
 
 
 def mean_as_shown(value: Estimate) -> str:
-    """The mean as `with_spread` writes it, without zeros at its end: two means of which this is equal look alike."""
+    """The mean as `with_spread` writes it, without trailing zeros: means look alike if this is equal."""
     text = with_spread(value).partition("±")[0]
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def with_interval(value: float, low: float, high: float) -> tuple[str, str, str]:
-    """A number and the ends of its interval to the second digit of half of it; to three where that says nothing."""
+    """A number and the ends of its interval, to the second digit of half the interval, or to three digits."""
     half = (high - low) / 2
     if not SMALL <= half < LARGE:
         return f"{value:.3g}", f"{low:.3g}", f"{high:.3g}"
@@ -60,7 +60,7 @@ def compact(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time in two units at most: `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    """A span of time in at most two units: `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
     if not math.isfinite(seconds):
         return "?"
     if seconds < 10:
@@ -74,12 +74,12 @@ def duration(seconds: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """`0.012`, `<0.0001`, or `-` where there is none."""
+    """`0.012`, `<0.0001`, or `-` if there is none."""
     if math.isnan(p):
         return "-"
     return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def finite(value: float) -> float | None:
-    """A number for JSON, which knows no others; None in place of one that is not finite."""
+    """A number for JSON, which has only finite ones; None for any other."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What a terminal without Unicode gets in place of the characters it lacks: the same picture in poorer type."""
+"""Substitutes for characters that a terminal without Unicode lacks: the same picture in poorer type."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PLAIN = (
     | dict.fromkeys("▖▗▘▝▚▞▙▛▜▟▌▐█", "#")
     | {"●": "0", "▲": "^", "░": ":", "·": ".", "…": "~", "±": "+-", "×": "x", "é": "e", "–": "-", "−": "-", "’": "'"}
 )
-"""One character for one, so that columns stay where they are, but for ±."""
+"""One character for one, so that columns stay aligned; ± is the exception."""
 
 
 def register() -> str:
-    """Make the name of an error handler known to the codecs, for `stream.reconfigure(errors=...)`."""
+    """Register the error handler with the codecs; returns its name for `stream.reconfigure(errors=...)`."""
     codecs.register_error(NAME, _replace)
     return NAME
 
@@ -30,6 +30,6 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def _plain(character: str) -> str:
-    """The nearest in ASCII: from the table, else the letter without its accent, else a question mark."""
+    """The nearest ASCII: from the table, or the letter without its accent, or a question mark."""
     found = PLAIN.get(character) or unicodedata.normalize("NFKD", character)
     return found.encode("ascii", "ignore").decode() or "?"

@@ -1,7 +1,7 @@
 """A figure as text: traces on linear or logarithmic axes, drawn with plotext.
 
-In colour traces are fine lines; without it each has a character of its own, so they can still be told apart on paper,
-in a log file, or by someone who does not see the colours.
+In colour, traces are fine lines; without it each has its own character, so they can still be told apart on paper, in a
+log file, or by someone who does not see the colours.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .axes import caption, x_range, y_range
 from .document import Figure, Style, Trace
 
 HEIGHT = 16
-AROUND = 5  # lines of a figure beside its rows: title, frame, frame, ticks, label
+AROUND = 5  # lines of a figure besides its rows: title, frame, frame, ticks, label
 MIN_WIDTH, MAX_WIDTH = 40, 110
-MOST_BANDS = 5  # more of them hide each other
-COLORS = (33, 208, 40, 196, 171, 44, 178)  # of the 256 every terminal has; apart on light and on dark ground
+MOST_BANDS = 5  # more would hide each other
+COLORS = (33, 208, 40, 196, 171, 44, 178)  # of the 256 that every terminal has; distinct on light and dark
 CHARACTERS = "●+xo*#@%"
 BAND, INTERVAL, MARK = "░", "─", "·"
 LOOKS = {"auxiliary": ("-", 244), "lost": ("▲", 196)}
@@ -30,7 +30,7 @@ LOOKS = {"auxiliary": ("-", 244), "lost": ("▲", 196)}
 
 @dataclass(frozen=True)
 class Layer:
-    """Points drawn alike, in the axes' own units, a character each; joined by lines, in colour by fine ones if so."""
+    """Points drawn alike, in the axes' own units, a character each; may be joined by lines, fine ones in colour."""
 
     xs: Sequence[float]
     ys: Sequence[float]
@@ -42,7 +42,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Axis:
-    """How values become places: as they are or by their logarithm, and the ticks with their names."""
+    """How values become positions, as they are or by their logarithm, and the ticks with their names."""
 
     low: float
     high: float
@@ -52,11 +52,11 @@ class Axis:
 
     @property
     def place(self) -> Callable[[float], float]:
-        """Value -> place; the logarithm is taken here: plotext's own leaves ticks set by hand where they were."""
+        """Value -> position; the logarithm is taken here, because plotext's own does not move ticks set by hand."""
         return math.log10 if self.log else float
 
     def inside(self, value: float) -> float:
-        """The place of a value, of one beyond the axis that of the axis' end: the end of a band may be infinite."""
+        """The position of a value, kept within the axis: the end of a band may be infinite."""
         return self.place(min(max(value, self.low), self.high))
 
 
@@ -68,7 +68,7 @@ def look(style: Style) -> tuple[str, int]:
 
 
 def draw(figure: Figure, width: int, colored: bool) -> str:
-    """The figure as text, with ANSI colours or without any; empty when there is nothing to draw."""
+    """The figure as text, with or without ANSI colours; empty if there is nothing to draw."""
     traces = [trace for trace in map(_finite, figure.traces) if trace.xs]
     if not traces:
         return ""
@@ -84,9 +84,9 @@ def draw(figure: Figure, width: int, colored: bool) -> str:
 def _build(
     title: str, x_label: str, layers: Iterable[Layer], x: Axis, y: Axis, size: tuple[int, int], colored: bool
 ) -> str:
-    import plotext  # here, because it takes longer to import than all else that `lehi --help` needs
+    import plotext  # here, because importing it takes longer than everything else in `lehi --help`
 
-    plotext.terminal.limit(False, False)  # the width is the caller's, and a low terminal can scroll
+    plotext.terminal.limit(False, False)  # the caller sets the width, and a low terminal can scroll
     drawing = plotext.figure
     drawing.clear()
     drawing.theme("colorless")  # the traces bring their own colours; axes and text take the terminal's
@@ -109,7 +109,7 @@ def _build(
 
 
 def print_figure(console: Console, figure: Figure) -> None:
-    """Write a figure, which trace is whose, and what it says of itself; nothing when it is empty."""
+    """Write a figure, its legend and its caption; nothing if it is empty."""
     drawing = draw(figure, console.width, console.color_system is not None)
     if not drawing:
         return
@@ -122,7 +122,7 @@ def print_figure(console: Console, figure: Figure) -> None:
 
 
 def legend(figure: Figure, colored: bool) -> Text:
-    """Which trace is whose; empty where rows or nothing else say it."""
+    """The legend; empty if the rows name the traces or no trace has a label."""
     text = Text()
     for trace in figure.traces:
         if trace.label and len(trace.xs) and not figure.rows:
@@ -133,7 +133,7 @@ def legend(figure: Figure, colored: bool) -> Text:
 
 
 def _finite(trace: Trace) -> Trace:
-    """Without the points that are no numbers."""
+    """The trace without points that are not finite."""
     kept = [i for i, (x, y) in enumerate(zip(trace.xs, trace.ys, strict=True)) if math.isfinite(x) and math.isfinite(y)]
     if len(kept) == len(trace.xs):
         return trace
@@ -171,7 +171,7 @@ def _inside(xs: Sequence[float], ys: Sequence[float], low: float, high: float) -
 
 
 def _cut(xs: Sequence[float], ys: Sequence[float], low: float, high: float) -> tuple[list[float], list[float]]:
-    """A line that ends shortly beyond the frame: plotext takes memory for all of it, and of 1e14 frames dies."""
+    """The line, cut shortly beyond the frame: plotext takes memory for all of it, and fails on 1e14 frames."""
     edge = high - low or 1.0
     bottom, top = low - edge, high + edge
     if all(bottom <= value <= top for value in ys):
@@ -183,7 +183,7 @@ def _cut(xs: Sequence[float], ys: Sequence[float], low: float, high: float) -> t
 
 
 def _reached(one: tuple[float, float], other: tuple[float, float], low: float, high: float) -> tuple[float, float]:
-    """`one`, or where the line to it from `other` comes to the edge that it is beyond."""
+    """`one`, or where the line from `other` to it crosses the edge that it lies beyond."""
     value = min(max(one[1], low), high)
     if value == one[1] or value == min(max(other[1], low), high):
         return one[0], value
@@ -191,7 +191,7 @@ def _reached(one: tuple[float, float], other: tuple[float, float], low: float, h
 
 
 def _band(trace: Trace, x: Axis, y: Axis, width: int) -> Layer:
-    """The cells between the band's ends, one column of the terminal after the other."""
+    """The cells between the band's ends, one terminal column after another."""
     import numpy as np
 
     xs = np.array([x.place(value) for value in trace.xs])
@@ -207,7 +207,7 @@ def _band(trace: Trace, x: Axis, y: Axis, width: int) -> Layer:
 
 
 def _staircase(xs: Sequence[float], ys: Sequence[float], end: float) -> tuple[list[float], list[float]]:
-    """Each value held up to the next point, the last one to the end."""
+    """Points that hold each value up to the next point, and the last to the end."""
     corners = [(xs[0], ys[0])]
     for (_, before), (place, value) in pairwise(zip(xs, ys, strict=True)):
         corners += [(place, before), (place, value)]
@@ -250,7 +250,7 @@ def _names(ticks: Sequence[float]) -> list[str]:
 
 
 def log_ticks(low: float, high: float, count: int) -> list[float]:
-    """Ones, twos and fives of the decades from `low` to `high`; if too many, powers of ten equally apart."""
+    """Ones, twos and fives of the decades from `low` to `high`; if too many, evenly spaced powers of ten."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) < 5 else (1,)
     inside = [

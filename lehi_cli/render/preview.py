@@ -1,4 +1,4 @@
-"""What would be trained, as a table: each run with its budget and expected cost, and the sum."""
+"""A plan as a table: each run that would be trained with its budget and expected cost, and the total."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def print_preview(console: Console, preview: Preview, jobs: int) -> None:
-    """The plan as a table: what would be trained, what is already there, and what the rest will cost."""
+    """Print the plan as a table: which runs would be trained, which are stored, and what the rest will cost."""
     columns = [Column("task", right=False), Column("optimizer", right=False), Column("seed"), Column("budget")]
     columns += [Column("passes"), Column("time"), Column("run", right=False), Column("state", right=False)]
     rows = [
@@ -50,7 +50,7 @@ def _cost_cells(cost: Cost | str | None) -> list[str]:
 
 
 def _total(costs: Sequence[Cost | str], jobs: int) -> list[str]:
-    """Sum of what is known, and why the rest is not."""
+    """The total of the known costs, and why the others are unknown."""
     known = [cost for cost in costs if not isinstance(cost, str)]
     lines = []
     if known:

@@ -1,4 +1,4 @@
-"""What a step costs, beside the reference: a table, and what its numbers are."""
+"""The price of a step against the reference's: a table, and the meaning of its numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def price_blocks(prices: PriceList) -> list[Block]:
 
 
 def price_content(prices: PriceList) -> dict[str, Any]:
-    """The prices for a JSON document; what is not known is null.
+    """The prices for a JSON document; unknown values are null.
 
     {"source": "measured" or "runs", "how", "device", "device_name", "threads", "reference", "memory", "prices": [{
         "label", "passes_per_step", "ms_per_step", "ms_quartiles": [first, third], "ratio",
@@ -93,7 +93,7 @@ def _row(price: Price, reference: str, has_peak: bool) -> list[str]:
 
 
 def _ratio(price: Price, reference: str) -> str:
-    """`1.62 [1.58, 1.66]`: to the place of the second digit of half the interval, or to three digits without one."""
+    """`1.62 [1.58, 1.66]`: to the second digit of half the interval, or to three digits without one."""
     if price.label == reference or not math.isfinite(price.ratio):
         return "1" if price.label == reference else "-"
     low, high = price.ratio_interval

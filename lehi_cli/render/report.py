@@ -20,11 +20,11 @@ from .summary import subtitle, summary_blocks
 from .verdict import verdict_blocks
 
 SWEEP_ROWS = 12
-MOST_DRAWN = 20  # tasks: the figures of more take longer to draw than anyone looks at them
+MOST_DRAWN = 20  # tasks: the figures of more take longer to draw than anyone would look at them
 
 
 def to_document(report: Report) -> Document:
-    """The whole report: task by task with the answer first, what tuning found, over all tasks, and the assertions."""
+    """The whole report: task by task with the answer first, the tuning, the view over all tasks, the assertions."""
     if report.view.detail == "brief":
         return _brief(report)
     tuning = _tuning_parts(report)
@@ -48,7 +48,7 @@ def to_document(report: Report) -> Document:
 
 
 def _brief(report: Report) -> Document:
-    """The answers alone, and what the assertions came to."""
+    """The answers alone, and the outcomes of the assertions."""
     said = [in_one_line(check) for check in report.checks]
     answers = Lines(brief_lines(report), strong=True)
     return Document([Part("", "", [answers, *([Lines(said)] if said else [])])], report.provenance)
@@ -63,7 +63,7 @@ def brief_lines(report: Report) -> list[str]:
 def _tuning_parts(report: Report) -> list[Part]:
     if not report.tuning:
         return []
-    from .tuning import tuning_parts  # here, because a report of stored runs does without it
+    from .tuning import tuning_parts  # here, because a report on stored runs does not need it
 
     return tuning_parts(report.tuning)
 
@@ -91,7 +91,7 @@ def _is_empty(block: Block) -> bool:
 
 
 def _answers(item: SectionReport, report: Report) -> list[str]:
-    """Who is better, or why nobody is said to be."""
+    """Which optimizer is better, or why there is no verdict."""
     if item.comparison:
         return answer_lines(item.comparison, item.section.title, _tuned(report))
     return _no_verdict(item, report.view)
@@ -109,7 +109,7 @@ def _without_figures(part: Part) -> Part:
 
 
 def _no_verdict(item: SectionReport, view: View) -> list[str]:
-    """Why there is none, where someone may look for one."""
+    """Why there is no verdict where a reader may look for one."""
     section = item.section
     if view.undecided:
         return [f"no verdict: {view.undecided}"]
@@ -122,4 +122,4 @@ def _no_verdict(item: SectionReport, view: View) -> list[str]:
     if len(section.series) > MOST_SERIES:
         count = len(section.series)
         return [f"no verdict: the best of {count} settings wins by chance; name up to {MOST_SERIES}"]
-    return ["no verdict: it is on validation and test values, and none is shown"]
+    return ["no verdict: verdicts are on validation and test values, and none is shown"]

@@ -1,4 +1,4 @@
-"""How the final loss depends on the learning rate: a figure, and the table beside it."""
+"""How the final loss depends on the learning rate: a figure and a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAND = 2.0
 
 
 def sensitivity_blocks(section: Section) -> list[Block]:
-    """Plot, table and notes of a section; nothing when no optimizer was run at three or more rates."""
+    """Plot, table and notes of a section; nothing if no optimizer was run at three or more rates."""
     lines = sensitivity(section)
     if not lines:
         return []
@@ -32,7 +32,7 @@ def _over(seeds: int) -> str:
 
 
 def _traces(lines: Sequence[Line]) -> list[Trace]:
-    """A line with bars per optimizer; points at which a run was lost stand at the upper edge."""
+    """A line with bars per optimizer; points where a run was lost are drawn at the upper edge."""
     values = [point.value for line in lines for point in line.points if math.isfinite(point.value)]
     if not values:
         return []
@@ -48,7 +48,7 @@ def _traces(lines: Sequence[Line]) -> list[Trace]:
 
 
 def _of_line(line: Line, i: int) -> list[Trace]:
-    """Bars of two standard deviations at each point, and the line where the points differ in nothing but the rate."""
+    """Bars of two standard deviations at each point, and a line if the points differ only in the rate."""
     whole = [point for point in line.points if point.is_whole]
     rates, values = [point.lr for point in whole], [point.value for point in whole]
     low, high = [_lower(point) for point in whole], [_upper(point) for point in whole]
@@ -61,7 +61,7 @@ def _upper(point: Point) -> float:
 
 
 def _lower(point: Point) -> float:
-    """The lower end of a bar; of positive values not so low that it would stretch a logarithmic axis."""
+    """The lower end of a bar; for positive values not so low that it would stretch a logarithmic axis."""
     low = 2 * point.value - _upper(point)
     return max(low, 0.1 * point.value) if point.value > 0 else low
 
@@ -80,7 +80,7 @@ def sensitivity_table(lines: Sequence[Line], over: str) -> Table:
 
 
 def edge_notes(lines: Sequence[Line]) -> list[str]:
-    """Which winners lie at the end of their range, and what to type to widen it."""
+    """Notes on winners at an end of their range, with the option that widens it."""
     return [
         f"{line.label}: the best rate is the {line.edge} tried; widen the range with lr={_wider(line)}"
         for line in lines

@@ -19,8 +19,8 @@ def standings_table(standings: Standings, name: str) -> Table:
     """One row per optimizer.
 
     Args:
-        standings: what was found.
-        name: of the values, such as `final validation loss`.
+        standings: the standings.
+        name: name of the values, such as `final validation loss`.
     """
     columns = [Column("optimizer", right=False), Column(f"beats {standings.reference} [95 %]")]
     if standings.ratio_tasks:
@@ -41,7 +41,7 @@ def _with_interval(found: Aggregate) -> str:
 
 
 def in_percent(change: Aggregate) -> Aggregate:
-    """A change of logarithms as one of values, in percent."""
+    """A change of logarithms as a change of values, in percent."""
     low, high = map(_percent, change.interval)
     return Aggregate(_percent(change.value), Interval(low, high))
 

@@ -1,4 +1,4 @@
-"""A report on the page of a GitHub Actions run: Markdown, added to the file that the runner names."""
+"""A report on the page of a GitHub Actions run: Markdown, appended to the file that the runner names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
 def append_step_summary(markdown: Callable[[], str]) -> Notice | None:
-    """Add Markdown to the summary of the step that runs; nothing where `GITHUB_STEP_SUMMARY` is not set or empty.
+    """Append Markdown to the summary of the current step; does nothing if `GITHUB_STEP_SUMMARY` is unset or empty.
 
     Args:
-        markdown: writes it; asked only when it is wanted.
+        markdown: writes the Markdown; called only if it is needed.
 
     Returns:
-        A notice when the file cannot be written to, which is no reason to fail the step.
+        A notice if the file cannot be written, which is not a reason to fail the step.
     """
     path = os.environ.get(VARIABLE)
     if not path:

@@ -1,4 +1,4 @@
-"""The result of a comparison: the table of quality and price, and what has to be said about it."""
+"""The result of a comparison: the table of quality and price, and notes on it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lehi_cli.stats import Estimate
 from .document import Block, Column, Lines, Table
 from .numbers import compact, mean_as_shown, with_spread
 
-PRICE = 1  # the columns that stay together after those of quality
+PRICE = 1  # the price columns, which stay together after those of quality
 
 
 def summary_blocks(section: Section, shown: int | None = None, full: bool = False) -> list[Block]:
-    """Table and notes of one section; of a long table the first `shown` rows; checksums of what is paired if `full`."""
+    """Table and notes of one section: the best `shown` rows of a long table; checksums of the pairing if `full`."""
     tables = [summary_table(section), *own_units(section)]
     if shown is not None and len(section.series) > shown:
         which = "best" if section.is_ranked else "first"
@@ -68,7 +68,7 @@ def summary_table(section: Section) -> Table:
 
 
 def own_units(section: Section) -> list[Table]:
-    """The errors in the target's own units, such as money, where it is known what the task scales it by."""
+    """The errors in the target's own units, such as money, if the scale that the task applies is known."""
     columns = [(split, name) for split, name in section.columns if name in METRICS and METRICS[name].in_target_units]
     if section.target is None or not columns:
         return []
@@ -89,7 +89,7 @@ def _times(scale: float, value: Estimate) -> Estimate:
 
 
 def _cell(series: Series, column: tuple[str, str], is_best: bool) -> str:
-    """Mean and spread, and over how many runs where not all that reached the end have a value."""
+    """Mean and spread, and over how many runs if not all that reached the end have a value."""
     value = series.final(*column)
     some = f" (n={value.n})" if 0 < value.n < len({run.seed for run in series.runs if run.status == Status.OK}) else ""
     return with_spread(value) + some + ("*" if is_best else "")
@@ -114,7 +114,7 @@ def _statuses(series: Series) -> str:
 
 
 def notes(section: Section, full: bool = True) -> list[str]:
-    """What the table does not say: failures with their reasons, the floor of the loss, how data was read, pairing."""
+    """Notes that the table lacks: failures with their reasons, the floor of the loss, how data was read, pairing."""
     lines = []
     for series in section.ranked():
         for run in series.runs:

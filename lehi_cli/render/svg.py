@@ -1,4 +1,4 @@
-"""A figure as SVG that stands inside a page: it takes the page's text colour and font, and scales to its width."""
+"""A figure as SVG inside a page: it takes the page's text colour and font, and scales to its width."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ WIDTH, HEIGHT = 5.2, 3.4  # inches
 ROW_HEIGHT, AROUND_ROWS = 0.34, 0.8
 NAME_CHARACTERS = 22
 MARGIN = 0.04
-FEW_POINTS = 20  # so few are seen to be points of a line
+FEW_POINTS = 20  # up to so many can be seen as the points of a line
 LEAST_ROWS = 2
-MOST_DECADES = {"x": 2.0, "y": 4.0}  # that have room for ticks between their powers of ten
+MOST_DECADES = {"x": 2.0, "y": 4.0}  # with room for ticks between the powers of ten
 
-# Okabe and Ito's colours that stand out from white and from black alike; told apart with every kind of colour vision.
+# Those of Okabe and Ito's colours that stand out from both white and black; distinct with every kind of colour vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 AUXILIARY, LOST = "#888888", "#e02f2f"
@@ -62,13 +62,13 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 @dataclass(frozen=True)
 class Look:
-    """How a trace is drawn: its colour, and where colours repeat its dashes.
+    """How a trace is drawn: its colour, and its dashes once colours repeat.
 
     Attributes:
-        color: as CSS writes it.
-        dashes: as matplotlib takes them.
-        dasharray: the same as SVG writes it; empty for a solid line.
-        marker: as matplotlib names it.
+        color: the colour in CSS.
+        dashes: the dashes for matplotlib.
+        dasharray: the same in SVG; empty for a solid line.
+        marker: matplotlib's name of the marker.
     """
 
     color: str
@@ -87,7 +87,7 @@ class Key:
 
 
 def look(style: Style) -> Look:
-    """The look of a style; colours repeat after six, then with other dashes."""
+    """The look of a style; colours repeat after six, with other dashes."""
     if style == "auxiliary":
         return Look(AUXILIARY, (0, (4, 3)), "4 3")
     if isinstance(style, str):
@@ -98,7 +98,7 @@ def look(style: Style) -> Look:
 
 
 def legend(figure: Figure) -> list[Key]:
-    """Which trace is whose, each name and look once; none where the rows say it."""
+    """The legend, each name and look once; empty if the rows name the traces."""
     if figure.rows:
         return []
     keys = [
@@ -115,8 +115,8 @@ def figure_to_svg(figure: Figure, name: str) -> str:
     The same figure and name give the same text with one version of matplotlib.
 
     Args:
-        figure: what is to be drawn; it must be drawable.
-        name: a prefix of every id inside, so that several figures can stand in one page.
+        figure: the figure to draw; it must be drawable.
+        name: prefix of every id inside, so that several figures fit in one page.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Drawing
@@ -206,7 +206,7 @@ def _draw_trace(axes: Axes, trace: Trace, *, opacity: float) -> None:
 
 
 def _draw_in_rows(axes: Axes, trace: Trace) -> None:
-    """Along x: the interval of each point, its single runs below it, and itself."""
+    """Draw along x: the interval of each point, its single runs below it, and the point itself."""
     shown = look(trace.style)
     if trace.kind != "points":
         axes.plot(trace.xs, trace.ys, color=shown.color, linestyle=shown.dashes, linewidth=1.2)
@@ -223,7 +223,7 @@ def _draw_in_rows(axes: Axes, trace: Trace) -> None:
 
 
 def _clipped(ends: Sequence[float], limits: tuple[float, float]) -> Any:
-    """Ends of intervals inside the axes: an interval may be open."""
+    """Ends of intervals clipped to the axes: an interval may be open."""
     import numpy as np
 
     return np.clip(np.asarray(ends, dtype=float), min(limits), max(limits))
@@ -242,7 +242,7 @@ def _set_y(axes: Axes, figure: Figure) -> None:
 
 
 def _with_margin(covered: Range) -> tuple[float, float]:
-    """The range with a little room at both ends, where it has no length with some."""
+    """The range with a little room at both ends, and some length if it has none."""
     low, high = covered.low, covered.high
     if covered.log:
         factor = 10.0 ** (MARGIN * ((math.log10(high) - math.log10(low)) or 0.5))
@@ -259,7 +259,7 @@ def _set_rows(axes: Axes, rows: Sequence[str]) -> None:
 
 
 def _set_ticks(axes: Axes, which: Literal["x", "y"], *, log: bool) -> None:
-    """Plain numbers as names of ticks; ones, twos and fives of a logarithmic axis, or decades where there are many."""
+    """Label ticks with plain numbers; on a logarithmic axis ones, twos and fives, or decades if there are many."""
     from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter
 
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -274,7 +274,7 @@ def _set_ticks(axes: Axes, which: Literal["x", "y"], *, log: bool) -> None:
 
 
 def _inlined(svg: str, title: str, name: str) -> str:
-    """The element alone, with names of its own, a label for those who do not see it, and the page's text colour."""
+    """The element alone, with its own names, a label for screen readers, and the page's text colour."""
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to groups

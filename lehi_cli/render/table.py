@@ -14,12 +14,12 @@ from tabulate import tabulate
 
 from .document import Table
 
-PROSE = 32  # columns of a terminal in which prose can be read
+PROSE = 32  # terminal columns in which prose is readable
 GAP = 3  # between two columns, as drawn
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Write a table: ruled and in colour on a terminal, in parts where it is too wide, Markdown when piped."""
+    """Write a table: ruled and in colour on a terminal, in parts if it is too wide, Markdown when piped."""
     if not console.is_terminal:
         console.print(to_markdown(_escaped(table)), markup=False, highlight=False, soft_wrap=True)
     else:
@@ -33,7 +33,7 @@ def print_table(console: Console, table: Table) -> None:
 
 
 def _escaped(table: Table) -> Table:
-    """With every bar in a cell marked as text: in Markdown it would begin another cell."""
+    """The table with every bar in a cell escaped: in Markdown it would begin another cell."""
     return replace(table, rows=[[cell.replace("|", "\\|") for cell in row] for row in table.rows])
 
 
@@ -45,7 +45,7 @@ def to_markdown(table: Table) -> str:
 
 
 def _cell_width(table: Table, column: int) -> int:
-    """What a column needs at least: its longest cell; for prose its longest word, and room for a few words."""
+    """The least width of a column: its longest cell; for prose its longest word, and room for a few words."""
     cells = [table.columns[column].heading, *(row[column] for row in table.rows)]
     longest = max(map(cell_len, cells))
     if not table.columns[column].wraps:
@@ -59,7 +59,7 @@ def _width(table: Table, columns: Iterable[int]) -> int:
 
 
 def _parts(table: Table, width: int) -> list[Table]:
-    """Narrower tables, each with the first column in front: as many as it takes, parts kept together if they fit."""
+    """Narrower tables, each beginning with the first column; columns of one part stay together if they fit."""
     groups: list[list[int]] = []
     for i in range(1, len(table.columns)):
         together = bool(groups) and table.columns[groups[-1][-1]].part == table.columns[i].part
@@ -75,7 +75,7 @@ def _parts(table: Table, width: int) -> list[Table]:
 
 def _rich(table: Table, width: int) -> RichTable:
     least = _width(table, range(len(table.columns)))
-    # A number that is cut is another number: what does not fit runs over the edge.
+    # A number that is cut off is another number, so a cell that does not fit runs over the edge.
     over = least if least > width else None
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, width=over)
     for i, column in enumerate(table.columns):

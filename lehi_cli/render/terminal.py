@@ -13,7 +13,7 @@ from .table import print_table
 
 
 def print_parts(console: Console, parts: Sequence[Part]) -> None:
-    """Every part with its heading, an empty line after every block."""
+    """Print every part with its heading, and an empty line after every block."""
     for part in parts:
         piped = not console.is_terminal
         if part.title:
@@ -21,7 +21,7 @@ def print_parts(console: Console, parts: Sequence[Part]) -> None:
             console.print()
         for block, following in zip(part.blocks, [*part.blocks[1:], None], strict=True):
             print_block(console, block)
-            if not (isinstance(block, Table) and isinstance(following, Lines)):  # what is said of a table stands below
+            if not (isinstance(block, Table) and isinstance(following, Lines)):  # a table's notes follow it
                 console.print()
 
 
@@ -38,6 +38,6 @@ def print_block(console: Console, block: Block) -> None:
 
 
 def print_lines(console: Console, lines: Sequence[str], style: str = "") -> None:
-    """Lines as they are, wrapped only where someone sees them."""
+    """Print lines as they are, wrapped only on a terminal."""
     for line in lines:
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""What tuning found, at what price, and how the best value grew with the number of trials."""
+"""The results of tuning: the settings found, their price, and how the best value improved with the trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tuning_curve import tuning_curve_blocks
 
 
 def tuning_parts(tuning: Tuning) -> list[Part]:
-    """For each task a table, a word on every winner near an end of its space, and the tuning curves."""
+    """For each task a table, a note on every winner near an end of its space, and the tuning curves."""
     parts = []
     for task in dict.fromkeys(result.task for result in tuning.results):
         results = [result for result in tuning.results if result.task == task]
@@ -64,7 +64,7 @@ def notes(results: Sequence[Tuned]) -> list[str]:
     lines = []
     for result in results:
         if result.best is None:
-            lines.append(f"{result.label}: every trial was lost, so it runs as it was asked for")
+            lines.append(f"{result.label}: every trial was lost, so it runs with the settings it was given")
         for edge in result.edges():
             item, value = edge.dimension, format_value(edge.value)
             place = f"at the {edge.end} end of {item}"

@@ -1,6 +1,6 @@
-"""How the best value grows with what is spent on tuning: a plot, a table with bands, and where the bands are apart.
+"""How the best value improves with what is spent on tuning: a plot, a table with bands, and where the bands are apart.
 
-Optimizers are compared at equal price: one whose trials cost twice as much has had half as many of them.
+Optimizers are compared at equal price: one whose trials cost twice as much gets half as many.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .document import Block, Column, Figure, Lines, Table, Trace
 from .numbers import compact
 
 MIN_TRIALS = 3
-ERROR = 0.05  # chance that any band of a task does not hold, and so that any sentence on it is wrong
+ERROR = 0.05  # chance that any band of a task does not hold, and so that any sentence about it is wrong
 
 
 def tuning_curve_blocks(results: Sequence[Tuned], sampler: str) -> list[Block]:
-    """Curves of one task's optimizers; a word in their place where there are too few trials or they hang together."""
+    """Curves of one task's optimizers; a sentence instead if there are too few trials or they are not independent."""
     if sampler in ADAPTIVE:
         return [Lines([f"no tuning curve: trials drawn by {sampler} depend on each other"])]
     if len(results[0].trials) < MIN_TRIALS:
@@ -38,7 +38,7 @@ def tuning_curve_blocks(results: Sequence[Tuned], sampler: str) -> list[Block]:
 
 
 def curves_of(values: Sequence[Sequence[float]]) -> list[TuningCurve]:
-    """One curve per optimizer, with bands that hold all together with confidence 95 % (Bonferroni)."""
+    """One curve per optimizer, with bands that all hold together with confidence 95 % (Bonferroni)."""
     return [tuning_curve(of_one, confidence=1 - ERROR / len(values)) for of_one in values]
 
 
@@ -52,7 +52,7 @@ def _figure(task: str, labels: Sequence[str], curves: Sequence[TuningCurve], pri
 
 
 def _confidence(curves: Sequence[TuningCurve]) -> str:
-    """`95%`, or `97.5% each` where two bands then hold together with 95%."""
+    """`95%`, or `97.5% each` if two bands then hold together with 95%."""
     return f"{100 * curves[0].confidence:.4g}%" + (" each" if len(curves) > 1 else "")
 
 
@@ -88,7 +88,7 @@ def _number(value: float) -> str:
 
 
 def comparisons(labels: Sequence[str], curves: Sequence[TuningCurve], prices: Sequence[float]) -> list[str]:
-    """For every pair, at which price the bands are apart and so one is ahead, or that they overlap."""
+    """For every pair, the prices at which the bands are apart and one is ahead, or that they overlap."""
     lines = []
     for i, j in combinations(range(len(curves)), 2):
         names, n = (labels[i], labels[j]), curves[i].n

@@ -1,4 +1,4 @@
-"""The verdicts of a comparison: a table, and what has to be known about it."""
+"""The verdicts of a comparison: a table, and notes on it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .difference import shown_difference, what_is_compared
 from .document import Block, Column, Lines, Table
 from .numbers import compact, p_value
 
-FEW = 10  # seeds below which the default of `--seeds auto` goes on far enough
-PRICE = 1  # the columns that stay together after what was found
+FEW = 10  # seeds; below this the default of `--seeds auto` goes far enough
+PRICE = 1  # the columns that stay together after those of the result
 
 
 def verdict_blocks(comparison: Comparison, full: bool = False) -> list[Block]:
-    """Table and notes; nothing with a single seed, which decides nothing.
+    """Table and notes; nothing for a single seed, which decides nothing.
 
     Args:
-        comparison: of one task.
-        full: with effect sizes, what could have been seen, and the tests before adjustment.
+        comparison: the comparison of one task.
+        full: also show effect sizes, detectable differences, and the tests before adjustment.
     """
     if max(judgement.verdict.n for judgement in comparison.judgements) < 2:
         return [Lines(comparison.notes)]
@@ -34,7 +34,7 @@ def verdict_blocks(comparison: Comparison, full: bool = False) -> list[Block]:
 
 
 def verdict_table(comparison: Comparison, full: bool = False) -> Table:
-    """One row per optimizer and metric: what was found, and how sure it is."""
+    """One row per optimizer and metric: the verdict, and how sure it is."""
     columns = [
         Column("optimizer, metric", right=False),
         Column("verdict", right=False),
@@ -86,7 +86,7 @@ def name_of(judgement: Judgement) -> str:
 
 
 def _caption(comparison: Comparison, full: bool) -> str:
-    """What the columns are, in words a newcomer knows."""
+    """The meaning of the columns, in words a newcomer knows."""
     said = [f"difference to {comparison.reference}, negative is better than {comparison.reference}"]
     family = comparison.family
     together = f", all {family} together" if family > 1 else ""
@@ -104,7 +104,7 @@ def _caption(comparison: Comparison, full: bool) -> str:
 
 
 def _adjusted(family: int) -> str:
-    """What p is adjusted for; a part of the level is always kept for looks that may follow."""
+    """What p is adjusted for; part of the level is always kept for looks that may follow."""
     return f", adjusted for {family} comparisons (Holm) and later looks" if family > 1 else ", adjusted for later looks"
 
 
@@ -122,7 +122,7 @@ def _margins(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Which runs were left out, and what must be known about the tests; what is so for several rows is said once."""
+    """Notes on runs left out and on the tests; a note that holds for several rows is given once."""
     about: dict[str, list[Judgement]] = {}
     for judgement in comparison.judgements:
         for note in filter(None, judgement.verdict.note.split("; ")):
@@ -134,7 +134,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def _about(comparison: Comparison, rows: Sequence[Judgement]) -> str:
-    """Whom a note is about."""
+    """The optimizers and metrics that a note is about."""
     if len(rows) == len(comparison.judgements) and len(comparison.by_label()) > 1:
         return "all: "
     whole = {label for label, own in comparison.by_label().items() if all(row in rows for row in own)}
@@ -143,7 +143,7 @@ def _about(comparison: Comparison, rows: Sequence[Judgement]) -> str:
 
 
 def failure_lines(comparison: Comparison) -> list[str]:
-    """How many runs of each failed, with the exact interval of that share, where any did."""
+    """How many runs of each failed, with the exact interval of that share, if any did."""
     lines = []
     for label, (first, *_) in comparison.by_label().items():
         failures = first.verdict.failures
@@ -160,7 +160,7 @@ def _share(failed: int, n: int) -> str:
 
 
 def going_on(comparison: Comparison) -> list[str]:
-    """What to type where it is not settled: more seeds are then judged by the rule that allows for having looked."""
+    """What to type if it is not settled: more seeds are then judged by the rule that allows for having looked."""
     firsts = [own[0].verdict for own in comparison.by_label().values()]
     still = [verdict for verdict in firsts if verdict.word == "inconclusive" and verdict.n > 1]
     needed = [verdict.seeds_needed for verdict in still if verdict.seeds_needed]
@@ -172,7 +172,7 @@ def going_on(comparison: Comparison) -> list[str]:
 
 
 def pairing_lines(comparison: Comparison) -> list[str]:
-    """What comparing at the same seeds did to the noise of the first metric."""
+    """The effect of comparing at the same seeds on the noise of the first metric."""
     gains = [
         (label, own[0].verdict) for label, own in comparison.by_label().items()
         if math.isfinite(own[0].verdict.correlation)
@@ -186,7 +186,7 @@ def pairing_lines(comparison: Comparison) -> list[str]:
 
 
 def unadjusted_lines(comparison: Comparison) -> list[str]:
-    """Both tests before adjustment, where there are both."""
+    """Both tests before adjustment, if there are both."""
     lines = []
     for judgement in comparison.judgements:
         verdict = judgement.verdict

@@ -99,7 +99,7 @@ def test_more_tasks_than_columns_become_rows() -> None:
         ),
         (
             Friedman(1.0, 0.607),
-            "the optimizers are not seen to differ in mean rank over 3 tasks "
+            "the optimizers show no difference in mean rank over 3 tasks "
             "(Friedman's test, p = 0.61, chi-square 1 of 2 degrees of freedom)",
         ),
         (

@@ -61,12 +61,12 @@ ANSWERS = {
     ),
     "all lost": (
         {"adam": ADAM, "wild": [INF] * 6}, {},
-        "wild is worse than adam on digits: val loss by ranks, as runs have no value, "
+        "wild is worse than adam on digits: val loss by ranks, because some runs have no value, "
         "6 of 6 runs of wild failed (adam: 0), 6 seeds, at equal price, untuned",
     ),
     "three of three": (
         {"adam": ADAM[:3], "wild": [INF] * 3}, {},
-        "wild is worse than adam on digits: val loss by ranks, as runs have no value, "
+        "wild is worse than adam on digits: val loss by ranks, because some runs have no value, "
         "3 of 3 runs of wild failed (adam: 0), 3 seeds, at equal price, untuned",
     ),
     "both lost": (

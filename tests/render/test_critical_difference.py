@@ -48,7 +48,7 @@ def test_the_groups_in_a_sentence() -> None:
     assert groups_sentence(WILCOXON) == (
         "not told apart: adam, sgd, lion (by Wilcoxon's signed-rank tests over the tasks, 5 % for all 2 pairs (Holm))"
     )
-    assert groups_sentence(Groups("nemenyi", (), 0.05, distance=1.0)).startswith("each is told apart from each other (")
+    assert groups_sentence(Groups("nemenyi", (), 0.05, distance=1.0)).startswith("all are told apart from each other (")
 
 
 def test_the_groups_as_numbers() -> None:

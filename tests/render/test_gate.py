@@ -70,8 +70,8 @@ sgd > adam                        moons    inconclusive             0.25 [-inf, 
 sgd > adam                        digits   true                       inf [0.3, inf]   8   <0.0001
 sgd > adam                        iris     inconclusive                            -   0         -
 difference: left side minus right, in % where the verdict is on a ratio, mean over the seeds (median where a run has no
-value), with its 90 % interval, 95 % where seeds were added after a look; p: one-sided, of the direction in which the
-difference lies: it asks for less than the two-sided verdict
+value), with its 90 % interval, 95 % where seeds were added after a look; p: one-sided, in the direction of the
+difference, so it asks for less than the two-sided verdict
 lehi.passes_per_step < 1.2*adam on digits is false: counted, and the same in every run
 sgd > adam on moons is inconclusive: one seed cannot tell a difference from chance; 5 are a start
 sgd > adam on iris is inconclusive: no seed has anything to compare
