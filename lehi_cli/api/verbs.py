@@ -17,9 +17,10 @@ from lehi_cli.analysis.columns import parse_columns
 from lehi_cli.analysis.filters import Filter
 from lehi_cli.analysis.margins import Margins, parse_margins
 from lehi_cli.errors import UsageError
+from lehi_cli.experiment.choices import DEFAULT_RUNS, choice
 from lehi_cli.experiment.experiment import Experiment
 from lehi_cli.experiment.fixed import FixedPlan
-from lehi_cli.experiment.options import DEFAULT_RUNS, RunOptions, choice
+from lehi_cli.experiment.options import RunOptions
 from lehi_cli.experiment.plan import plan
 from lehi_cli.experiment.reference import led_by
 from lehi_cli.experiment.report import View

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UsageError
+from lehi_cli.experiment.choices import choice
 from lehi_cli.experiment.experiment import Experiment
 from lehi_cli.experiment.fixed import FixedPlan
-from lehi_cli.experiment.options import choice
 from lehi_cli.experiment.reference import led_by
 from lehi_cli.experiment.sequential import SeedBySeed
 from lehi_cli.experiment.space import SAMPLERS, parse_space

@@ -14,7 +14,7 @@ import typer
 
 from lehi_cli.analysis.columns import SPLITS, parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter
-from lehi_cli.experiment.options import AXES, choice
+from lehi_cli.experiment.choices import AXES, choice
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.stored import ROLES, Selection, report_stored
 from lehi_cli.render.export import FORMATS

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from lehi_cli.errors import UsageError
+from lehi_cli.experiment.choices import choice
 from lehi_cli.experiment.fixed import FixedPlan
-from lehi_cli.experiment.options import choice
 from lehi_cli.experiment.space import SAMPLERS, check_names, grid, parse_axes, parse_space
 from lehi_cli.experiment.tuned import Trials, TrialsAlone
 from lehi_cli.runs.specs import parse_optimizers

@@ -12,11 +12,9 @@ from lehi_cli.execute.conduct import EXECUTORS, Settings
 from lehi_cli.registry.tasks import TaskRecord
 from lehi_cli.runs.specs import Budget, OptimSpec, parse_seeds
 
+from .choices import AXES, DEFAULT_RUNS, choice
 from .report import View
 from .request import Request
-
-AXES = ("passes", "steps", "seconds")
-DEFAULT_RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -117,14 +115,3 @@ class RunOptions:
             flags = " and ".join(f"--{kind}" for kind, _ in chosen)
             raise UsageError(f"{flags} are two budgets", "give one of --epochs, --steps, --passes, --seconds")
         return Budget(*chosen[0]) if chosen else None
-
-
-def choice(value: str, allowed: tuple[str, ...], flag: str) -> str:
-    """`value`, if it is one of `allowed`.
-
-    Raises:
-        UsageError: when it is not.
-    """
-    if value not in allowed:
-        raise UsageError(f"{flag} {value!r} is not allowed", f"one of {', '.join(allowed)}")
-    return value

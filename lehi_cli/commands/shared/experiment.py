@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from lehi_cli.errors import Exit
+from lehi_cli.experiment.choices import DEFAULT_RUNS
 from lehi_cli.experiment.experiment import Experiment
 from lehi_cli.experiment.finish import Finished
-from lehi_cli.experiment.options import DEFAULT_RUNS
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.session import Count, Session
 from lehi_cli.render.preview import print_preview

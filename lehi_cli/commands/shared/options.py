@@ -13,7 +13,7 @@ from lehi_cli.analysis import arrivals
 from lehi_cli.analysis.margins import Margins, parse_margins
 from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
-from lehi_cli.experiment.options import DEFAULT_RUNS
+from lehi_cli.experiment.choices import DEFAULT_RUNS
 from lehi_cli.experiment.report import Detail
 from lehi_cli.experiment.space import SAMPLERS
 
