@@ -17,6 +17,7 @@ from lehi_cli.data.folder import DATA_VARIABLE
 from lehi_cli.errors import UsageError
 from lehi_cli.execute.conduct import EXECUTORS
 from lehi_cli.experiment import options as application
+from lehi_cli.experiment.choices import AXES
 from lehi_cli.experiment.report import View
 from lehi_cli.runs.specs import RunSpec
 
@@ -74,7 +75,7 @@ OPTIONS: Mapping[str, Any] = {
     "data_dir": typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE),
     "fake_data": typer.Option("--fake-data", help="Synthetic data of the same shape; marked in all that is shown."),
     "x": typer.Option(
-        "--x", help="What curves are drawn against: passes, steps or seconds.", autocompletion=one_of(application.AXES)
+        "--x", help="What curves are drawn against: passes, steps or seconds.", autocompletion=one_of(AXES)
     ),
     "smoke": typer.Option("--smoke", help="A few steps, one seed, fake data where there is no real."),
     "dry_run": typer.Option("--dry-run", help="Print what would be run, and run nothing."),
