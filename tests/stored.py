@@ -13,7 +13,8 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.results import Section
 from lehi_cli.runs.records import Outcome
 from lehi_cli.runs.specs import RunSpec
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 EVERY_STEP = {"epoch": 0.1, "step": 1, "samples": 1, "passes": 2.0, "seconds": 0.1}
 EVERY_TENTH = {"epoch": 0.25, "step": 10, "samples": 320, "passes": 20.0, "seconds": 0.5}

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.specs import canonical_json
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 from .distinction import name_apart
 from .labels import code_of, distinct_labels
@@ -72,7 +73,7 @@ def _nearest(known: Sequence[tuple[datetime, str]], moment: datetime) -> str:
 
 
 def _section(
-    metrics: Mapping[Path, Metrics], runs: Sequence[StoredRun], labels: Mapping[str, str], keys: _Keys
+    metrics: Mapping[Path, RunMetrics], runs: Sequence[StoredRun], labels: Mapping[str, str], keys: _Keys
 ) -> Section:
     grouped: dict[str, list[StoredRun]] = {}
     for run in runs:

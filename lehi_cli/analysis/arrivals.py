@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.runs.metrics import known_metrics, metric_named
-from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import UNFINISHED, Status
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.stats.targets import Arrival, arrival, survival, time_to_target
 
 from .results import Section, Series
@@ -229,7 +229,7 @@ def _series(series: Series, style: int, target: Target) -> SeriesArrival:
     return SeriesArrival(series.label, style, courses, summary)
 
 
-def _course(run: StoredRun, metrics: Metrics, target: Target) -> Course:
+def _course(run: StoredRun, metrics: RunMetrics, target: Target) -> Course:
     names = [COLUMNS.get(unit, unit) for unit in UNITS]
     values, *courses = metrics.columns(target.split, target.metric, [target.metric, *names])
     spent = dict(zip(UNITS, courses, strict=True))

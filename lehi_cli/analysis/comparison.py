@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.runs.metrics import METRICS, known_metrics
-from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.status import UNFINISHED, Status
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.stats.anytime import after_first_look, judge_anytime
 from lehi_cli.stats.contest import Contest
 from lehi_cli.stats.verdict import OTHER_SEEDS, Verdict, family_size, judge_pairs, without_word
@@ -253,7 +253,7 @@ def _judged(section: Section, asked: Sequence[Column] | None, split: str) -> lis
     return [column for column in asked if column in section.columns]
 
 
-def _why_left_out(run: StoredRun, metrics: Metrics) -> str | None:
+def _why_left_out(run: StoredRun, metrics: RunMetrics) -> str | None:
     if run.status in UNFINISHED:
         return run.status
     if run.status == Status.OK and metrics.final("val", "loss") is None:

@@ -17,7 +17,7 @@ from functools import cached_property
 from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.runs.specs import format_value, parse_seeds, parse_value
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 
 from .columns import names
 

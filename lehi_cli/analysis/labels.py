@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lehi_cli.runs.specs import canonical_json, format_value
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 
 DIGITS = 6  # number of a hash's digits that are shown
 

@@ -17,7 +17,8 @@ from statistics import median, quantiles
 from typing import Any, Literal
 
 from lehi_cli.runs.measurements import Measured, Measurement, load_measurements, optimizer_key
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.stats.paired import Interval, t_interval, t_is_defined
 
 from .results import Section, Series

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lehi_cli.runs.metrics import METRICS
-from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.stats import Estimate, estimate
 from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.summary import Band, band_curve, mean_interval
@@ -42,7 +42,7 @@ class Series:
 
     label: str
     runs: Sequence[StoredRun]
-    metrics: Sequence[Metrics]
+    metrics: Sequence[RunMetrics]
     chosen_from: int = 1
     chosen_by: str = ""
     _finals: dict[tuple[str, str], dict[int, float]] = field(
@@ -51,7 +51,7 @@ class Series:
     _final: dict[tuple[str, str], Estimate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
-    def ok(self) -> list[Metrics]:
+    def ok(self) -> list[RunMetrics]:
         """Metrics of the runs that reached the end of their budget."""
         return [metrics for run, metrics in zip(self.runs, self.metrics, strict=True) if run.status == Status.OK]
 

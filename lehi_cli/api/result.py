@@ -15,7 +15,8 @@ from lehi_cli.errors import AssertionFalseError, AssertionInconclusiveError, Exi
 from lehi_cli.experiment.recorded import remember_checks
 from lehi_cli.experiment.report import Report
 from lehi_cli.gate import Check
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.verdict import Verdict, Word
 

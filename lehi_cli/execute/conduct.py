@@ -11,7 +11,8 @@ from lehi_cli.data.folder import data_folder
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import DONE, Status
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 from .executor import Executor
 from .place import Place, cores

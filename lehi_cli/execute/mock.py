@@ -13,10 +13,11 @@ from dataclasses import asdict
 from typing import Any
 
 from lehi_cli.errors import StoreError
+from lehi_cli.runs.recorder import Recorder
 from lehi_cli.runs.records import Outcome, Row
 from lehi_cli.runs.specs import Budget, RunSpec, canonical_json
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import Recorder, Store
+from lehi_cli.runs.store import Store
 from lehi_cli.version import __version__
 
 from .place import Place

@@ -21,9 +21,10 @@ from types import ModuleType
 from typing import Any
 
 from lehi_cli.errors import LehiError, StoreError, UsageError
+from lehi_cli.runs.recorder import Recorder
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import Recorder, Store
+from lehi_cli.runs.store import Store
 
 from .parcel import Parcel, Report, carry_out, pack
 from .place import Place, cores

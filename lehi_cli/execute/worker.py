@@ -11,10 +11,11 @@ import torch
 from lehi_cli.data.locate import at_hand
 from lehi_cli.data.units import told_of
 from lehi_cli.errors import LehiError, StoreError
+from lehi_cli.runs.recorder import Recorder
 from lehi_cli.runs.records import Pulse, Row
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import Recorder, Store
+from lehi_cli.runs.store import Store
 from lehi_cli.training.loop import train
 
 from .environment import environment

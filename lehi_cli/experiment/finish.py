@@ -9,7 +9,7 @@ from lehi_cli.errors import Notice, StoreError
 from lehi_cli.execute.conduct import place_of
 from lehi_cli.runs.measurements import save_measurement
 from lehi_cli.runs.specs import RunSpec
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 
 from .recorded import MISSING, described, keep, report_on
 from .report import Report

@@ -15,7 +15,8 @@ from lehi_cli.errors import Notice, StoreError, UsageError
 from lehi_cli.gate import Check
 from lehi_cli.runs.comparisons import ComparisonRecord, Comparisons, Kind, Member, Role, now
 from lehi_cli.runs.specs import RunSpec
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 from .report import Report, View, make_report
 from .tuning import Tuning, stored_tuning, tuning_data

@@ -21,7 +21,8 @@ from lehi_cli.analysis.margins import Margins
 from lehi_cli.analysis.prices import PriceList, load_prices, prices_of_runs
 from lehi_cli.analysis.provenance import provenance
 from lehi_cli.analysis.results import Section
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from lehi_cli.analysis.across import Across

@@ -15,7 +15,8 @@ from lehi_cli.registry import optimizers, tasks
 from lehi_cli.runs.comparisons import TUNING_SEED, Comparisons
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import FAILED
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 from .contests import contests, is_any_left
 from .listener import Listener

@@ -9,7 +9,8 @@ from lehi_cli.analysis.filters import Filter, stored_facts
 from lehi_cli.analysis.looks import Looks
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member, now
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 from .recorded import keep, pairs_shown, report_on, seen_by, stored_view, view_data
 from .report import Report, View, make_report

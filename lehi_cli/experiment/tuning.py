@@ -18,7 +18,8 @@ from lehi_cli.registry import optimizers
 from lehi_cli.registry.record import OptimizerRecord, Option
 from lehi_cli.runs.specs import OptimSpec, RunSpec, Value, format_value, parse_value
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 from .plan import plan
 from .request import Request, task_name

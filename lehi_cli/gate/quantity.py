@@ -23,9 +23,9 @@ from lehi_cli.analysis.arrivals import COLUMNS, UNITS, Target
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.metrics import known_metrics, metric_named
-from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.status import UNFINISHED, Status
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.stats.targets import time_to_target
 
 TOTALS = ("steps", "passes", "seconds")
@@ -117,7 +117,7 @@ def refuse_without_target(column: str, task: str, has_target: bool) -> None:
         raise UsageError(f"{column}: {task} has no target", "set one, for example --target val_loss=0.1")
 
 
-def _of_run(run: StoredRun, metrics: Metrics, column: str, target: Target | None) -> float | str:
+def _of_run(run: StoredRun, metrics: RunMetrics, column: str, target: Target | None) -> float | str:
     """The value, or the reason why there is none."""
     if run.status in UNFINISHED:
         return run.status
@@ -138,7 +138,7 @@ def _cost(run: StoredRun, column: str) -> float | str:
     return factor * float(run.outcome[above]) / float(per)
 
 
-def _final(run: StoredRun, metrics: Metrics, column: str) -> float | str:
+def _final(run: StoredRun, metrics: RunMetrics, column: str) -> float | str:
     split, _, metric = column.partition("_")
     worst = metric_named(metric).worst
     if run.status != Status.OK:
@@ -149,7 +149,7 @@ def _final(run: StoredRun, metrics: Metrics, column: str) -> float | str:
     return found if math.isfinite(found) else worst
 
 
-def _arrival(run: StoredRun, metrics: Metrics, column: str, target: Target) -> float | str:
+def _arrival(run: StoredRun, metrics: RunMetrics, column: str, target: Target) -> float | str:
     if run.status != Status.OK:
         return math.inf
     places, values = _course(metrics, column, target)
@@ -159,5 +159,5 @@ def _arrival(run: StoredRun, metrics: Metrics, column: str, target: Target) -> f
     return math.inf if moment is None else moment
 
 
-def _course(metrics: Metrics, column: str, target: Target) -> tuple[list[float], list[float]]:
+def _course(metrics: RunMetrics, column: str, target: Target) -> tuple[list[float], list[float]]:
     return metrics.curve(target.split, target.metric, TO_TARGET[column])

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lehi_cli.analysis.results import Section
-from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.specs import format_value
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.stored_run import StoredRun
 
 ABOUT = (
     "task", "fake_data", "budget", "batch_size", "precision", "optimizer", "label", "options", "seed", "status",
@@ -74,7 +74,7 @@ def _options(options: Mapping[str, Any]) -> str:
     return ":".join(f"{key}={format_value(value)}" for key, value in sorted(options.items()))
 
 
-def _finals(section: Section, run: StoredRun, metrics: Metrics) -> dict[str, float]:
+def _finals(section: Section, run: StoredRun, metrics: RunMetrics) -> dict[str, float]:
     """Last values of a run that reached the end; the last values of any other would pass for final ones."""
     if run.status != Status.OK:
         return {}

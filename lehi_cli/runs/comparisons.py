@@ -21,8 +21,10 @@ from typing import Any, Literal, NamedTuple
 
 from lehi_cli.errors import Notice, StoreError, UsageError
 
+from .files import write_json
 from .specs import canonical_json
-from .store import Store, StoredRun, write_json
+from .store import Store
+from .stored_run import StoredRun
 
 SCHEMA = 1
 FOLDER = ".comparisons"

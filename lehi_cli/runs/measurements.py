@@ -17,8 +17,9 @@ from typing import Any
 
 from lehi_cli.errors import Notice, StoreError
 
+from .files import write_json
 from .specs import canonical_json
-from .store import Store, write_json
+from .store import Store
 
 FOLDER = ".costs"
 SCHEMA = 1

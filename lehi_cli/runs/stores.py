@@ -13,7 +13,8 @@ from pathlib import Path
 
 from lehi_cli.errors import StoreError
 
-from .store import Store, StoredRun
+from .store import Store
+from .stored_run import StoredRun
 
 
 def open_stores(folders: Sequence[Path]) -> Store:

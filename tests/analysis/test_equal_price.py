@@ -10,8 +10,8 @@ import pytest
 
 from lehi_cli.analysis.equal_price import few_steps, price_of, unequal
 from lehi_cli.analysis.results import Section, Series
-from lehi_cli.runs.shards import Metrics
-from lehi_cli.runs.store import StoredRun
+from lehi_cli.runs.run_metrics import RunMetrics
+from lehi_cli.runs.stored_run import StoredRun
 
 Spent = Sequence[tuple[str, Mapping[str, float]]]  # status and outcome of each run
 
@@ -21,7 +21,7 @@ def series(label: str, spent: Spent) -> Series:
         StoredRun(f"{label}{seed}", "digits", label, label, {}, seed, status, {}, {}, outcome, {}, "", Path())
         for seed, (status, outcome) in enumerate(spent)
     ]
-    return Series(label, runs, [Metrics({}) for _ in runs])
+    return Series(label, runs, [RunMetrics({}) for _ in runs])
 
 
 def section(kind: str = "passes", **spent: tuple[float, float]) -> Section:

@@ -13,7 +13,8 @@ from stored import write
 
 from lehi_cli.analysis.filters import Filter, moment, stored_names
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TASKS = ("digits", "diabetes")

@@ -18,7 +18,8 @@ from lehi_cli.execute.place import Place, cores, deal
 from lehi_cli.execute.pool import Pool
 from lehi_cli.execute.serial import Serial
 from lehi_cli.runs.specs import Budget, RunSpec
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 HERE = Place("cpu", Path())

@@ -24,9 +24,10 @@ from lehi_cli.errors import Exit, UnknownNameError, UsageError
 from lehi_cli.gate import Check, check_all, exit_code, parse
 from lehi_cli.gate.expression import Reference, Side
 from lehi_cli.runs.records import Outcome
-from lehi_cli.runs.shards import Metrics
+from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.specs import Budget, RunSpec
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.stats.failures import failure_p
 from lehi_cli.stats.sequential import seeds_to_settle
 from lehi_cli.stats.verdict import FIRST_SHARE, LATER_SHARE, OTHER_SEEDS
@@ -176,7 +177,7 @@ def with_losses(section: Section, values: Mapping[str, Sequence[float]]) -> Sect
     series = []
     for like in section.series:
         runs = [replace(like.runs[0], seed=seed) for seed in range(len(values[like.label]))]
-        metrics = [Metrics({"split": ["val"], "step": [1], "loss": [value]}) for value in values[like.label]]
+        metrics = [RunMetrics({"split": ["val"], "step": [1], "loss": [value]}) for value in values[like.label]]
         series.append(Series(like.label, runs, metrics))
     return Section(section.task, section.spec, series)
 
@@ -728,7 +729,7 @@ def drawn(template: Section, draws: random.Random, seeds: int, adaptive: bool = 
     def series(like: Series) -> Series:
         runs: list[StoredRun] = [replace(like.runs[0], seed=seed, adaptive=adaptive) for seed in range(seeds)]
         values = [value + draws.gauss(0.0, 0.1) for value in common]
-        return Series(like.label, runs, [Metrics({"split": ["val"], "step": [1], "loss": [v]}) for v in values])
+        return Series(like.label, runs, [RunMetrics({"split": ["val"], "step": [1], "loss": [v]}) for v in values])
 
     return Section(template.task, template.spec, [series(like) for like in template.series])
 

@@ -20,9 +20,13 @@ from cases import runs_of
 from conftest import Result
 
 from lehi_cli.errors import StoreError
-from lehi_cli.runs.shards import COLUMNS, Metrics
+from lehi_cli.runs.files import write_json
+from lehi_cli.runs.liveness import is_abandoned
+from lehi_cli.runs.recorder import Recorder
+from lehi_cli.runs.run_metrics import RunMetrics
+from lehi_cli.runs.shards import COLUMNS
 from lehi_cli.runs.specs import RunSpec, format_value
-from lehi_cli.runs.store import Recorder, Store, is_abandoned, write_json
+from lehi_cli.runs.store import Store
 
 ROW = {
     "split": "val",
@@ -116,7 +120,7 @@ def test_a_run_is_read_alike_however_it_was_cut_into_shards(store: Store, run: R
         rows = [i for i in range(20) if columns["split"][i] == split and columns[name][i] is not None]
         expected = ([columns[x][i] for i in rows], [columns[name][i] for i in rows])
         # A run anew for each question: what was read with the run and what is fetched later answer alike.
-        for metrics in (store.metrics(found), Metrics(columns)):
+        for metrics in (store.metrics(found), RunMetrics(columns)):
             assert repr(metrics.curve(split, name, x)) == repr(expected), (split, name, x)
     assert sorted(store.metrics(found).names()) == ["accuracy", "rank"]
     assert not store.notices

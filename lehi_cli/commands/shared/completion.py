@@ -21,7 +21,8 @@ from rich.markup import escape
 from lehi_cli.data import catalog
 from lehi_cli.registry import optimizers, pytorch_optimizer_names, tasks
 from lehi_cli.runs.comparisons import Comparisons
-from lehi_cli.runs.store import Store, StoredRun
+from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredRun
 
 VARIABLE = "_LEHI_COMPLETE"
 BREAKS = (":", "=")  # bash makes words of their own of them

@@ -1,0 +1,137 @@
+"""A run as the store has it: the one place that knows how `run.json` is laid out for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .liveness import is_abandoned
+from .specs import ADAPTIVE, Budget
+from .status import Status
+
+SCHEMA = 1
+SPENT = ("steps", "passes", "seconds", "parameters", "state_bytes")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as the store has it, without its metrics.
+
+    `target` is the one its task set when it was run. `adaptive`, in stores of earlier
+    versions, says that seeds were added, or not, after a look at it: now that is a matter of the comparison.
+    """
+
+    run_id: str
+    task: str
+    optimizer: str
+    label: str
+    options: Mapping[str, Any]
+    seed: int
+    status: Status
+    spec: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    outcome: Mapping[str, Any]
+    error: Mapping[str, str]
+    started: str
+    folder: Path
+    target: Mapping[str, float] = field(default_factory=dict)
+    adaptive: bool = False
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether its data was synthetic in place of the task's own, or its results were."""
+        return bool(self.spec["task"]["data"].get("fake")) or self.is_mock
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether nothing was trained and its results are made up."""
+        return bool(self.environment.get("mock"))
+
+    @property
+    def budget(self) -> str:
+        """The run's budget in words."""
+        ((kind, amount),) = self.spec["task"]["budget"].items()
+        return str(Budget(kind, amount))
+
+
+def parse_run(content: Mapping[str, Any], folder: Path) -> StoredRun:
+    """A run as its file has it.
+
+    Raises:
+        ValueError, KeyError, TypeError: when the file does not say what it should.
+    """
+    spec = content["spec"]
+    _check(content)
+    return StoredRun(
+        run_id=content["run_id"],
+        task=spec["task"]["name"],
+        optimizer=spec["optimizer"]["name"],
+        label=content["label"],
+        options=spec["optimizer"]["options"],
+        seed=spec["seed"],
+        status=_status(content, folder),
+        spec=spec,
+        environment=content["environment"],
+        outcome=content.get("outcome") or {},
+        error=content.get("error") or {},
+        started=content["started"],
+        folder=folder,
+        target=content.get("target") or {},
+        adaptive=content.get("seeds") == ADAPTIVE,
+    )
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """Check that what reports calculate with is there: other programs and other versions write such files too.
+
+    Raises:
+        ValueError, KeyError, TypeError: when it is not.
+    """
+    if content["schema"] != SCHEMA:
+        raise ValueError(f"written by another version: schema {content['schema']!r}")
+    datetime.fromisoformat(content["started"])
+    for part in ("environment", "outcome", "error", "target"):
+        if not isinstance(content.get(part) or {}, dict):
+            raise TypeError(f"{part} is no mapping")
+    outcome = content.get("outcome") or {}
+    for name in SPENT:
+        if not isinstance(outcome.get(name, 0), int | float):
+            raise TypeError(f"{name} is no number")
+    if not isinstance(outcome.get("data_checksum", ""), str):
+        raise TypeError("data_checksum is no text")
+    _check_told(outcome)
+    _check_spec(content["spec"])
+
+
+def _check_told(outcome: Mapping[str, Any]) -> None:
+    """Check what the data said of itself: see `lehi_cli.data.units`."""
+    if not isinstance(outcome.get("notes", []), list):
+        raise TypeError("notes is no list")
+    target = outcome.get("target")
+    if target is not None and not (isinstance(target["name"], str) and isinstance(target["scale"], int | float)):
+        raise TypeError("target is no name with a scale")
+
+
+def _check_spec(spec: Mapping[str, Any]) -> None:
+    task, metrics = spec["task"], spec["task"]["metrics"]
+    parts = {"data": task["data"], "budget": task["budget"], "options": spec["optimizer"]["options"]}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise TypeError(f"{name} is no mapping")
+    if len(task["budget"]) != 1:
+        raise ValueError("budget is not one")
+    if not isinstance(metrics, list) or not all(isinstance(name, str) for name in metrics):
+        raise TypeError("metrics is no list of names")
+    if not {"precision", "seed"} <= spec.keys() or "batch_size" not in task:
+        raise KeyError("precision, seed or batch_size")
+
+
+def _status(content: Mapping[str, Any], folder: Path) -> Status:
+    """The status as written; a run that says it is running but whose process is gone was killed."""
+    status = content["status"]
+    if status not in list(Status):
+        raise ValueError(f"unknown status {status!r}")
+    return Status.KILLED if status == Status.RUNNING and is_abandoned(folder) else Status(status)
