@@ -52,7 +52,7 @@ def root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Read what comes before the verb; both options act elsewhere, `--debug` in `main`."""
+    """Global options; both are handled elsewhere, `--debug` in `main`."""
 
 
 def _needed(words: Sequence[str]) -> Sequence[str]:
@@ -62,7 +62,7 @@ def _needed(words: Sequence[str]) -> Sequence[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line on `arguments`, by default those of the process; ends in `SystemExit`."""
+    """Run the command line on `arguments`, by default those of the process; it always ends in `SystemExit`."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     TYPED.set(arguments)
     with checked_output():

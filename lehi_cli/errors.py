@@ -1,7 +1,7 @@
-"""What can go wrong, as typed values: a message, what to do next, and the exit code it means.
+"""Errors as typed values: a message, what to do next, and an exit code.
 
-Only `lehi_cli.cli.main` turns these into text and an exit status; everything below it raises them, or hands back a
-`Notice` when the work can go on.
+Only `lehi_cli.cli.main` turns them into text and an exit status; everything below raises them, or passes on a `Notice`
+if the work can continue.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LehiError(Exception):
 
 
 class UsageError(LehiError):
-    """The request cannot be carried out as it was put."""
+    """The request cannot be carried out as given."""
 
     exit_code = Exit.USAGE
 
@@ -87,6 +87,6 @@ class Notice:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'adam'?` when one of `known` is close to `name`, else nothing."""
+    """`; did you mean 'adam'?` if one of `known` is close to `name`, otherwise empty."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {match[0]!r}?" if match else ""

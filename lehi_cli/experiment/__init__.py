@@ -1,1 +1,1 @@
-"""The application: from a request to a plan, to what is trained of it, to the report; nothing is printed here."""
+"""The application: from a request to a plan, to training, to the report. Nothing is printed here."""

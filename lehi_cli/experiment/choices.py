@@ -11,7 +11,7 @@ DEFAULT_RUNS = Path("runs")
 
 
 def choice(value: str, allowed: tuple[str, ...], flag: str) -> str:
-    """`value`, if it is one of `allowed`.
+    """Return `value` if it is one of `allowed`.
 
     Raises:
         UsageError: when it is not.

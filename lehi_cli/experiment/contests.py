@@ -1,8 +1,8 @@
-"""Which runs a comparison needs next when seeds are added until each verdict is settled. Pure data; nothing is trained.
+"""The runs a comparison needs next if seeds are added until each verdict is settled. Pure data; nothing is trained.
 
-A contest is an optimizer against the reference on one task. All start with a few seeds. From then on the next seed is
-run for the contests that are open, by the optimizer and by the reference of that task, until all are settled or the
-seeds are used up. How verdicts stay valid although results decide on what is run: `lehi_cli.stats.anytime`.
+A contest is an optimizer against the reference on one task. All contests start with a few seeds. After that the
+optimizer and the reference of each open contest run the next seed, until all contests are settled or the seeds are used
+up. `lehi_cli.stats.anytime` explains why verdicts stay valid although results decide what is run.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ Rival = tuple[str, str]  # task, label of the optimizer
 
 
 def contests(runs: Sequence[RunSpec]) -> list[Rival]:
-    """Every optimizer against the reference, which is the first of its task; in the order of the runs."""
+    """Every optimizer against the reference, the first optimizer of its task; in the order of the runs."""
     reference = _references(runs)
     every = dict.fromkeys((run.task.name, run.label) for run in runs)
     return [(task, label) for task, label in every if label != reference[task]]
 
 
 def next_runs(runs: Sequence[RunSpec], unsettled: Collection[Rival], done: int = 0, jobs: int = 1) -> list[RunSpec]:
-    """The runs at the next seeds; none when all is settled or every seed is used.
+    """The runs at the next seeds; none if all contests are settled or every seed is used.
 
-    At first those of three seeds. Then those of one seed, or of as many as can be run at once.
+    At first the runs of three seeds; after that those of one seed, or of as many as can be run at once.
 
     Args:
-        runs: all that there may be: of each task at each seed, the reference first.
+        runs: every run that may be needed: for each task and seed, the reference first.
         unsettled: contests that need more seeds.
-        done: how many seeds were run.
+        done: number of seeds already run.
         jobs: runs at a time.
     """
     seeds = sorted({run.seed for run in runs})[done:]

@@ -1,4 +1,4 @@
-"""What every kind of experiment can do; the kinds are in `fixed`, `sequential` and `tuned`."""
+"""The interface of an experiment; its kinds are in `fixed`, `sequential` and `tuned`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Experiment(Protocol):
         """What was asked for."""
 
     def run(self, session: Session) -> Finished:
-        """Train what is missing, and report on all of it.
+        """Train what is missing, and report on everything.
 
         Raises:
-            LehiError: when it cannot be carried out as it was put.
+            LehiError: when the request cannot be carried out as given.
         """
 
     def preview(self, session: Session) -> Preview:
-        """What would be trained, and what that is expected to cost.
+        """The runs that would be trained, and their expected cost.
 
         Raises:
-            LehiError: when it could not be carried out as it was put.
+            LehiError: when the request could not be carried out as given.
         """

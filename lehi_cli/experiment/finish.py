@@ -1,4 +1,4 @@
-"""The end of an experiment: its report, made and remembered."""
+"""The end of an experiment: its report is made and its comparison stored."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .tuning import Tuning
 
 @dataclass(frozen=True)
 class Finished:
-    """What an experiment came to.
+    """The result of an experiment.
 
     Attributes:
-        report: everything there is to show; None when it was cut short before there was anything.
-        runs: those of the plan that the store has.
+        report: everything there is to show; None if it was interrupted before there was anything.
+        runs: the runs of the plan that the store has.
         count: how many of these are new.
-        others: how many others went into it: tuning trials.
-        comparison: id of what the store remembers of it; empty when it was cut short.
-        interrupted: whether it was cut short.
-        failed: whether any run that was trained ended without a result.
+        others: the same count for the other runs it used: tuning trials.
+        comparison: id of the stored comparison; empty if the experiment was interrupted.
+        interrupted: whether it was interrupted.
+        failed: whether any trained run ended without a result.
     """
 
     report: Report | None
@@ -47,14 +47,14 @@ def finish(
     tuning: Tuning | None = None,
     adaptive: bool = False,
 ) -> Finished:
-    """Make the report of the runs there are, and keep the comparison.
+    """Make the report on the runs that exist, and store the comparison.
 
     Args:
-        session: what trained them.
+        session: the session that trained them.
         runs: the plan.
-        interrupted: whether the plan was cut short.
+        interrupted: whether the plan was interrupted.
         tuning: the trials that came before.
-        adaptive: whether seeds were added until it was settled.
+        adaptive: whether seeds were added until the verdicts were settled.
 
     Raises:
         UsageError: when nothing is left to compare without the runs that may have chosen the settings.
@@ -86,16 +86,16 @@ def cut_short(session: Session) -> Finished:
 
 
 def _measure_prices(session: Session, runs: Sequence[RunSpec]) -> None:
-    """Measure what a step of each optimizer costs, and keep it beside the runs."""
+    """Measure the cost of a step of each optimizer, and store it beside the runs."""
     if session.settings.is_mock or session.settings.is_ray:
-        session.listener.notice(Notice("prices are by the clocks of the runs: there is no device here to measure on"))
+        session.listener.notice(Notice("prices come from the runs' own clocks: there is no device here to measure on"))
         return
     from lehi_cli.execute.pricing import measure_prices
 
-    session.listener.say("measuring what a step costs, in turns")
+    session.listener.say("measuring the price of a step, in turns")
     for measurement in measure_prices(runs, place_of(session.settings)):
         try:
             save_measurement(session.store.root, measurement)
         except StoreError as error:
-            notice = Notice(f"prices are by the clocks of the runs: {error.message}", error.hint)
+            notice = Notice(f"prices come from the runs' own clocks: {error.message}", error.hint)
             session.listener.notice(notice)

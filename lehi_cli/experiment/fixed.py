@@ -1,4 +1,4 @@
-"""An experiment whose runs are all known beforehand."""
+"""An experiment whose runs are all known in advance."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .session import Session, or_with_fake_data
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """Plan, train what is missing, and report on all of it."""
+    """Plan, train what is missing, and report on everything."""
 
     request: Request
 
     def run(self, session: Session) -> Finished:
-        """Carry it out."""
+        """Carry out the experiment."""
 
         def run(request: Request) -> Finished:
             runs = plan(request)
@@ -31,7 +31,7 @@ class FixedPlan:
         return or_with_fake_data(run, self.request, session)
 
     def preview(self, session: Session) -> Preview:
-        """What would be trained."""
+        """The runs that would be trained."""
 
         def run(request: Request) -> Preview:
             runs = plan(request)

@@ -1,4 +1,4 @@
-"""What an experiment tells whoever started it, while it goes on: the one way out of this layer before the result."""
+"""Messages from an experiment in progress to its caller: the only way out of this layer before the result."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from lehi_cli.runs.status import Status
 
 
 class Listener(Protocol):
-    """Told of what happens; asked before more runs are trained than anyone starts by accident."""
+    """Hears what happens, and confirms plans with more runs than anyone would start by accident."""
 
     def notice(self, notice: Notice) -> None:
-        """Something the user should know that does not stop the work."""
+        """Take a notice: something the user should know that does not stop the work."""
 
     def say(self, line: str) -> None:
-        """What is being done now."""
+        """Take a line about the current work."""
 
     def confirm(self, what: str) -> None:
-        """A plan of many runs, in words, is about to start; raises what refuses it."""
+        """Confirm a plan of many runs, described by `what`; an exception refuses it."""
 
     def watch(self, count: int) -> AbstractContextManager[Watcher]:
-        """Whoever follows the next `count` runs."""
+        """A watcher for the next `count` runs."""
 
 
 class Silence:
-    """A listener, and a watcher, that lets everything pass."""
+    """A listener and watcher that stays silent and allows everything."""
 
     def notice(self, notice: Notice) -> None:
-        """Nothing is said."""
+        """Do nothing."""
 
     def say(self, line: str) -> None:
-        """Nothing is said."""
+        """Do nothing."""
 
     def confirm(self, what: str) -> None:
-        """Every plan may start."""
+        """Allow every plan."""
 
     def watch(self, count: int) -> AbstractContextManager[Watcher]:
-        """Nobody follows."""
+        """Watch in silence."""
         return nullcontext(self)
 
     def started(self, run: RunSpec) -> None:
-        """Nothing is said."""
+        """Do nothing."""
 
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
-        """Nothing is said."""
+        """Do nothing."""
 
     def finished(self, run: RunSpec, status: Status, message: str) -> None:
-        """Nothing is said."""
+        """Do nothing."""
 
     def retried(self, run: RunSpec, message: str) -> None:
-        """Nothing is said."""
+        """Do nothing."""
 
     def waiting(self, count: int) -> None:
-        """Nothing is said."""
+        """Do nothing."""

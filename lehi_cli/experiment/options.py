@@ -1,4 +1,4 @@
-"""What every verb that trains can be told, with its defaults: what is trained, where, and how it is shown."""
+"""The options of every verb that trains, with their defaults: what to train, where, and how to show it."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class RunOptions:
         seconds: budget in seconds of training.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: `fp32`, or `bf16` for the forward pass under autocast.
-        jobs: runs at a time, each in a process of its own.
+        jobs: runs at a time, each in its own process.
         executor: `auto`, `serial`, `pool`, `ray`, or `mock`: made-up results, to try out a plan.
-        threads: torch threads of a large task's run; None for the cores divided by the jobs.
-        ray_address: Ray cluster as `host:port`; `auto` for the one here, or a new one.
+        threads: torch threads per run of a large task; None for the cores divided by the jobs.
+        ray_address: Ray cluster as `host:port`; `auto` for the local one, or a new one.
         runs: folder of the runs.
         data_dir: folder of the data sets; None for `LEHI_DATA` or the user's cache folder.
-        fake_data: synthetic data of the same shape; marked in all that is shown.
-        x: what curves are drawn against: passes, steps or seconds.
-        smoke: a few steps, one seed, fake data where the real is not at hand.
-        no_cache: train again what the run folder already has.
+        fake_data: synthetic data of the same shape; marked wherever it is shown.
+        x: horizontal axis of the curves: passes, steps or seconds.
+        smoke: a few steps, one seed, and fake data if the real data is missing.
+        no_cache: retrain runs that the run folder already has.
     """
 
     overrides: list[str] | None = None
@@ -60,10 +60,10 @@ class RunOptions:
     no_cache: bool = False
 
     def request(self, tasks: Sequence[str | TaskRecord], optimizers: Sequence[OptimSpec], seeds: str) -> Request:
-        """The request these options make.
+        """The request that these options describe.
 
         Raises:
-            UsageError: on two budgets, and on malformed seeds.
+            UsageError: when there are two budgets, or the seeds are malformed.
         """
         return Request(
             tasks=tasks,
@@ -78,7 +78,7 @@ class RunOptions:
         )
 
     def view(self, **more: Any) -> View:
-        """How the results are to be shown; `more` is what the verb adds.
+        """How to show the results; `more` is what the verb adds.
 
         Raises:
             UsageError: when curves cannot be drawn against `x`.
@@ -86,10 +86,10 @@ class RunOptions:
         return View(x=choice(self.x, AXES, "--x"), **more)
 
     def settings(self) -> Settings:
-        """How to carry it out.
+        """How to carry out the runs.
 
         Raises:
-            UsageError: when there is no such executor, or not a whole number of jobs or threads above zero.
+            UsageError: when the executor is unknown, or jobs or threads are not a whole number above zero.
         """
         for flag, count in (("--jobs", self.jobs), ("--threads", self.threads)):
             if count is not None and count < 1:
@@ -105,10 +105,10 @@ class RunOptions:
         )
 
     def _budget(self) -> Budget | None:
-        """The one budget that was given, or None.
+        """The budget that was given, or None.
 
         Raises:
-            UsageError: when two were given.
+            UsageError: when more than one was given.
         """
         chosen = [(kind, getattr(self, kind)) for kind in Budget.KINDS if getattr(self, kind) is not None]
         if len(chosen) > 1:

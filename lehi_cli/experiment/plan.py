@@ -1,4 +1,4 @@
-"""From a request to the list of runs that answers it. Pure data: nothing is imported, opened or trained here."""
+"""Turn a request into the list of runs that answers it. Pure data: nothing is imported, opened or trained here."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SMOKE = Budget("steps", 5)
 def plan(request: Request) -> list[RunSpec]:
     """Every run of the request: task by task, seed by seed, and within a seed optimizer by optimizer.
 
-    Runs that will be compared so lie next to each other in time, on a machine whose speed drifts.
+    Runs that will be compared therefore lie close together in time, on a machine whose speed may drift.
 
     Raises:
-        UsageError: on anything unknown or malformed, and when two optimizers come out as the same run.
+        UsageError: when anything is unknown or malformed, or two optimizers turn out to be the same run.
     """
     if request.precision not in RunSpec.PRECISIONS:
         raise UsageError(f"unknown precision {request.precision!r}", f"one of {', '.join(RunSpec.PRECISIONS)}")
@@ -47,13 +47,13 @@ def tasks_of(request: Request) -> list[TaskSpec]:
     """The tasks with every change applied.
 
     Raises:
-        UsageError: on an unknown task, and on one that is given twice, be it by name and by path.
+        UsageError: when a task is unknown, or given twice, even once by name and once by path.
     """
     return [spec for spec, _ in _found_tasks(request)]
 
 
 def _found_tasks(request: Request) -> list[tuple[TaskSpec, Found]]:
-    """The tasks, and where the file lies that a task's data names."""
+    """The tasks, each with the location of the file that its data names."""
     tasks_found = [_task(task, request) for task in request.tasks]
     names = [spec.name for spec, _ in tasks_found]
     for name in names:
@@ -72,19 +72,19 @@ def _task(task: str | TaskRecord, request: Request) -> tuple[TaskSpec, Found]:
         spec = replace(spec, data={**spec.data, "fingerprint": found.fingerprint})
     if request.smoke:
         return replace(spec, budget=SMOKE, evaluations=1), found
-    # A task's own budget is stated for one gradient a step. Whoever compares gives all the same price for it.
+    # A task's own budget is stated at one gradient per step; in a comparison every optimizer gets that same price.
     return replace(spec, budget=request.budget or spec.budget.at_equal_price()), found
 
 
 def _optimizer(spec: OptimSpec, task: TaskSpec) -> tuple[OptimizerRecord, OptimSpec]:
-    """What is known of the optimizer, and its spec with the task's tuned defaults and its own filled in."""
+    """The optimizer's record, and its spec with the task's tuned defaults and its own filled in."""
     record = optimizers.find(spec.name)
     tuned = task.optimizers.get(record.name, {}).get("options", {})
     return record, record.resolve(spec, tuned)
 
 
 def _labels(specs: Sequence[OptimSpec]) -> list[str]:
-    """What each is called in tables: its label, its name when no other has it, or as much as was typed."""
+    """The name of each in tables: its label, its name if no other has it, or the text as typed."""
     names = [spec.name for spec in specs]
     return [spec.label or (spec.name if names.count(spec.name) == 1 else str(spec)) for spec in specs]
 

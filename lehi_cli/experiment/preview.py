@@ -1,4 +1,4 @@
-"""What an experiment would train, and what that is expected to cost; nothing is trained."""
+"""The runs an experiment would train, and their expected cost; nothing is trained."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preview:
-    """What would be done.
+    """The plan of an experiment.
 
     Attributes:
-        runs: those that are known before anything is trained.
-        stored: ids of those that are there.
-        costs: by id, what each of the others is expected to cost, or why that is not known.
+        runs: the runs that are known before anything is trained.
+        stored: ids of those that are already stored.
+        costs: expected cost of each of the others, by id, or why it is unknown.
         then: what comes after them, in words.
     """
 
@@ -36,7 +36,7 @@ class Preview:
 
 
 def preview(runs: Sequence[RunSpec], session: Session, *then: str) -> Preview:
-    """A plan with what of it is stored, and the cost of the rest, measured with a few steps of each."""
+    """A plan with the runs that are stored, and the cost of the others, measured with a few steps of each."""
     done, missing = split(runs, session.store, session.settings.is_mock)
     return Preview(runs, {run.run_id for run in done}, _estimates(missing, session), then)
 

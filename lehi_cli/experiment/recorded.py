@@ -1,4 +1,4 @@
-"""From a plan or a stored comparison to its page: the same record, and so the same page, whenever it is shown."""
+"""From a plan or a stored comparison to its page: one record, and so the same page every time it is shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lehi_cli.runs.stored_run import StoredRun
 from .report import Report, View, make_report
 from .tuning import Tuning, stored_tuning, tuning_data
 
-MISSING = "runs are missing that were asked for"
+MISSING = "some of the runs asked for are missing"
 
 
 def described(
@@ -32,17 +32,17 @@ def described(
     tuning: Tuning | None = None,
     adaptive: bool = False,
 ) -> tuple[ComparisonRecord, View]:
-    """What a command asks for, as a comparison; the one that is stored when it was asked for before.
+    """The comparison that a command asks for; the stored one if it was asked for before.
 
-    Final runs by which settings may have been chosen in an earlier comparison are left out, and named.
+    Final runs that may have served to choose settings in an earlier comparison are left out, and named.
 
     Args:
-        comparisons: of the store.
-        stored: the runs there are.
-        runs: the plan; gives the labels.
-        view: what is asked of them.
+        comparisons: the comparisons of the store.
+        stored: the runs that exist.
+        runs: the plan; it gives the labels.
+        view: what is asked of the runs.
         tuning: the trials that came before.
-        adaptive: whether seeds were added until it was settled.
+        adaptive: whether seeds were added until the verdicts were settled.
     """
     labels = {run.run_id: run.label for run in runs}
     kind = _kind(view, runs)
@@ -67,7 +67,7 @@ def described(
 
 
 def seen_by(record: ComparisonRecord, view: View) -> View:
-    """The view of a comparison: with what had been looked at before it, and what it leaves out."""
+    """The view of a comparison, with the looks that came before it and the runs it leaves out."""
     return replace(
         view,
         command=record.command,
@@ -81,7 +81,7 @@ def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning
     """The page of a comparison.
 
     Raises:
-        UsageError: when none of its runs is there any more.
+        UsageError: when all of its runs are gone.
     """
     shown = record.of_role("trial" if view.sweep else "final")
     found = [run for run in (store.find(member.run_id) for member in shown) if run is not None]
@@ -101,7 +101,7 @@ def report_on(store: Store, record: ComparisonRecord, view: View, tuning: Tuning
 
 
 def keep(comparisons: Comparisons, record: ComparisonRecord, report: Report) -> ComparisonRecord:
-    """Keep a comparison with what its page showed of which pairs; a note on the page's store when that cannot be."""
+    """Store a comparison with the pairs its page showed at which seeds; a notice if it cannot be stored."""
     families = [item.comparison.family for item in report.sections if item.comparison]
     about = _pairs_on(report)
     looked = {pair: looks for pair, looks in record.looked.items() if pair in about}
@@ -109,7 +109,7 @@ def keep(comparisons: Comparisons, record: ComparisonRecord, report: Report) -> 
     try:
         comparisons.save(record)
     except StoreError as error:
-        comparisons.notice(Notice(f"this look is not remembered: {error.message}", error.hint))
+        comparisons.notice(Notice(f"this look cannot be recorded: {error.message}", error.hint))
     return record
 
 
@@ -152,7 +152,7 @@ def _pairs_on(report: Report) -> set[str]:
 
 
 def view_data(view: View) -> dict[str, Any]:
-    """What was asked of the runs, as plain data."""
+    """The stored part of a view, as plain data."""
     return {
         "x": view.x,
         "sweep": view.sweep,
@@ -168,10 +168,10 @@ def view_data(view: View) -> dict[str, Any]:
 
 
 def stored_view(record: ComparisonRecord) -> View:
-    """The view that a comparison was shown in.
+    """The view in which a comparison was shown.
 
     Raises:
-        UsageError: when its record does not say what it should.
+        UsageError: when its record is damaged.
     """
     data = record.view
     with _readable(record):
@@ -191,7 +191,7 @@ def stored_view(record: ComparisonRecord) -> View:
 
 @contextmanager
 def _readable(record: ComparisonRecord) -> Iterator[None]:
-    """What a record does not say, or says otherwise than it should, is an error with a way on."""
+    """Turn a missing or malformed entry of a record into an error with a next step."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -212,7 +212,7 @@ def _kind(view: View, runs: Sequence[RunSpec]) -> Kind:
 
 
 def _left_out(runs: Sequence[StoredRun], chosen: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:
-    """Which finals are left out, seed by seed, and what to do about it."""
+    """Notes on the final runs that are left out, with their seeds, and what to do about it."""
     by_label: dict[tuple[str, str], list[int]] = {}
     for run in runs:
         by_label.setdefault((labels[run.run_id], chosen[run.run_id]), []).append(run.seed)

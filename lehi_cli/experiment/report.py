@@ -1,6 +1,6 @@
-"""What is to be shown of stored runs, and everything that is found out about them before any of it is written.
+"""The report on stored runs: everything that is found out about them, before any of it is written.
 
-One way through: runs -> sections -> verdicts, times, prices -> one `Report`, which every format is written from.
+One way through: runs -> sections -> verdicts, times, prices -> one `Report`, from which every format is written.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ Detail = Literal["brief", "usual", "full"]
 
 @dataclass(frozen=True)
 class View:
-    """What is asked of the runs.
+    """What to find out about the runs, and how to show it.
 
     Attributes:
-        x: what curves are drawn against: passes, steps or seconds.
-        sweep: many settings, of which the best are shown, and no verdict.
+        x: horizontal axis of the curves: passes, steps or seconds.
+        sweep: many settings, of which the best are shown, without a verdict.
         reference: optimizer that the others are compared with; None for the first.
-        order: optimizers as they were named, the first of them first.
+        order: optimizers in the order in which they were named.
         margins: shares of the reference within which a difference does not matter.
-        target: what runs are to reach; None for what each task says.
+        target: the target of the runs; None for each task's own.
         columns: the metrics and splits that are shown and judged.
         by: options by whose values settings are grouped, a comma list; None for no grouping.
         best_by: column by which the best setting of an optimizer, or of a group, is chosen; None to show all of them.
         cost: whether the price table is shown.
-        assertions: the gate's.
+        assertions: the gate's assertions.
         allow_diverged: let an assertion be true although its better side loses more runs.
-        command: what was typed after `lehi`.
-        detail: how much of it is shown.
-        decides: split on which verdicts are: `test` where the validation split has chosen settings.
-        looks: at which seeds pairs of optimizers were looked at before.
+        command: the words typed after `lehi`.
+        detail: how much is shown.
+        decides: the split that verdicts are on: `test` if settings were chosen on the validation split.
+        looks: the seeds at which pairs of optimizers were looked at before.
         together: whether all sections were asked for together, so that their verdicts are one family.
-        settings: how the optimizers' settings were come by, where that is known and they were not tuned.
-        undecided: why nothing is decided by these runs, such as that some of them are missing; empty where it may be.
-        notes: what else is to be said of the runs, such as which were left out.
+        settings: how the optimizers' settings were found, if that is known and they were not tuned.
+        undecided: why these runs decide nothing, for example because some are missing; empty if they may.
+        notes: other remarks on the runs, such as which were left out.
         comparison: id of the stored comparison; empty for none.
     """
 
@@ -90,10 +90,10 @@ class SectionReport:
 
     Attributes:
         section: the runs of one task and budget.
-        comparison: the verdicts; None where there are none.
-        arrivals: when the runs got to the target; None without one.
-        prices: what a step costs; None when that was not asked for.
-        notes: what else must be known: settings that were chosen from many, runs made in different places.
+        comparison: the verdicts; None if there are none.
+        arrivals: when the runs reached the target; None without one.
+        prices: the price of a step; None if it was not asked for.
+        notes: other remarks, on settings chosen from many and runs made in different places.
     """
 
     section: Section
@@ -110,11 +110,11 @@ class Report:
     Attributes:
         view: what was asked for.
         sections: one per task and budget.
-        across: the optimizers over all tasks; None where there is nothing to look across.
+        across: the optimizers over all tasks; None if there is nothing to look across.
         checks: the gate's assertions and whether they hold.
-        tuning: the trials that came before; None when nothing was tuned.
-        mixed: which sections cannot be compared with each other, and why.
-        provenance: names and values of what a reader needs to get the same numbers.
+        tuning: the trials that came before; None if nothing was tuned.
+        mixed: sections that cannot be compared with each other, and why.
+        provenance: names and values of everything a reader needs to get the same numbers.
     """
 
     view: View
@@ -133,17 +133,17 @@ def make_report(
     labels: Mapping[str, str] | None = None,
     tuning: Tuning | None = None,
 ) -> Report:
-    """Arrange runs, compare them, and find out whatever else is asked.
+    """Arrange runs, compare them, and find out whatever else the view asks for.
 
     Args:
-        store: where their metrics are.
-        runs: those to be shown.
-        view: what is asked of them.
+        store: where the metrics are.
+        runs: the runs to show.
+        view: what to find out about them.
         labels: display name by run id, in place of the one stored.
         tuning: the trials that came before.
 
     Raises:
-        UsageError: when the view names what these runs do not have.
+        UsageError: when the view names something that these runs do not have.
     """
     arranged = arrange(store, runs, labels)
     sections = _chosen(restrict(arranged, view.columns), view)
@@ -174,7 +174,7 @@ def _chosen(sections: Sequence[Section], view: View) -> list[Section]:
 def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | None]:
     """The verdicts of each section; none in a sweep, where the best of many settings wins by chance.
 
-    What was asked to be shown is judged, but for the training loss: it is a mean over steps, of other weights each.
+    Every column that is shown is judged, except the training loss: it is a mean over steps, each with other weights.
     """
     if view.sweep or view.undecided:
         return [None] * len(sections)
@@ -192,7 +192,7 @@ def _compare(sections: Sequence[Section], view: View) -> Sequence[Comparison | N
 
 
 def _prices(store: Store, section: Section, comparison: Comparison | None, view: View) -> PriceList | None:
-    """As measured apart; where nothing was, by the runs' own clocks."""
+    """The prices that were measured separately, or those from the runs' own clocks if none were."""
     if not view.cost:
         return None
     reference = comparison.reference if comparison else None
@@ -200,7 +200,7 @@ def _prices(store: Store, section: Section, comparison: Comparison | None, view:
 
 
 def _across(reports: Sequence[SectionReport], view: View) -> Across | None:
-    """The view across tasks; of a task that has several sections the one of most runs, so that none counts twice."""
+    """The view across tasks; if a task has several sections only the one with most runs, so that none counts twice."""
     if view.sweep or view.undecided or len({item.section.task for item in reports}) < 2:
         return None
     from lehi_cli.analysis.across import across
@@ -242,7 +242,7 @@ def _words(comparison: Comparison | None, column: tuple[str, str]) -> dict[tuple
 
 
 def prices_apart(item: SectionReport) -> list[str]:
-    """Whose price is not that of the reference, in words."""
+    """The optimizers whose price differs from the reference's, in words."""
     section, comparison = item.section, item.comparison
     return unequal(section, named(section, comparison.reference)[0] if comparison else None)
 
@@ -272,15 +272,15 @@ def _notes(section: Section) -> list[str]:
 
 
 def differences(runs: Sequence[StoredRun]) -> list[str]:
-    """In what runs that are compared were made differently."""
+    """The respects in which compared runs were made differently."""
     found = []
     for key in ("device", "device_name", "threads", "torch", "lehi", "python"):
         values = sorted({_kind(key, run.environment.get(key)) for run in runs if run.environment})
         if len(values) > 1:
-            found.append(f"the runs differ in {key}: {', '.join(values)} (--no-cache trains all of them anew)")
+            found.append(f"the runs differ in {key}: {', '.join(values)} (--no-cache trains all of them again)")
     return found
 
 
 def _kind(key: str, value: object) -> str:
-    """The GPUs of one machine are one device: runs were dealt to them."""
+    """A value to compare; the GPUs of one machine count as one device, because runs are distributed over them."""
     return str(value).partition(":")[0] if key == "device" else str(value)

@@ -1,4 +1,4 @@
-"""What was asked for, as plain data."""
+"""A request as plain data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lehi_cli.runs.specs import Budget, OptimSpec
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """Which optimizers to train, on which tasks, with which seeds.
 
     Attributes:
         tasks: names, paths, or records.
-        optimizers: in the order they are to be compared; the first is the reference.
-        seeds: one run per task, optimizer and seed.
+        optimizers: the optimizers in order; the first is the reference.
+        seeds: the seeds; one run per task, optimizer and seed.
         overrides: `key=value` changes to every task.
-        budget: as it is, in place of the tasks' own, which each optimizer gets in passes.
+        budget: a budget to use as it is; None for the tasks' own, which each optimizer gets in passes.
         precision: `fp32` or `bf16`.
-        smoke: a few steps, to prove that everything runs.
-        fake: synthetic data in the shape of the real.
+        smoke: take only a few steps, to show that everything runs.
+        fake: use synthetic data in the shape of the real data.
         data: folder of the data sets; None for `LEHI_DATA` or the user's cache folder.
     """
 
@@ -38,5 +38,5 @@ class Request:
 
 
 def task_name(task: str | TaskRecord) -> str:
-    """What a task was asked for by."""
+    """The name or path by which a task was asked for."""
     return task if isinstance(task, str) else task.name

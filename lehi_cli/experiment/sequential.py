@@ -1,4 +1,4 @@
-"""An experiment that adds seeds until it is settled: train, look, and go on where the verdict is open."""
+"""An experiment that adds seeds until its verdicts are settled: train, look, and go on where one is open."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ State = Word | Literal["no run of either has a value", "looked at before with ot
 
 @dataclass(frozen=True)
 class SeedBySeed:
-    """Plan with every seed there may be, train until each verdict is settled, and report on what was trained."""
+    """Plan with every seed that may be needed, train until each verdict is settled, and report on the trained runs."""
 
     request: Request
 
     def run(self, session: Session) -> Finished:
-        """Carry it out."""
+        """Carry out the experiment."""
         runs = self._planned(session)
         session.confirm(len(session.missing(runs)), at_most=True)
         asked, interrupted = train_until_settled(session, runs)
         return finish(session, asked, interrupted, adaptive=True)
 
     def preview(self, session: Session) -> Preview:
-        """What would be trained first, and what may follow."""
+        """The runs that would be trained first, and what may follow."""
         runs = self._planned(session)
         return preview(next_runs(runs, contests(runs)), session, f"then {up_to(self.request)}")
 
@@ -53,10 +53,10 @@ class SeedBySeed:
 
 
 def check_count(request: Request) -> None:
-    """Check that there will be a verdict that can be settled.
+    """Check that there will be verdicts to settle.
 
     Raises:
-        UsageError: on more optimizers than a verdict is given on.
+        UsageError: when there are too many optimizers for verdicts.
     """
     if len(request.optimizers) > MOST_SERIES:
         message = f"--seeds auto waits for verdicts, and there are none on {len(request.optimizers)} optimizers"
@@ -64,7 +64,7 @@ def check_count(request: Request) -> None:
 
 
 def up_to(request: Request) -> str:
-    """In words, what comes after the first seeds."""
+    """What comes after the first seeds, in words."""
     most = len(request.seeds)
     count = len(request.tasks) * len(request.optimizers) * most
     return f"one seed at a time where the verdict is not settled, up to {most} seeds ({count} runs in all)"
@@ -73,15 +73,16 @@ def up_to(request: Request) -> str:
 def train_until_settled(session: Session, runs: Sequence[RunSpec], split: str = "val") -> tuple[list[RunSpec], bool]:
     """Train seed by seed until each optimizer's verdict on the loss is settled.
 
-    Where no run of either ends with a value no number of seeds would settle it: that is given up after the first look.
+    If no run of either optimizer ends with a value, no number of seeds would settle the verdict: it is given up after
+    the first look.
 
     Args:
-        session: what trains them.
-        runs: all that there may be: of each task at each seed, the reference first.
-        split: on which verdicts are.
+        session: the session that trains the runs.
+        runs: every run that may be needed: for each task and seed, the reference first.
+        split: the split that verdicts are on.
 
     Returns:
-        The runs that were asked for, and whether that was interrupted.
+        The runs that were asked for, and whether training was interrupted.
     """
     unsettled, asked, done = contests(runs), list[RunSpec](), 0
     most = max(run.seed for run in runs)
@@ -99,9 +100,9 @@ def train_until_settled(session: Session, runs: Sequence[RunSpec], split: str = 
 
 
 def _look(session: Session, runs: Sequence[RunSpec], split: str, last: bool) -> dict[Rival, State]:
-    """The verdict on the loss in each contest, by what stays valid at every look.
+    """The verdict on the loss in each contest, by tests that stay valid at every look.
 
-    One that was looked at before with more seeds than these is open until all of those are there.
+    A contest that was looked at before with more seeds than these stays open until all of those are trained.
     """
     labels = {run.run_id: run.label for run in runs}
     chosen = session.comparisons.chosen_by(labels)
@@ -131,7 +132,7 @@ def _state(judgement: Judgement, last: bool) -> State:
 
 
 def _say(session: Session, words: Mapping[Rival, State], tasks: Collection[str], seeds: int) -> None:
-    """One line for each of the tasks."""
+    """Tell the listener one line for each of the tasks."""
     for task in dict.fromkeys(task for task, _ in words if task in tasks):
         states = ", ".join(_in_words(label, word) for (other, label), word in words.items() if other == task)
         session.listener.say(f"{task}: {seeds} seeds, {states}")

@@ -1,4 +1,4 @@
-"""One experiment under way: its store, how its runs are carried out, what is asked of them, and what was trained."""
+"""An experiment in progress: its store, how its runs are carried out, what is asked of them, and what was trained."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from .request import Request
 T = TypeVar("T")
 
 LIMIT = 200
-"""Runs that are trained without asking."""
+"""The number of runs up to which training starts without asking."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many of some runs were trained now, and how many were there before."""
+    """How many runs are new, and how many were stored before."""
 
     new: int
     reused: int
 
 
 class Session:
-    """Trains what is missing of the plans it is given, and remembers what that was.
+    """Trains the missing runs of its plans, and remembers which they were.
 
     Args:
         runs: folder of the store.
         settings: how runs are carried out.
         view: what is asked of them.
-        listener: who is told.
+        listener: hears about the progress, and confirms large plans.
     """
 
     def __init__(self, runs: Path, settings: Settings, view: View, listener: Listener):
@@ -57,15 +57,15 @@ class Session:
         self._trained: set[str] = set()
 
     def say_registry(self) -> None:
-        """Pass on what plug-ins had to say when they were loaded."""
+        """Pass on the notices from loading the plug-ins."""
         for notice in (*tasks.load().notices, *optimizers.load().notices):
             self.listener.notice(notice)
 
     def check(self, runs: Sequence[RunSpec]) -> None:
-        """Check that a plan will have what is asked of it, before any of it is trained.
+        """Check that a plan will have everything the view asks for, before any of it is trained.
 
         Raises:
-            UsageError: when its runs will not have the target, a metric with a margin, or what is asserted about.
+            UsageError: when its runs will lack the target, a metric with a margin, or something that is asserted.
         """
         check_target(self.view.target, runs)
         check_names(self.view.assertions, runs, self.view.target)
@@ -104,15 +104,15 @@ class Session:
         )
 
     def missing(self, runs: Sequence[RunSpec]) -> Sequence[RunSpec]:
-        """Those that have to be trained: not in the store, or not to be taken from it."""
+        """The runs that have to be trained: those the store lacks, or all if the store is not to be used."""
         return runs if self.settings.fresh else split(runs, self.store, self.settings.is_mock)[1]
 
     def confirm(self, count: int, at_most: bool = False) -> None:
-        """Ask before more runs are trained than anyone means to start by accident.
+        """Ask before training more runs than anyone would start by accident.
 
         Args:
-            count: runs that would be trained.
-            at_most: whether they may turn out to be fewer.
+            count: number of runs that would be trained.
+            at_most: whether there may be fewer in the end.
 
         Raises:
             Exception: whatever the listener refuses with.
@@ -121,7 +121,7 @@ class Session:
             self.listener.confirm(f"that is {'up to ' if at_most else ''}{count} runs to train")
 
     def train(self, runs: Sequence[RunSpec]) -> None:
-        """Train what the store does not have.
+        """Train the missing runs.
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, after what was running was stored.
@@ -133,7 +133,7 @@ class Session:
             conduct(missing, self.store, self.settings, watch)
 
     def train_all(self, runs: Sequence[RunSpec]) -> bool:
-        """`train`, and whether it was interrupted."""
+        """Like `train`; returns whether it was interrupted."""
         try:
             self.train(runs)
         except KeyboardInterrupt:
@@ -141,20 +141,20 @@ class Session:
         return False
 
     def found(self, runs: Sequence[RunSpec]) -> list[StoredRun]:
-        """What the store has of them."""
+        """Those of the runs that the store has."""
         return [run for run in map(self.store.find, (run.run_id for run in runs)) if run is not None]
 
     def has_failed(self) -> bool:
-        """Whether any run that was trained, tuning trials included, ended without a result."""
+        """Whether any trained run, including tuning trials, ended without a result."""
         found = map(self.store.find, sorted(self._trained))
         return any(run is not None and run.status in FAILED for run in found)
 
     def count(self, runs: Sequence[RunSpec]) -> Count:
-        """How many of these are in the store."""
+        """How many of these runs are in the store."""
         return self._count({run.run_id for run in self.found(runs)})
 
     def count_others(self, runs: Sequence[RunSpec]) -> Count:
-        """How many went into the experiment beside these."""
+        """How many other runs the experiment used."""
         return self._count((self._trained | self._reused) - {run.run_id for run in runs})
 
     def _count(self, run_ids: set[str]) -> Count:
@@ -163,7 +163,7 @@ class Session:
 
 
 def or_with_fake_data(run: Callable[[Request], T], request: Request, session: Session) -> T:
-    """Run a request; when it is a smoke run and its data is not at hand, run it with fake data."""
+    """Run a request; if it is a smoke run and its data is missing, run it with fake data."""
     try:
         return run(request)
     except DataError as error:

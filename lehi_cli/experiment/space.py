@@ -1,8 +1,8 @@
-"""What a sweep goes over: grids of given values, and spaces that trials are drawn from.
+"""The settings of a sweep: grids of given values, and spaces from which trials are drawn.
 
-A grid axis is written `lr=1e-5..1e-1/log9` or `factor=rademacher,sampled`, a dimension of a space `lr=1e-5..1e-1/log`,
-`theta=0..1/lin`, `curvature_every=1..20/int` or `hybrid=mix,max`. Either may be meant for one optimizer only, as in
-`lehi.clip=0.5..2/lin4`; without a name it is meant for all.
+A grid axis is written `lr=1e-5..1e-1/log9` or `factor=rademacher,sampled`; a dimension of a space is written
+`lr=1e-5..1e-1/log`, `theta=0..1/lin`, `curvature_every=1..20/int` or `hybrid=mix,max`. Either may apply to one
+optimizer only, as in `lehi.clip=0.5..2/lin4`; without a name it applies to all.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Dimension:
         return f"{format_value(self.low)}..{format_value(self.high)}/{self.scale}"
 
     def position(self, value: float) -> float:
-        """Where a number lies between the ends, on the dimension's own scale: 0 at the lower, 1 at the upper."""
+        """The position of a number between the ends, on the dimension's own scale: 0 at the lower, 1 at the upper."""
         low, high, at = (math.log(x) if self.scale == "log" else x for x in (self.low, self.high, value))
         return (at - low) / (high - low)
 
     def widened(self, upwards: bool) -> Dimension:
-        """Two decades more at one end, or as much again of a linear interval."""
+        """The dimension with two more decades at one end, or twice as long if it is linear."""
         if self.scale == "log":
             return replace(self, high=self.high * 100) if upwards else replace(self, low=self.low / 100)
         width = self.high - self.low
@@ -54,7 +54,7 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Axis:
-    """The values of one option on a grid; `only` names the optimizer it is meant for, empty for all."""
+    """The values of one option on a grid; `only` names the optimizer it applies to, empty for all."""
 
     name: str
     values: tuple[Value, ...]
@@ -65,7 +65,7 @@ def parse_axes(texts: Iterable[str]) -> list[Axis]:
     """Read `--over`.
 
     Raises:
-        UsageError: on anything malformed, on a single value, and when an option is given twice.
+        UsageError: when anything is malformed, an axis is a single value, or an option is given twice.
     """
     axes = []
     for only, name, text in _read(texts, "--over"):
@@ -82,7 +82,7 @@ def parse_space(texts: Iterable[str]) -> dict[tuple[str, str], Dimension]:
     """Read `--space`: dimensions by (optimizer or empty, option).
 
     Raises:
-        UsageError: on anything malformed, and when an option is given twice.
+        UsageError: when anything is malformed, or an option is given twice.
     """
     return {(only, name): dimension(name, text) for only, name, text in _read(texts, "--space")}
 
@@ -96,7 +96,7 @@ def dimension(name: str, text: str) -> Dimension:
     if ".." not in text:
         choices = tuple(parse_value(part) for part in text.split(","))
         if len(choices) < 2:
-            raise UsageError(f"space {name}={text} has nothing to choose from", _HOW)
+            raise UsageError(f"space {name}={text} leaves nothing to choose", _HOW)
         return Dimension(name, choices=choices)
     match = _INTERVAL.fullmatch(text)
     if match is None or match["scale"] not in SCALES:
@@ -128,7 +128,7 @@ def _read(texts: Iterable[str], flag: str) -> Iterator[tuple[str, str, str]]:
 
 
 def check_names(flag: str, named: Iterable[tuple[str, str]], specs: Sequence[OptimSpec]) -> None:
-    """Check that each (optimizer or empty, option) is meant for an optimizer there is, by name or by label.
+    """Check that each (optimizer or empty, option) applies to an existing optimizer, by name or by label.
 
     Raises:
         UsageError: with the nearest match and the list.
@@ -143,7 +143,7 @@ def check_names(flag: str, named: Iterable[tuple[str, str]], specs: Sequence[Opt
 
 
 def grid(spec: OptimSpec, axes: Sequence[Axis]) -> list[OptimSpec]:
-    """Every combination of the axes that are meant for `spec`, as optimizers of their own.
+    """Every combination of the axes that apply to `spec`, each as its own optimizer.
 
     Raises:
         UsageError: when `spec` already fixes one of the options.
@@ -170,10 +170,10 @@ class Search:
     """Trials drawn from a space by one of Optuna's samplers; the same seed draws the same trials.
 
     Args:
-        spec: the optimizer; what it says is kept in every trial.
-        space: the dimensions, fixed ones already left out.
-        sampler: `sobol` (scrambled quasi-random), `random`, or `tpe`, which learns from the trials it was told of.
-        seed: of the sampler.
+        spec: the optimizer; its options are kept in every trial.
+        space: the dimensions, without those that are already fixed.
+        sampler: `sobol` (scrambled quasi-random), `random`, or `tpe`, which learns from the results it is told.
+        seed: seed of the sampler.
 
     Raises:
         UsageError: for an empty space.
@@ -194,10 +194,10 @@ class Search:
         self._open: dict[str, Any] = {}
 
     def ask(self) -> OptimSpec:
-        """The next trial: the optimizer with the drawn options; a value twice drawn is drawn again."""
+        """The next trial: the optimizer with the drawn options; a setting drawn before is drawn again."""
         for _ in range(100):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # scipy's note that N is no power of two
+                warnings.simplefilter("ignore")  # scipy's note that N is not a power of two
                 trial = self._study.ask(self._distributions)
             drawn = _with(self.spec, {item.name: _value(item, trial.params[item.name]) for item in self.space})
             if str(drawn) not in self._open:
@@ -207,12 +207,12 @@ class Search:
         raise UsageError(f"the space of {self.spec} has no further point to try", "ask for fewer trials, or widen it")
 
     def tell(self, drawn: OptimSpec, value: float) -> None:
-        """What a trial came to; a diverged one is as bad as can be."""
+        """Take the result of a trial; a diverged one counts as infinite."""
         self._study.tell(self._open[str(drawn)], value if math.isfinite(value) else math.inf)
 
 
 def _value(item: Dimension, drawn: Any) -> Value:
-    """What Optuna drew, as the option takes it."""
+    """Optuna's draw as a value of the option."""
     if item.choices:
         return parse_value(drawn)
     return int(drawn) if item.scale == "int" else rounded(drawn)
@@ -222,7 +222,7 @@ def _distribution(item: Dimension) -> Any:
     from optuna import distributions
 
     if item.choices:
-        return distributions.CategoricalDistribution(list(map(format_value, item.choices)))  # Optuna wants no tuples
+        return distributions.CategoricalDistribution(list(map(format_value, item.choices)))  # Optuna rejects tuples
     if item.scale == "int":
         return distributions.IntDistribution(int(item.low), int(item.high))
     return distributions.FloatDistribution(item.low, item.high, log=item.scale == "log")

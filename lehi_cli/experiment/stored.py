@@ -1,4 +1,4 @@
-"""Reports on what is stored: a comparison as it was shown first, or runs that are chosen now. Nothing is trained."""
+"""Reports on the store: a comparison as it was first shown, or runs chosen now. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .recorded import keep, pairs_shown, report_on, seen_by, stored_view, view_d
 from .report import Report, View, make_report
 
 ROLES = ("final", "trial", "all")
-TRIALS = "these are trials, by which settings are chosen; compare the chosen ones on fresh seeds"
+TRIALS = "these are trials, from which settings are chosen; compare the chosen ones on fresh seeds"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the stored runs are to be shown.
+    """Which of the stored runs to show.
 
     Attributes:
-        comparison: id of a stored comparison, or how it begins; None to choose among the runs.
-        chosen: what runs must be.
-        role: `final`, `trial` or `all`; None for finals, and for trials where nothing else is stored.
-        asked: what was asked for that a stored comparison does not take, by the names the user knows.
+        comparison: id of a stored comparison, or a prefix of it; None to choose among the runs.
+        chosen: the filter that chooses runs.
+        role: `final`, `trial` or `all`; None for final runs, or for trials if nothing else is stored.
+        asked: options given that cannot go with a stored comparison, by the names the user knows.
     """
 
     comparison: str | None = None
@@ -37,16 +37,16 @@ class Selection:
 
 
 def report_stored(store: Store, selection: Selection, view: View) -> tuple[Report, Sequence[ComparisonRecord]]:
-    """What is to be shown, and the comparisons there are when nothing in particular was asked for.
+    """The report to show, and all comparisons if nothing in particular was asked for.
 
     Raises:
-        UsageError: when there is nothing to show, or a stored comparison was to be shown otherwise than it is.
+        UsageError: when there is nothing to show, or options would change how a stored comparison is shown.
     """
     comparisons = Comparisons(store)
     if selection.comparison is not None:
         if selection.asked:
             raise UsageError(
-                f"--comparison shows what was asked then, {selection.asked[0]} asks for something else",
+                f"--comparison shows what was asked then, but {selection.asked[0]} asks for something else",
                 "leave out one of them",
             )
         return _stored(store, comparisons.find(selection.comparison), view), ()
@@ -56,10 +56,10 @@ def report_stored(store: Store, selection: Selection, view: View) -> tuple[Repor
 
 
 def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
-    """A stored comparison, as much of it as is asked for now.
+    """The report on a stored comparison, in the detail that is asked for now.
 
     Raises:
-        UsageError: when its record does not say what it should, when it compares nothing, or when its runs are gone.
+        UsageError: when its record is damaged, when it compares nothing, or when its runs are gone.
     """
     if not record.runs:
         raise UsageError(
@@ -71,21 +71,21 @@ def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
 
 
 def _chosen(store: Store, comparisons: Comparisons, view: View, selection: Selection) -> Report:
-    """A page on runs that were chosen here; what pairs it looks at is remembered."""
+    """The report on runs chosen now; the pairs it looks at are recorded."""
     chosen, role = selection.chosen, selection.role
     runs = _wanted(store, chosen)
     roles = comparisons.roles(runs)
     is_choosing = view.by is not None or view.best_by is not None
     trials = {run_id for run_id, own in roles.items() if own == "trial"}
     hidden = trials
-    if role is None and is_choosing:  # a sweep is there to be chosen from, the trials of a tuning are not
+    if role is None and is_choosing:  # the runs of a sweep are meant to be chosen from, tuning trials are not
         hidden = {run.run_id for run in runs if run.run_id in trials and run.seed == TUNING_SEED}
     role = role or ("final" if len(hidden) < len(runs) else "trial")
     kept = [run for run in runs if role == "all" or (run.run_id in hidden) == (role == "trial")]
     if not kept:
         raise UsageError(f"no {role} run in {store.name} matches", "--role all shows all of them")
     has_trials = any(run.run_id in trials for run in kept)
-    left_out = f"{len(hidden)} trials are left out: settings were chosen by them (--role all shows them)"
+    left_out = f"{len(hidden)} trials are left out: settings were chosen from them (--role all shows them)"
     view = replace(
         view,
         order=chosen.order(kept),
@@ -104,10 +104,10 @@ def _chosen(store: Store, comparisons: Comparisons, view: View, selection: Selec
 
 
 def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
-    """The runs that are to be shown.
+    """The runs to show.
 
     Raises:
-        UsageError: when there is none.
+        UsageError: when there are none.
     """
     stored = store.runs()
     if not stored:

@@ -24,7 +24,7 @@ from .tuning import Tuned, Tuning, space_of, tune
 
 @dataclass(frozen=True)
 class Trials:
-    """How many trials of every optimizer, drawn how, from what, and whether hopeless ones are ended early."""
+    """How to tune: how many trials per optimizer, how and from what they are drawn, and whether to prune."""
 
     count: int
     sampler: str
@@ -39,13 +39,13 @@ class Trials:
 
 @dataclass(frozen=True)
 class TrialsAlone:
-    """Draw settings of every optimizer, train them, and report on all of them."""
+    """A sweep: draw settings of every optimizer, train them, and report on all of them."""
 
     request: Request
     trials: Trials
 
     def run(self, session: Session) -> Finished:
-        """Carry it out."""
+        """Carry out the experiment."""
 
         def run(request: Request) -> Finished:
             _confirm(request, session, self.trials, finals=0)
@@ -57,7 +57,7 @@ class TrialsAlone:
         return or_with_fake_data(run, self.request, session)
 
     def preview(self, session: Session) -> Preview:
-        """What would be trained."""
+        """The runs that would be trained."""
         _begin(self.request, session, self.trials)
         return or_with_fake_data(lambda request: _preview(request, session, self.trials), self.request, session)
 
@@ -69,7 +69,7 @@ class TunedComparison:
     Attributes:
         request: what to compare.
         trials: how to tune.
-        adaptive: take only as many of the request's seeds as settle the verdicts.
+        adaptive: use only as many of the request's seeds as it takes to settle the verdicts.
     """
 
     request: Request
@@ -77,12 +77,12 @@ class TunedComparison:
     adaptive: bool = False
 
     def run(self, session: Session) -> Finished:
-        """Carry it out."""
+        """Carry out the experiment."""
         self._begin(session)
         return or_with_fake_data(lambda request: self._run(request, session), self.request, session)
 
     def preview(self, session: Session) -> Preview:
-        """What would be trained first, and what follows."""
+        """The runs that would be trained first, and what follows."""
 
         def run(request: Request) -> Preview:
             tuning = replace(request, seeds=(TUNING_SEED,))
@@ -134,15 +134,15 @@ def _begin(request: Request, session: Session, trials: Trials) -> None:
 
 
 def _confirm(request: Request, session: Session, trials: Trials, finals: int) -> None:
-    """Ask before many runs are trained: trials that the store lacks or that are not drawn yet, and the final runs."""
+    """Ask before training many runs: trials that are missing or not drawn yet, and the final runs."""
     drawn = _first(request, session, trials)
     later = len(request.tasks) * len(request.optimizers) * trials.count * len(request.seeds) - len(drawn)
     session.confirm(len(session.missing(drawn)) + later + finals, at_most=later + finals > 0)
 
 
 def _tune(session: Session, request: Request, trials: Trials, seen: list[RunSpec]) -> tuple[list[Tuned], bool]:
-    """Tune on each task; what was trained is added to `seen`. Second: whether it was interrupted."""
-    tasks_of(request)  # each is planned by itself: that all are there, and none twice, is seen before any is trained
+    """Tune on each task, adding the runs to `seen`; also returns whether it was interrupted."""
+    tasks_of(request)  # checks all tasks first: each is planned separately when its turn comes
     tuned: list[Tuned] = []
 
     def train(runs: Sequence[RunSpec]) -> None:
@@ -167,7 +167,7 @@ def _final(request: Request, task: str | TaskRecord, tuned: Sequence[Tuned]) -> 
 def _final_passes(
     session: Session, plans: Mapping[str, Sequence[RunSpec]], asked: AbstractSet[str]
 ) -> dict[tuple[str, str], float]:
-    """Passes of the final runs that were asked for, by task as it was typed (a name or a path) and label."""
+    """Passes of the final runs that were asked for, by task as typed (a name or a path) and label."""
     passes: dict[tuple[str, str], float] = {}
     for task, runs in plans.items():
         for run in runs:
@@ -178,12 +178,12 @@ def _final_passes(
     return passes
 
 
-class _Planned(Exception):  # noqa: N818  (not an error: it stops the tuning where it would start to train)
+class _Planned(Exception):  # noqa: N818  (not an error: it stops tuning before it starts to train)
     pass
 
 
 def _first(request: Request, session: Session, trials: Trials) -> list[RunSpec]:
-    """The runs of the trials; of an adaptive sampler those of its first round."""
+    """The runs of the trials; for an adaptive sampler those of its first round."""
     first: list[RunSpec] = []
 
     def stop(runs: Sequence[RunSpec]) -> None:

@@ -1,7 +1,7 @@
-"""The same number of trials for every optimizer, and what came of them.
+"""Tuning: the same number of trials for every optimizer, and their results.
 
 A trial is one setting of an optimizer, trained once per tuning seed. Its value is the final validation loss, the mean
-of the last three evaluations; a trial that lost a run to divergence or failure is worth infinity, and stays counted.
+of the last three evaluations; a trial that lost a run to divergence or failure has the value infinity and still counts.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ NEAR = 0.05
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting and what it came to.
+    """One setting and its result.
 
     Attributes:
         spec: the setting.
-        value: final validation loss, infinite when a run was lost.
-        passes: gradient equivalents its runs spent.
+        value: final validation loss, infinite if a run was lost.
+        passes: gradient equivalents that its runs spent.
         statuses: how its runs ended.
-        runs: their ids.
+        runs: ids of its runs.
     """
 
     spec: OptimSpec
@@ -61,23 +61,23 @@ class Tuned:
 
     @property
     def best(self) -> Trial | None:
-        """The trial of least value, the first of equals; None when every trial was lost."""
+        """The trial with the lowest value, the first of equals; None if every trial was lost."""
         whole = [trial for trial in self.trials if math.isfinite(trial.value)]
         return min(whole, key=lambda trial: trial.value) if whole else None
 
     @property
     def winner(self) -> OptimSpec:
-        """What to compare: the best setting, or as asked for when every trial was lost."""
+        """The setting to compare: the best, or the one asked for if every trial was lost."""
         return replace(self.best.spec if self.best else self.asked, label=self.label)
 
     @property
     def passes(self) -> float:
-        """What the tuning cost, in gradient equivalents."""
+        """The cost of the tuning, in gradient equivalents."""
         return sum(trial.passes for trial in self.trials)
 
     @property
     def passes_per_trial(self) -> float:
-        """What a trial cost, in gradient equivalents: the mean over all of them, lost ones included."""
+        """The mean cost of a trial, in gradient equivalents, including lost ones."""
         return self.passes / len(self.trials)
 
     @property
@@ -105,10 +105,10 @@ class Edge:
     """A best value near an end of its dimension.
 
     Attributes:
-        dimension: what was searched.
-        value: the best.
+        dimension: the dimension.
+        value: the best value.
         end: `lower` or `upper`.
-        flag: what searches beyond that end.
+        flag: the option that searches beyond that end.
     """
 
     dimension: Dimension
@@ -118,7 +118,7 @@ class Edge:
 
 
 def _edge(item: Dimension, value: Value, name: str, record: OptimizerRecord) -> Edge | None:
-    """The edge that a value lies at; None where it lies inside, or where the option ends there too."""
+    """The edge that a value lies at; None if it lies inside, or if the option ends there too."""
     place = item.position(float(value))  # type: ignore[arg-type]
     if NEAR < place < 1 - NEAR:
         return None
@@ -129,7 +129,7 @@ def _edge(item: Dimension, value: Value, name: str, record: OptimizerRecord) -> 
 
 
 def _inside(wider: Dimension, item: Dimension, option: Option) -> Dimension:
-    """As much of a widened dimension as the option allows; half way to an end that it excludes."""
+    """As much of a widened dimension as the option allows; halfway to an end that it excludes."""
     least, most = option.bounds
     low, high = max(wider.low, least), min(wider.high, most)
     low = low if option.allows(low) else (item.low + low) / 2
@@ -137,12 +137,12 @@ def _inside(wider: Dimension, item: Dimension, option: Option) -> Dimension:
 
 
 def space_of(spec: OptimSpec, given: Mapping[tuple[str, str], Dimension]) -> list[Dimension]:
-    """The dimensions to search for `spec`: the record's own, changed by what was given, without what `spec` fixes.
+    """The dimensions to search for `spec`: the record's own with the changes given, without the options `spec` fixes.
 
-    What is given for one optimizer replaces what is given for all. An option the optimizer lacks is an error.
+    A change for one optimizer replaces a change for all. An option that the optimizer lacks is an error.
 
     Raises:
-        UsageError: naming optimizer and option; when `spec` fixes what was given.
+        UsageError: naming optimizer and option; also when `spec` fixes an option that was given.
     """
     record = optimizers.find(spec.name)
     own = {name: dimension(name, text) for name, text in record.space.items()}
@@ -170,8 +170,8 @@ class Tuning:
     Attributes:
         results: one per task and optimizer.
         sampler: how they were drawn.
-        final_passes: gradient equivalents of the runs that came after, by task as it was asked for and label; None
-            where there were none.
+        final_passes: gradient equivalents of the final runs, by task as it was asked for and label; None if there are
+            none.
     """
 
     results: Sequence[Tuned]
@@ -195,14 +195,14 @@ def tune(
         request: one task, the optimizers as asked for, the tuning seeds.
         given: changes to the declared spaces.
         count: trials for each optimizer.
-        sampler: `sobol`, `random`, or `tpe`, which draws a trial after the results of those before.
-        train: trains what the store does not have.
+        sampler: `sobol`, `random`, or `tpe`, which draws a trial after seeing the results of earlier ones.
+        train: trains the runs that the store lacks.
         store: where the results are.
         at_once: trials of each optimizer that an adaptive sampler draws before it sees results.
         prune: end hopeless trials early; a pruned trial is worth infinity.
 
     Raises:
-        UsageError: for an empty space, and as `plan`.
+        UsageError: when the space is empty, and as `plan` does.
     """
     searches = [Search(spec, space_of(spec, given), sampler, seed=0) for spec in request.optimizers]
     tried: list[list[Trial]] = [[] for _ in searches]
@@ -227,7 +227,7 @@ def tune(
 def run_trials(
     request: Request, train: Callable[[Sequence[RunSpec]], None], store: Store, prune: bool = False
 ) -> Iterable[Trial]:
-    """Train the request's optimizers and say what each came to."""
+    """Train the request's optimizers and return the trial of each."""
     runs = plan(request)
     if prune:
         runs = [replace(run, peers=_peers(run, runs)) for run in runs]
@@ -244,7 +244,7 @@ def _peers(run: RunSpec, runs: Sequence[RunSpec]) -> tuple[str, ...]:
 
 
 def trial_of(spec: OptimSpec, runs: Sequence[StoredRun], store: Store) -> Trial:
-    """What the stored runs of one setting came to."""
+    """The trial that the stored runs of one setting make."""
     ends = [store.metrics(run).last("val", "loss", LAST) if run.status == Status.OK else [] for run in runs]
     finals = [sum(values) / len(values) if values else math.inf for values in ends]
     value = sum(finals) / len(finals) if finals else math.inf
@@ -254,7 +254,7 @@ def trial_of(spec: OptimSpec, runs: Sequence[StoredRun], store: Store) -> Trial:
 
 
 def tuning_data(tuning: Tuning) -> dict[str, Any]:
-    """What a comparison keeps of its tuning: from it and the runs all of it can be had again, see `stored_tuning`."""
+    """The part of its tuning that a comparison stores; with the runs, `stored_tuning` restores all of it."""
     return {
         "sampler": tuning.sampler,
         "has_finals": tuning.final_passes is not None,
@@ -277,13 +277,13 @@ def stored_tuning(
     """The tuning of a stored comparison.
 
     Args:
-        data: as `tuning_data` has it.
+        data: the data from `tuning_data`.
         store: where the runs are.
-        finals: the runs that came after.
+        finals: the final runs.
         labels: their labels, by run id.
 
     Raises:
-        KeyError, TypeError, UsageError: when it is not as `tuning_data` has it.
+        KeyError, TypeError, UsageError: when `data` does not have the form of `tuning_data`.
     """
     results = [
         Tuned(

@@ -183,7 +183,7 @@ def test_an_id_that_is_not_there_or_is_several(lehi: Lehi) -> None:
     assert lehi("report", "--comparison", "").code == 2
     both = lehi("report", "--comparison", records()[0]["id"], "--task", "digits")
     assert both.code == 2
-    assert "--comparison shows what was asked then, --task asks for something else" in both.err
+    assert "--comparison shows what was asked then, but --task asks for something else" in both.err
 
 
 def test_runs_that_are_gone_are_named_and_nothing_is_decided(lehi: Lehi) -> None:
@@ -193,7 +193,7 @@ def test_runs_that_are_gone_are_named_and_nothing_is_decided(lehi: Lehi) -> None
     shown = lehi("report", "--comparison", record["id"])
     assert shown.code == 0
     assert "1 of its 8 runs is gone from runs" in shown.out
-    assert "no verdict: runs are missing that were asked for" in shown.out
+    assert "no verdict: some of the runs asked for are missing" in shown.out
     gated = lehi("compare", "--optims", "sgd,adam:lr=0.01", "--seeds", "4", "--assert", "adam < sgd", *STEPS)
     assert gated.code == 0
     shutil.rmtree(Path("runs") / record["runs"][0]["run_id"])
@@ -251,7 +251,7 @@ def test_a_look_that_cannot_be_kept_is_named(lehi: Lehi) -> None:
     Path("runs").chmod(0o500)
     shown = lehi("report", "--task", "digits")
     assert shown.code == 0
-    assert "this look is not remembered" in shown.err
+    assert "this look cannot be recorded" in shown.err
 
 
 def test_a_look_that_finds_a_file_in_its_place_is_named(lehi: Lehi) -> None:
@@ -261,7 +261,7 @@ def test_a_look_that_finds_a_file_in_its_place_is_named(lehi: Lehi) -> None:
     Path("runs/.comparisons").write_text("")
     shown = lehi("report", "--task", "digits")
     assert shown.code == 0
-    assert "this look is not remembered" in shown.err
+    assert "this look cannot be recorded" in shown.err
 
 
 def runs_in(result: Result) -> list[dict[str, Any]]:
@@ -286,7 +286,7 @@ def test_the_answer_alone_has_no_empty_heading(lehi: Lehi, kind: str) -> None:
 def test_a_sweep_in_brief_says_that_it_decides_nothing(lehi: Lehi) -> None:
     lehi("sweep", "--optims", "adam", "--over", "lr=0.01,0.1", *STEPS)
     assert lehi("report", "--brief").out.strip() == "no verdict: nothing is compared here"
-    assert "these are trials, by which settings are chosen" in lehi("report", "--role", "trial", "--brief").out
+    assert "these are trials, from which settings are chosen" in lehi("report", "--role", "trial", "--brief").out
 
 
 def test_showing_trials_makes_no_finals_of_them(lehi: Lehi) -> None:
@@ -299,7 +299,7 @@ def test_showing_trials_makes_no_finals_of_them(lehi: Lehi) -> None:
     assert [record["kind"] for record in records()] == ["sweep"]
     gate = lehi("report", "--by", "factor", "--assert", "'lehi:factor=sampled' < 'lehi:factor=rademacher'")
     assert gate.code == 4
-    assert "is inconclusive: these are trials, by which settings are chosen" in gate.out
+    assert "is inconclusive: these are trials, from which settings are chosen" in gate.out
 
 
 def test_what_is_only_trained_is_shown_whatever_chose_it(lehi: Lehi) -> None:

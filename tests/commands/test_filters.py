@@ -244,7 +244,7 @@ def test_groups_are_by_value_and_the_best_within_each(lehi: Lehi, grid: Path) ->
     assert [row[0] for row in shown] == ["lehi:factor=rademacher", "lehi:factor=sampled", "adam"]
     assert [row[6] for row in shown] == ["0.01"] * 3
     assert "each: best of 3 settings by val_loss, on the runs shown" in result.out
-    assert "no verdict: these are trials, by which settings are chosen" in result.out
+    assert "no verdict: these are trials, from which settings are chosen" in result.out
     assert verdicts(lehi("report", "--runs", str(grid), "--by", "factor", "--json")) == {}
 
 

@@ -129,7 +129,7 @@ def test_what_is_made_up_has_no_price_of_its_own(lehi: Lehi, tmp_path: Path) -> 
     made_up = ("--executor", "mock", "--cost", "--seeds", "2")
     result = lehi(*COMPARE[:-2], *made_up)
     assert result.code == 0
-    assert "prices are by the clocks of the runs: there is no device here to measure on" in result.err
+    assert "prices come from the runs' own clocks: there is no device here to measure on" in result.err
     assert "price of a step on mock (none: synthetic metrics): by the clocks of the runs" in result.out
     assert [row[-1] for row in price_table(result.out)] == ["-", "-"]
     found = prices(lehi(*COMPARE[:-2], *made_up, "--json"))
