@@ -25,6 +25,11 @@ def test_every_package_on_disk_is_declared() -> None:
     assert not (ROOT / "lehi_cli" / "tasks.py").exists()
 
 
+def test_git_ignores_no_source_file() -> None:
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "*.py"]
+    assert not subprocess.run(command, cwd=ROOT / "lehi_cli", check=True, capture_output=True, text=True).stdout
+
+
 def test_the_changelog_has_a_section_for_this_version() -> None:
     headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
     assert headings[0] == "## [Unreleased]"
