@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lehi_cli.runs.specs import RunSpec
+
 from .finish import Finished, finish
 from .plan import plan
 from .preview import Preview, preview
@@ -21,9 +23,7 @@ class FixedPlan:
         """Carry out the experiment."""
 
         def run(request: Request) -> Finished:
-            runs = plan(request)
-            session.check(runs)
-            session.check_left(runs)
+            runs = _planned(request, session)
             session.confirm(len(session.missing(runs)))
             return finish(session, runs, session.train_all(runs))
 
@@ -34,10 +34,16 @@ class FixedPlan:
         """The runs that would be trained."""
 
         def run(request: Request) -> Preview:
-            runs = plan(request)
-            session.check(runs)
-            session.check_left(runs)
-            return preview(runs, session)
+            return preview(_planned(request, session), session)
 
         session.say_registry()
         return or_with_fake_data(run, self.request, session)
+
+
+def _planned(request: Request, session: Session) -> list[RunSpec]:
+    """The plan, checked before any of it is trained."""
+    runs = plan(request)
+    session.check(runs)
+    session.check_left(runs)
+    session.say_optimizers(runs)
+    return runs

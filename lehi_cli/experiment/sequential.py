@@ -49,6 +49,7 @@ class SeedBySeed:
         runs = plan(self.request)
         session.check(runs)
         session.check_left(next_runs(runs, contests(runs)))
+        session.say_optimizers(runs)
         return runs
 
 

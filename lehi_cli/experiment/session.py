@@ -55,11 +55,21 @@ class Session:
         self.comparisons = Comparisons(self.store)
         self._reused: set[str] = set()
         self._trained: set[str] = set()
+        self._named: set[tuple[str, str]] = set()
 
     def say_registry(self) -> None:
         """Pass on the notices from loading the plug-ins."""
         for notice in (*tasks.load().notices, *optimizers.load().notices):
             self.listener.notice(notice)
+
+    def say_optimizers(self, runs: Sequence[RunSpec]) -> None:
+        """Pass on what is to be known before relying on the optimizers of a plan, once for each."""
+        named = {(run.optimizer.name, run.optimizer_origin) for run in runs} - self._named
+        for name, origin in sorted(named):
+            text = optimizers.find(name, origin).notice
+            if text:
+                self.listener.notice(Notice(f"{name}: {text}"))
+        self._named |= named
 
     def check(self, runs: Sequence[RunSpec]) -> None:
         """Check that a plan will have everything the view asks for, before any of it is trained.

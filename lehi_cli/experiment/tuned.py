@@ -195,6 +195,7 @@ def _first(request: Request, session: Session, trials: Trials) -> list[RunSpec]:
             trials.run(replace(request, tasks=[task]), stop, session)
         except _Planned:
             continue
+    session.say_optimizers(first)
     return first
 
 

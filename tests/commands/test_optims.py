@@ -9,6 +9,7 @@ import pytest
 from conftest import Result
 
 from lehi_cli.conformance.optimizers import CHECKS
+from lehi_cli.registry import pytorch_optimizer_tested
 
 Lehi = Callable[..., Result]
 
@@ -55,6 +56,35 @@ def test_all_in_a_file_are_checked_and_one_failure_is_enough(lehi: Lehi, tmp_pat
     assert good.endswith("22 passed, 1 skipped\n")
     assert "  FAIL passes are as stated: counted 1 a step over 120 steps, but the record states passes='2'\n" in dear
     assert dear.endswith("21 passed, 1 failed, 1 skipped\n")
+
+
+PLANS = {
+    "train": ("train", "--optim", "po.Yogi", "--seeds", "2"),
+    "grid": ("sweep", "--optims", "po.Yogi", "--over", "lr=0.01,0.1"),
+    "trials": ("sweep", "--optims", "po.Yogi,sgd", "--trials", "2", "--sampler", "tpe"),
+    "compare": ("compare", "--optims", "sgd,po.Yogi,po.Yogi:lr=0.1"),
+    "auto": ("compare", "--optims", "sgd,po.Yogi", "--seeds", "auto:4"),
+    "tuned": ("compare", "--optims", "sgd,po.Yogi", "--tune", "2"),
+    "smoke": ("compare", "--optims", "sgd,po.Yogi", "--smoke"),
+}
+
+
+@pytest.mark.parametrize("quietly", ["--dry-run", "--quiet", "--json"])
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_plan_says_once_what_is_to_be_known_of_its_optimizers(
+    lehi: Lehi, monkeypatch: pytest.MonkeyPatch, plan: str, quietly: str
+) -> None:
+    monkeypatch.setattr(pytorch_optimizer_tested, "installed", lambda: "99.0.0")
+    result = lehi(*PLANS[plan], "--task", "digits", "--steps", "6", "--executor", "mock", quietly)
+    assert result.code == 0, result.err
+    assert result.err.count("warning: po.Yogi: pytorch-optimizer 99.0.0 was not tested, ") == 1
+    assert "was not tested" not in result.out
+
+
+def test_a_notice_of_a_built_in_one_is_said_too(lehi: Lehi) -> None:
+    asked = ("--task", "digits", "--steps", "2", "--executor", "mock")
+    assert "warning: bdhf: US patent" in lehi("train", "--optim", "bdhf", *asked).err
+    assert "warning" not in lehi("train", "--optim", "hf", *asked).err
 
 
 @pytest.mark.parametrize("name", ["mine", "mine.py"])
