@@ -13,7 +13,7 @@ from lehi_cli.runs.store import Store
 from lehi_cli.runs.stored_run import StoredRun
 
 from .distinction import name_apart
-from .labels import code_of, distinct_labels
+from .labels import distinct_labels
 from .results import Section, Series
 
 
@@ -29,7 +29,7 @@ def arrange(store: Store, runs: Sequence[StoredRun], labels: Mapping[str, str] |
     keys = _Keys()
     by_spec: dict[str, list[StoredRun]] = {}
     for run in runs:
-        key = keys.of([run.spec["task"], run.spec["precision"], run.is_mock])
+        key = keys.of([run.spec.task, run.spec.precision, run.is_mock])
         by_spec.setdefault(key, []).append(run)
     groups = [group for alike in by_spec.values() for group in _by_data(alike)]
     metrics = {run.folder: own for run, own in zip(runs, store.all_metrics(runs), strict=True)}
@@ -77,7 +77,7 @@ def _section(
 ) -> Section:
     grouped: dict[str, list[StoredRun]] = {}
     for run in runs:
-        key = keys.of([run.optimizer, run.options, code_of(run), labels.get(run.run_id, "")])
+        key = keys.of([run.optimizer, run.options, run.spec.optimizer_code, labels.get(run.run_id, "")])
         grouped.setdefault(key, []).append(run)
     members = list(grouped.values())
     firsts = [own[0] for own in members]

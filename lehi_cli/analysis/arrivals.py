@@ -213,7 +213,7 @@ def _refuse_unknown(target: Target | None, known: Collection[str]) -> None:
 
 def _columns(section: Section) -> list[str]:
     """The columns on which a target can be set."""
-    return _columns_with(section.spec["task"]["metrics"])  # type: ignore[index]
+    return _columns_with(section.spec.metrics)
 
 
 def _columns_with(metrics: Sequence[str]) -> list[str]:

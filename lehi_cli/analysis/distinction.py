@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lehi_cli.runs.specs import Budget, format_value
+from lehi_cli.runs.specs import format_value
 
-from .labels import DIGITS, code_of, differing, numbered
+from .labels import DIGITS, differing, numbered
 from .results import Section
 
 Facts = Mapping[str, Any]
@@ -30,11 +30,10 @@ LONGEST = 32
 
 def facts(section: Section) -> dict[str, Any]:
     """What decides the numbers of a section, flat: `budget`, `batch_size`, `model.hidden`, `code.<file>`, ..."""
-    task: dict[str, Any] = dict(section.spec["task"])  # type: ignore[call-overload]
-    ((kind, amount),) = task.pop("budget").items()
-    data = {key: value for key, value in task.pop("data").items() if key != "checksum"}
-    found = {"budget": str(Budget(kind, amount)), **dict(_flat({**task, "data": data}))}
-    found["precision"] = section.spec.get("precision")
+    data = {key: value for key, value in section.spec.data.items() if key != "checksum"}
+    rest = {key: value for key, value in section.spec.task.items() if key not in ("budget", "data")}
+    found: dict[str, Any] = {"budget": str(section.spec.budget), **dict(_flat({**rest, "data": data}))}
+    found["precision"] = section.spec.precision
     found["checksum"] = section.data_checksum
     if any(run.is_mock for run in section.runs):  # mock runs carry the same mark as fake data
         found[RESULTS] = "made up for fake data" if found.pop(FAKE, None) else "made up"
@@ -140,7 +139,7 @@ def _versions(section: Section) -> list[str]:
     versions: dict[str, dict[str, None]] = {}
     for series in section.series:
         run = series.runs[0]
-        versions.setdefault(run.optimizer, {}).setdefault(code_of(run)[:DIGITS] or "unknown")
+        versions.setdefault(run.optimizer, {}).setdefault(run.spec.optimizer_code[:DIGITS] or "unknown")
     return [
         f"{section.title}: {name} ran in {len(codes)} versions of its code, kept apart: {_listed(codes)}"
         for name, codes in versions.items()

@@ -68,7 +68,7 @@ def price_of(section: Section, series: Series, reference: Series) -> PriceOf:
     own, other = _passes(series), _passes(reference)
     steps = _mean(series, "steps")
     ratio = own / other if other > 0 and math.isfinite(own) else math.nan
-    (kind,) = section.spec["task"]["budget"]  # type: ignore[index]
+    kind = section.spec.budget.kind
     return PriceOf(series.label, own, steps, ratio, reference.label, _unit(kind), _mean(reference, "steps"))
 
 
@@ -81,7 +81,7 @@ def unequal(section: Section, reference: Series | None = None) -> list[str]:
 
 def few_steps(section: Section) -> list[str]:
     """The optimizers so expensive that they got hardly any steps for the common price, in words."""
-    (kind,) = section.spec["task"]["budget"]  # type: ignore[index]
+    kind = section.spec.budget.kind
     if _unit(kind) != "passes":
         return []
     return [

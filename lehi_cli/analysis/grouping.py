@@ -20,7 +20,7 @@ from lehi_cli.runs.metrics import metric_named
 from lehi_cli.runs.specs import format_value
 
 from .columns import check_metrics, is_measured, measured, names, parse_column
-from .labels import DIGITS, code_of, numbered
+from .labels import DIGITS, numbered
 from .results import Section, Series
 
 DEFAULT = "val_loss"
@@ -118,7 +118,7 @@ def _grouped(series: Iterable[Series], key: Any) -> dict[Hashable, list[Series]]
     groups: dict[Hashable, list[Series]] = {}
     for one in series:
         run = one.runs[0]
-        groups.setdefault((run.optimizer, code_of(run), key(one)), []).append(one)
+        groups.setdefault((run.optimizer, run.spec.optimizer_code, key(one)), []).append(one)
     return groups
 
 
@@ -144,7 +144,7 @@ def _values(series: Series, keys: Sequence[str]) -> tuple[str, ...]:
 def _relabelled(series: Sequence[Series], keys: Sequence[str]) -> list[Series]:
     labels = [":".join([one.runs[0].optimizer, *_values(one, keys)]) for one in series]
     count = Counter(labels)  # two with the same label differ only in their code
-    codes = [code_of(one.runs[0])[:DIGITS] for one in series]
+    codes = [one.runs[0].spec.optimizer_code[:DIGITS] for one in series]
     texts = [
         f"{label} (code {code})" if count[label] > 1 and code else label
         for label, code in zip(labels, codes, strict=True)

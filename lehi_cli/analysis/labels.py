@@ -36,20 +36,15 @@ def _told_apart(label: str, runs: Sequence[StoredRun]) -> list[str]:
     names = Counter(run.optimizer for run in runs)
     by_name = {name: [run for run in runs if run.optimizer == name] for name in names}
     keys = {name: set(differing([run.options for run in same])) for name, same in by_name.items()}
-    has_versions = {name: len({code_of(run) for run in same}) > 1 for name, same in by_name.items()}
+    has_versions = {name: len({run.spec.optimizer_code for run in same}) > 1 for name, same in by_name.items()}
     texts = []
     for run in runs:
         options = [f"{key}={format_value(run.options[key])}" for key in run.options if key in keys[run.optimizer]]
-        version = code_of(run) if has_versions[run.optimizer] else ""
+        version = run.spec.optimizer_code if has_versions[run.optimizer] else ""
         aside = [run.optimizer] if len(names) > 1 else []
         aside += [f"code {version[:DIGITS]}"] if version else []
         texts.append(":".join([label, *options]) + (f" ({', '.join(aside)})" if aside else ""))
     return texts
-
-
-def code_of(run: StoredRun) -> str:
-    """Hash of the source of the run's optimizer; empty if it is one of torch's."""
-    return str(run.spec["optimizer"].get("code", ""))
 
 
 def differing(found: Sequence[Mapping[str, Any]]) -> list[str]:

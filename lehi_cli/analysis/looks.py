@@ -25,7 +25,6 @@ from lehi_cli.runs.comparisons import Look
 from lehi_cli.runs.specs import canonical_json
 from lehi_cli.stats.verdict import LATER_SHARE, Method
 
-from .labels import code_of
 from .results import Section, Series
 
 DIGITS = 16
@@ -85,12 +84,11 @@ class Looks:
 
 def pair_id(section: Section, one: Series, other: Series) -> str:
     """The id of a pair of optimizers in a section, the same whichever of the two is the reference."""
-    spec = section.spec
     made_up = any(run.is_mock for run in section.runs)
     content = [
-        spec["task"],
-        spec["precision"],
-        spec.get("recipe"),  # of runs stored before the training loop's code was hashed
+        section.spec.task,
+        section.spec.precision,
+        section.spec.recipe,  # of runs stored before the training loop's code was hashed
         made_up,
         sorted(canonical_json(_identity(series)) for series in (one, other)),
     ]
@@ -99,4 +97,4 @@ def pair_id(section: Section, one: Series, other: Series) -> str:
 
 def _identity(series: Series) -> list[object]:
     run = series.runs[0]
-    return [run.optimizer, run.options, code_of(run)]
+    return [run.optimizer, run.options, run.spec.optimizer_code]

@@ -126,7 +126,7 @@ def load_prices(store: Store, section: Section, reference: str | None = None) ->
         series.label: optimizer_key(series.runs[0].optimizer, series.runs[0].options) for series in section.series
     }
     devices = dict.fromkeys(str(run.environment["device"]) for run in section.runs if "device" in run.environment)
-    found = load_measurements(store, section.spec["task"], str(section.spec["precision"]), devices)  # type: ignore[arg-type]
+    found = load_measurements(store, section.spec.task, section.spec.precision, devices)
     if not found:
         return None
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lehi_cli.runs.metrics import METRICS
 from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.stored_run import StoredRun
+from lehi_cli.runs.stored_run import StoredRun, StoredSpec
 from lehi_cli.stats import Estimate, estimate
 from lehi_cli.stats.paired import Interval
 from lehi_cli.stats.summary import Band, band_curve, mean_interval
@@ -123,7 +123,7 @@ class Section:
     """
 
     task: str
-    spec: Mapping[str, object]
+    spec: StoredSpec
     series: list[Series] = field(default_factory=list)
     distinction: str = ""
     shown: Sequence[tuple[str, str]] | None = None
@@ -155,7 +155,7 @@ class Section:
         `arrange` keeps runs on different data apart, so it is the same for all runs.
         """
         read = (run.outcome.get("data_checksum") for run in self.runs)
-        return next(filter(None, read), None) or str(self.spec["task"]["data"].get("checksum", ""))  # type: ignore[index]
+        return next(filter(None, read), None) or self.spec.data_checksum
 
     @cached_property
     def logged(self) -> set[str]:
@@ -165,7 +165,7 @@ class Section:
     @cached_property
     def metric_names(self) -> list[str]:
         """The metrics besides the loss, as the task lists them."""
-        return [name for name in self.spec["task"]["metrics"] if name in self.logged]  # type: ignore[index]
+        return [name for name in self.spec.metrics if name in self.logged]
 
     @property
     def columns(self) -> Sequence[tuple[str, str]]:

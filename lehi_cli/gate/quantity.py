@@ -54,7 +54,7 @@ class Readings:
 
 def columns(section: Section) -> list[str]:
     """The columns that a section has."""
-    return columns_with(section.spec["task"]["metrics"])  # type: ignore[index]
+    return columns_with(section.spec.metrics)
 
 
 def columns_with(metrics: Sequence[str]) -> list[str]:
@@ -74,7 +74,7 @@ def is_counted(column: str, section: Section) -> bool:
     Under a budget in seconds the clock decides the numbers of steps and passes.
     """
     if column in ("steps", "passes"):
-        return "seconds" not in section.spec["task"]["budget"]  # type: ignore[index]
+        return section.spec.budget.kind != "seconds"
     return column in ("passes_per_step", "state_bytes_per_parameter")
 
 

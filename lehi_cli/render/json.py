@@ -76,13 +76,13 @@ def to_json(report: Report) -> str:
 
 def _section(item: SectionReport) -> dict[str, Any]:
     section = item.section
-    task = section.runs[0].spec["task"]
+    spec = section.runs[0].spec
     return {
         "task": section.task,
         "title": section.title,
         "fake_data": section.is_fake,
-        "budget": task["budget"],
-        "batch_size": task["batch_size"],
+        "budget": {spec.budget.kind: spec.budget.amount},
+        "batch_size": spec.batch_size,
         "seeds": section.seeds,
         "floor": section.floor,
         "notes": list(item.notes),

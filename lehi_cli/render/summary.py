@@ -34,8 +34,7 @@ def subtitle(section: Section) -> str:
         if len(seeds) == 1
         else f"{len(seeds)} seeds ({', '.join(map(str, seeds[:6]))}{', …' if len(seeds) > 6 else ''})"
     )
-    batch = run.spec["task"]["batch_size"]
-    return f"{run.budget} · batch {batch} · {shown} · {run.environment.get('device', '?')}"
+    return f"{run.budget} · batch {run.spec.batch_size} · {shown} · {run.environment.get('device', '?')}"
 
 
 def summary_table(section: Section) -> Table:

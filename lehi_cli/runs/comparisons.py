@@ -218,7 +218,7 @@ def _of_several_settings(store: Store, run_ids: Iterable[str]) -> set[str]:
     """Those of some runs whose optimizer has others with other options on the same task."""
     settings: dict[str, dict[str, set[str]]] = {}
     for run in filter(None, map(store.find, sorted(run_ids))):
-        of_optimizer = settings.setdefault(canonical_json([run.spec["task"], run.optimizer]), {})
+        of_optimizer = settings.setdefault(canonical_json([run.spec.task, run.optimizer]), {})
         of_optimizer.setdefault(canonical_json(run.options), set()).add(run.run_id)
     return {run_id for options in settings.values() if len(options) > 1 for own in options.values() for run_id in own}
 

@@ -116,7 +116,7 @@ class Store:
 
     def metrics(self, run: StoredRun) -> RunMetrics:
         """The metric rows of a run; a damaged shard is named in `notices` and the rest returned."""
-        at_once = {*AT_ONCE, *run.spec["task"]["metrics"]}
+        at_once = {*AT_ONCE, *run.spec.metrics}
         return RunMetrics(
             read_columns(run.folder, self.notices, at_once), lambda: read_columns(run.folder, self.notices)
         )

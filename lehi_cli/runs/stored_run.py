@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,67 @@ from .status import Status
 
 SCHEMA = 1
 SPENT = ("steps", "passes", "seconds", "parameters", "state_bytes")
+
+
+@dataclass(frozen=True)
+class StoredSpec:
+    """What decided a run's numbers, as it was written: `RunSpec.identity()`, perhaps of another version.
+
+    Attributes:
+        content: all of it, as plain data.
+    """
+
+    content: Mapping[str, Any]
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """The task's part: with it the runs of one task are told apart from those of any other."""
+        task: Mapping[str, Any] = self.content["task"]
+        return task
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """The metrics besides the loss, as the task lists them."""
+        metrics: Sequence[str] = self.task["metrics"]
+        return metrics
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The data source and its options."""
+        data: Mapping[str, Any] = self.task["data"]
+        return data
+
+    @property
+    def data_checksum(self) -> str:
+        """Checksum of the data that the task declares; empty if it declares none."""
+        return str(self.data.get("checksum", ""))
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a mini-batch."""
+        size: int = self.task["batch_size"]
+        return size
+
+    @property
+    def budget(self) -> Budget:
+        """How long the run trains."""
+        ((kind, amount),) = self.task["budget"].items()
+        return Budget(kind, amount)
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic: `fp32` or `bf16`."""
+        return str(self.content["precision"])
+
+    @property
+    def optimizer_code(self) -> str:
+        """Hash of the source of the optimizer; empty when it is torch's own."""
+        return str(self.content["optimizer"].get("code", ""))
+
+    @property
+    def recipe(self) -> object:
+        """What runs had in place of the hash of the training loop's code; None since they have that."""
+        return self.content.get("recipe")
 
 
 @dataclass(frozen=True)
@@ -31,7 +92,7 @@ class StoredRun:
     options: Mapping[str, Any]
     seed: int
     status: Status
-    spec: Mapping[str, Any]
+    spec: StoredSpec
     environment: Mapping[str, Any]
     outcome: Mapping[str, Any]
     error: Mapping[str, str]
@@ -43,7 +104,7 @@ class StoredRun:
     @property
     def is_fake(self) -> bool:
         """Whether its data was synthetic in place of the task's own, or its results were."""
-        return bool(self.spec["task"]["data"].get("fake")) or self.is_mock
+        return bool(self.spec.data.get("fake")) or self.is_mock
 
     @property
     def is_mock(self) -> bool:
@@ -53,8 +114,7 @@ class StoredRun:
     @property
     def budget(self) -> str:
         """The run's budget in words."""
-        ((kind, amount),) = self.spec["task"]["budget"].items()
-        return str(Budget(kind, amount))
+        return str(self.spec.budget)
 
 
 def parse_run(content: Mapping[str, Any], folder: Path) -> StoredRun:
@@ -73,7 +133,7 @@ def parse_run(content: Mapping[str, Any], folder: Path) -> StoredRun:
         options=spec["optimizer"]["options"],
         seed=spec["seed"],
         status=_status(content, folder),
-        spec=spec,
+        spec=StoredSpec(spec),
         environment=content["environment"],
         outcome=content.get("outcome") or {},
         error=content.get("error") or {},

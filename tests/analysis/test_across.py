@@ -15,6 +15,7 @@ from stored import Curve, sections
 from lehi_cli.analysis.across import Across, across
 from lehi_cli.analysis.arrivals import all_arrivals
 from lehi_cli.analysis.results import Section, Series
+from lehi_cli.runs.stored_run import StoredSpec
 from lehi_cli.stats.ranks import Record
 
 Final = float | Curve | Sequence[float | Curve]
@@ -276,5 +277,6 @@ def test_two_budgets_of_a_task_are_two(tmp_path: Path) -> None:
 
 def rebudgeted(series: Series) -> Series:
     """The series with another budget."""
-    spec = {**series.runs[0].spec, "task": {**series.runs[0].spec["task"], "budget": {"steps": 9}}}
+    stored = series.runs[0].spec
+    spec = StoredSpec({**stored.content, "task": {**stored.task, "budget": {"steps": 9}}})
     return Series(series.label, [replace(run, spec=spec) for run in series.runs], series.metrics)

@@ -11,14 +11,18 @@ import pytest
 from lehi_cli.analysis.equal_price import few_steps, price_of, unequal
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.runs.run_metrics import RunMetrics
-from lehi_cli.runs.stored_run import StoredRun
+from lehi_cli.runs.stored_run import StoredRun, StoredSpec
 
 Spent = Sequence[tuple[str, Mapping[str, float]]]  # status and outcome of each run
 
 
+def spec(kind: str = "passes") -> StoredSpec:
+    return StoredSpec({"task": {"budget": {kind: 600}, "metrics": []}})
+
+
 def series(label: str, spent: Spent) -> Series:
     runs = [
-        StoredRun(f"{label}{seed}", "digits", label, label, {}, seed, status, {}, {}, outcome, {}, "", Path())
+        StoredRun(f"{label}{seed}", "digits", label, label, {}, seed, status, spec(), {}, outcome, {}, "", Path())
         for seed, (status, outcome) in enumerate(spent)
     ]
     return Series(label, runs, [RunMetrics({}) for _ in runs])
@@ -29,7 +33,7 @@ def section(kind: str = "passes", **spent: tuple[float, float]) -> Section:
     found = [
         series(label, [("ok", {"steps": steps, "passes": passes})] * 2) for label, (steps, passes) in spent.items()
     ]
-    return Section("digits", {"task": {"budget": {kind: 600}, "metrics": []}}, found)
+    return Section("digits", spec(kind), found)
 
 
 def words(found: Section, label: str, reference: str) -> str:
@@ -72,7 +76,7 @@ def test_a_run_that_diverged_saved_nothing() -> None:
     whole, short = {"steps": 600, "passes": 600.0}, {"steps": 3, "passes": 3.0}
     found = Section(
         "digits",
-        {"task": {"budget": {"passes": 600}, "metrics": []}},
+        spec(),
         [series("lehi", [("ok", whole), ("diverged", short), ("error", {})]), series("adam", [("ok", whole)] * 3)],
     )
     assert words(found, "lehi", "adam") == "at equal price"
@@ -81,7 +85,7 @@ def test_a_run_that_diverged_saved_nothing() -> None:
 def test_who_never_ended_has_an_unknown_price() -> None:
     found = Section(
         "digits",
-        {"task": {"budget": {"passes": 600}, "metrics": []}},
+        spec(),
         [series("lehi", [("diverged", {"steps": 3, "passes": 3.0})]), series("adam", [("ok", {})])],
     )
     price = price_of(found, *found.series)

@@ -13,6 +13,7 @@ from lehi_cli.analysis.arrange import arrange
 from lehi_cli.analysis.looks import Look, Looks, Rule, pair_id
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredSpec
 from lehi_cli.stats.verdict import LATER_SHARE
 
 FIXED, REFUSED, ADDED = Rule("fixed"), Rule("refused"), Rule("anytime")
@@ -80,7 +81,7 @@ def section(tmp_path: Path) -> Section:
 
 
 def changed(section: Section, **spec: Any) -> Section:
-    return Section(section.task, {**section.spec, **spec}, section.series)
+    return Section(section.task, StoredSpec({**section.spec.content, **spec}), section.series)
 
 
 def test_a_pair_is_the_same_whoever_is_the_reference_and_whatever_it_is_called(section: Section) -> None:
@@ -100,7 +101,7 @@ def test_more_seeds_are_the_same_pair(section: Section) -> None:
 
 def test_another_task_precision_or_made_up_results_are_another_pair(section: Section) -> None:
     adam, sgd, _ = section.series
-    task = {**section.spec["task"], "budget": {"steps": 7}}  # type: ignore[dict-item]
+    task = {**section.spec.task, "budget": {"steps": 7}}
     mock = [replace(run, environment={"mock": True}) for run in adam.runs]
     made_up = Section(section.task, section.spec, [Series(adam.label, mock, adam.metrics), sgd])
     others = [changed(section, task=task), changed(section, precision="bf16"), changed(section, recipe=99), made_up]

@@ -18,6 +18,7 @@ from lehi_cli.render.numbers import mean_as_shown
 from lehi_cli.render.summary import summary_table
 from lehi_cli.runs.specs import Budget, RunSpec, Schedule
 from lehi_cli.runs.store import Store
+from lehi_cli.runs.stored_run import StoredSpec
 from lehi_cli.stats.summary import Band
 
 
@@ -133,8 +134,10 @@ def test_changed_data_files_make_another_section_and_failed_runs_go_to_the_neare
 
 def test_settings_written_in_another_order_are_the_same(store: Store) -> None:
     first, second = write_all(store, "adam", [[1.0, 2.0]])
-    task = dict(reversed(second.spec["task"].items()))
-    turned = replace(second, spec={**second.spec, "task": task}, options=dict(reversed(second.options.items())))
+    task = dict(reversed(second.spec.task.items()))
+    turned = replace(
+        second, spec=StoredSpec({**second.spec.content, "task": task}), options=dict(reversed(second.options.items()))
+    )
     (section,) = arrange(store, [first, turned])
     assert [len(series.runs) for series in section.series] == [2]
 
