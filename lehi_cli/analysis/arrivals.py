@@ -27,7 +27,7 @@ from lehi_cli.stats.targets import Arrival, arrival, survival, time_to_target
 from .results import Section, Series
 
 UNITS = ("steps", "samples", "passes", "seconds")
-COLUMNS = {"steps": "step"}  # the columns of the other units have the same name as the unit
+UNIT_COLUMNS = {"steps": "step"}  # the columns of the other units have the same name as the unit
 SPLITS = ("val", "train")
 HOW = "write metric=value, for example val_loss=0.1"
 
@@ -221,16 +221,15 @@ def _columns_with(metrics: Sequence[str]) -> list[str]:
 
 
 def _series(series: Series, style: int, target: Target) -> SeriesArrival:
-    by_seed = {
-        run.seed: _course(run, metrics, target) for run, metrics in zip(series.runs, series.metrics, strict=True)
-    }
+    by_seed = {run.seed: course(run, metrics, target) for run, metrics in zip(series.runs, series.metrics, strict=True)}
     courses = list(by_seed.values())
     summary = {unit: arrival(*_times_and_ends(courses, unit)) for unit in UNITS}
     return SeriesArrival(series.label, style, courses, summary)
 
 
-def _course(run: StoredRun, metrics: RunMetrics, target: Target) -> Course:
-    names = [COLUMNS.get(unit, unit) for unit in UNITS]
+def course(run: StoredRun, metrics: RunMetrics, target: Target) -> Course:
+    """One run on its way to a target; curves, tables and assertions all go by it."""
+    names = [UNIT_COLUMNS.get(unit, unit) for unit in UNITS]
     values, *courses = metrics.columns(target.split, target.metric, [target.metric, *names])
     spent = dict(zip(UNITS, courses, strict=True))
     ends = {unit: xs[-1] if xs else 0.0 for unit, xs in spent.items()}

@@ -19,14 +19,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lehi_cli.analysis.arrivals import COLUMNS, UNITS, Target
+from lehi_cli.analysis.arrivals import UNITS, Target, course
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.metrics import known_metrics, metric_named
 from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.status import UNFINISHED, Status
 from lehi_cli.runs.stored_run import StoredRun
-from lehi_cli.stats.targets import time_to_target
 
 TOTALS = ("steps", "passes", "seconds")
 PRICES: Mapping[str, tuple[str, str, float]] = {
@@ -34,7 +33,7 @@ PRICES: Mapping[str, tuple[str, str, float]] = {
     "passes_per_step": ("passes", "steps", 1.0),
     "state_bytes_per_parameter": ("state_bytes", "parameters", 1.0),
 }
-TO_TARGET: Mapping[str, str] = {f"{unit}_to_target": COLUMNS.get(unit, unit) for unit in UNITS}
+TO_TARGET: Mapping[str, str] = {f"{unit}_to_target": unit for unit in UNITS}
 
 
 @dataclass
@@ -99,7 +98,7 @@ def read(series: Series, column: str, target: Target | None) -> Readings:
         readings.values[run.seed] = value
         readings.until.pop(run.seed, None)
         if target is not None and column in TO_TARGET and run.status == Status.OK and math.isinf(value):
-            readings.until[run.seed] = _course(metrics, column, target)[0][-1]
+            readings.until[run.seed] = course(run, metrics, target).watched[TO_TARGET[column]]
     counts = Counter(run.seed for run in series.runs)
     readings.notes += [
         f"{series.label}, seed {seed}: {count} runs, the last one counts" for seed, count in counts.items() if count > 1
@@ -150,14 +149,7 @@ def _final(run: StoredRun, metrics: RunMetrics, column: str) -> float | str:
 
 
 def _arrival(run: StoredRun, metrics: RunMetrics, column: str, target: Target) -> float | str:
-    if run.status != Status.OK:
-        return math.inf
-    places, values = _course(metrics, column, target)
-    if not values:
+    if run.status == Status.OK and metrics.final(target.split, target.metric) is None:
         return f"ok, but has no {target.column}"
-    moment = time_to_target(places, values, target.value, minimize=target.minimize)
-    return math.inf if moment is None else moment
-
-
-def _course(metrics: RunMetrics, column: str, target: Target) -> tuple[list[float], list[float]]:
-    return metrics.curve(target.split, target.metric, TO_TARGET[column])
+    times = course(run, metrics, target).times
+    return math.inf if times is None else times[TO_TARGET[column]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from lehi_cli.analysis.arrivals import UNIT_COLUMNS
 from lehi_cli.analysis.results import Section, Series
 from lehi_cli.stats.summary import Band
 
@@ -31,7 +32,7 @@ def curve_figures(section: Section, x: str, remark: str = "") -> list[Figure]:
 
 
 def _curves(section: Section, split: str, title: str, x: str) -> Figure:
-    metric, column = section.leading[1], {"steps": "step"}.get(x, x)
+    metric, column = section.leading[1], UNIT_COLUMNS.get(x, x)
     ranked = section.ranked()[:MOST_CURVES]
     bands = [series.band_curve(split, metric, column) for series in ranked]
     traces = [_trace(series.label, band, i) for i, (series, band) in enumerate(zip(ranked, bands, strict=True))]
