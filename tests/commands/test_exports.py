@@ -152,7 +152,7 @@ BAD = [
     (("--json", "--format", "html"), "--json and --format html are two formats"),
     (("--output", "nowhere/out.csv"), "cannot write nowhere/out.csv: No such file or directory"),
     (("--output", "."), "the name . does not tell a format"),
-    (("--output", "report.pdf"), "the name report.pdf does not tell a format"),
+    (("--output", "report.doc"), "the name report.doc does not tell a format"),
     (("--format", "csv", "--output", "."), "cannot write .: Is a directory"),
     (("--format", "latex", "--output", "/dev/null/x.tex"), "cannot write /dev/null/x.tex: Not a directory"),
 ]
