@@ -1,12 +1,12 @@
-"""Comparisons on disk: what was typed, which runs it is about and what part each of them plays, and what was looked at.
+"""Comparisons on disk: the command, its runs and their roles, and what was looked at.
 
     runs/.comparisons/<id>.json
 
 A record is written once, when its page is shown, and never changed; no run is ever changed for it. The same runs in the
-same parts, asked the same of, are the same comparison: it has one record, and is shown again as it was the first time.
+same roles with the same question are the same comparison: it has one record, and is shown again as it was first shown.
 
-A run is `final` where it decides, or `trial` where settings were chosen by it. That is a matter of the comparison: the
-final runs of one may be the trials of another. What was looked at is kept pair by pair, see `lehi_cli.analysis.looks`.
+A run is `final` if it decides, or a `trial` if settings were chosen from it. The role belongs to the comparison: the
+final runs of one may be the trials of another. Looks are kept pair by pair, see `lehi_cli.analysis.looks`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCHEMA = 1
 FOLDER = ".comparisons"
 DIGITS = 8
 TUNING_SEED = 100_000
-"""Seed of tuning runs: apart from those of a comparison, which count from 0."""
+"""Seed of tuning runs, distinct from those of a comparison, which count from 0."""
 
 Role = Literal["final", "trial"]
 Kind = Literal["compare", "sweep", "train", "report"]
@@ -43,7 +43,7 @@ class Look(NamedTuple):
     Attributes:
         seeds: the seeds, in the order in which they were looked at.
         adaptive: whether the pair was looked at after each of them.
-        family: number of comparisons that it was one of: whoever picks one out of many has looked at all of them.
+        family: number of comparisons that were looked at together: picking one out of many means looking at all.
     """
 
     seeds: Sequence[int]
@@ -56,8 +56,8 @@ class Member:
     """A run of a comparison.
 
     Attributes:
-        run_id: which.
-        label: what its optimizer was called.
+        run_id: id of the run.
+        label: label of its optimizer.
         role: `final` or `trial`.
     """
 
@@ -71,17 +71,17 @@ class ComparisonRecord:
     """A comparison that was shown.
 
     Attributes:
-        kind: the verb; `report` for a page on runs that no comparison asked for together, kept for its looks alone.
-        runs: in the order of the plan, trials first.
+        kind: the verb; `report` for a page on runs that no comparison asked for together, kept only for its looks.
+        runs: the runs in the order of the plan, trials first.
         view: what was asked of them, as plain data.
-        adaptive: whether seeds were added until it was settled.
+        adaptive: whether seeds were added until the verdicts were settled.
         left_out: runs that were asked for but had been trials before, and where.
-        tuning: what the trials were drawn from, as plain data; None where nothing was tuned.
-        pairs: what was looked at: the seeds, per pair of optimizers.
-        family: comparisons that a page judged together, at the most.
-        looked: what had been looked at when it was made: each look, per pair.
-        command: what was typed after `lehi`.
-        created: when, ISO 8601.
+        tuning: what the trials were drawn from, as plain data; None if nothing was tuned.
+        pairs: the seeds that were looked at, per pair of optimizers.
+        family: largest number of comparisons that a page judged together.
+        looked: the looks before this comparison was made, per pair.
+        command: the words typed after `lehi`.
+        created: when it was made, in ISO 8601.
     """
 
     kind: Kind
@@ -98,12 +98,12 @@ class ComparisonRecord:
 
     @property
     def id(self) -> str:
-        """Hash of what makes it this comparison: verb, runs and their parts, what was asked of them."""
+        """Hash of what identifies the comparison: verb, runs and their roles, and what was asked of them."""
         content = [self.kind, [asdict(run) for run in self.runs], self.view, self.adaptive]
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:DIGITS]
 
     def of_role(self, role: Role) -> list[Member]:
-        """The runs that play a part."""
+        """The runs in a role."""
         return [run for run in self.runs if run.role == role]
 
 
@@ -116,7 +116,7 @@ class Comparisons:
 
     @property
     def records(self) -> list[ComparisonRecord]:
-        """All that can be read, each once; what cannot is named in the store's notices."""
+        """All readable records, each once; the others are named in the store's notices."""
         first: dict[str, ComparisonRecord] = {}
         for record in self._all():
             first.setdefault(record.id, record)
@@ -132,11 +132,11 @@ class Comparisons:
 
     @property
     def shown(self) -> list[ComparisonRecord]:
-        """Those that somebody asked for by name of a verb that trains."""
+        """The comparisons that a verb that trains made."""
         return [record for record in self.records if record.kind != "report"]
 
     def find(self, comparison: str) -> ComparisonRecord:
-        """The comparison whose id begins so.
+        """The comparison whose id begins with `comparison`.
 
         Raises:
             UsageError: when there is none, or several.
@@ -149,11 +149,11 @@ class Comparisons:
         raise UsageError(f"comparison {comparison!r} {what}", f"in {self._store.name}: {known}")
 
     def known(self, record: ComparisonRecord) -> ComparisonRecord | None:
-        """The record of the same comparison, when it was made before."""
+        """The record of the same comparison, if it was made before."""
         return next((other for other in self.records if other.id == record.id), None)
 
     def looked(self) -> dict[str, list[Look]]:
-        """Every look there was, per pair, in their order."""
+        """All looks so far, per pair, in order."""
         looks: dict[str, list[Look]] = {}
         for record in self._all():
             for pair, seeds in record.pairs.items():
@@ -161,9 +161,9 @@ class Comparisons:
         return looks
 
     def chosen_by(self, run_ids: Iterable[str]) -> dict[str, str]:
-        """Which of some runs a setting may have been chosen by, and in which comparison.
+        """Those of the runs from which a setting may have been chosen, with the comparison that may have done so.
 
-        They are trials of an optimizer that was tried in several settings on that task.
+        They are trials of an optimizer that was tried with several settings on that task.
         """
         wanted = set(run_ids)
         found: dict[str, str] = {}
@@ -175,9 +175,9 @@ class Comparisons:
         return found
 
     def roles(self, runs: Iterable[StoredRun]) -> dict[str, Role]:
-        """The part that each run plays, by id.
+        """The role of each run, by id.
 
-        It is `final` where any comparison had it so; by its seed in a store without comparisons.
+        It is `final` if any comparison has it as such; in a store without comparisons the seed decides.
         """
         known: dict[str, Role] = {}
         for record in self.records:
@@ -187,11 +187,11 @@ class Comparisons:
         return {run.run_id: known.get(run.run_id, by_seed[run.seed == TUNING_SEED]) for run in runs}
 
     def notice(self, notice: Notice) -> None:
-        """Say something about this store."""
+        """Add a notice to the store's."""
         self._store.notices.append(notice)
 
     def save(self, record: ComparisonRecord) -> None:
-        """Keep a comparison; one that is there stays as it is.
+        """Store a comparison; an existing record stays as it is.
 
         Raises:
             StoreError: when it cannot be written.
@@ -210,12 +210,12 @@ class Comparisons:
 
 
 def now() -> str:
-    """The moment, as records have it."""
+    """The current time, in the format of the records."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _of_several_settings(store: Store, run_ids: Iterable[str]) -> set[str]:
-    """Those of some runs whose optimizer has others with other options on the same task."""
+    """Those of the runs whose optimizer also has runs with other options on the same task."""
     settings: dict[str, dict[str, set[str]]] = {}
     for run in filter(None, map(store.find, sorted(run_ids))):
         of_optimizer = settings.setdefault(canonical_json([run.spec.task, run.optimizer]), {})
@@ -242,10 +242,10 @@ def _read(path: Path, notices: list[Notice]) -> ComparisonRecord | None:
 
 
 def _check(record: ComparisonRecord, name: str, path: Path) -> None:
-    """Check that a record is what its name says.
+    """Check that a record is well-formed and belongs to its name.
 
     Raises:
-        ValueError, TypeError, AttributeError: when it is not.
+        ValueError, TypeError, AttributeError: when it is not, or does not.
     """
     if record.kind not in KINDS or any(run.role not in ("final", "trial") for run in record.runs):
         raise ValueError("unknown kind or role")

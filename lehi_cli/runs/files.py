@@ -11,13 +11,13 @@ from uuid import uuid4
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file in one go."""
+    """Replace a JSON file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False, default=dict), encoding="utf-8")
 
 
 class replacing:  # noqa: N801  (reads as a verb where it is used)
-    """A temporary path beside `path` that takes its place when the block succeeds."""
+    """A temporary path beside `path` that takes its place if the block succeeds."""
 
     def __init__(self, path: Path):
         self._path = path

@@ -1,7 +1,7 @@
-"""Whether somebody is still at a run.
+"""Whether a run is still being trained.
 
-A run belongs to the process that claimed it. On this machine one can ask whether that process is there; what another
-machine is at shows by the age of its `run.json`, which is touched with every shard.
+A run belongs to the process that claimed it. On this machine that process can be looked up; on another machine the age
+of `run.json` tells, which is touched with every shard.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STALE_SECONDS = 600.0
 
 
 def is_abandoned(folder: Path) -> bool:
-    """Whether nobody will finish this run: it failed, or its process is gone, or its `run.json` is beyond reading."""
+    """Whether no process will finish this run: it failed, its process is gone, or its `run.json` is unreadable."""
     try:
         state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if state["status"] in DONE:
@@ -34,7 +34,7 @@ def is_abandoned(folder: Path) -> bool:
 
 
 def age(path: Path) -> float:
-    """Seconds since the file was written to or touched; 0 when it is not there."""
+    """Seconds since the file was written to or touched; 0 if it is missing."""
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:

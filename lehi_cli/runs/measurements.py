@@ -1,8 +1,8 @@
-"""What steps of optimizers were measured to cost: kept beside the runs, the milliseconds of every round.
+"""Measured prices of steps, stored beside the runs with the milliseconds of every round.
 
     runs/.costs/<task, precision>-<device>-<optimizers>.json
 
-From these any optimizer can later be the reference, see `lehi_cli.analysis.prices`.
+With these any optimizer can later be the reference, see `lehi_cli.analysis.prices`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one optimizer.
+    """The measurements of one optimizer.
 
     Attributes:
         optimizer: its name.
-        options: all of them, as its runs have them.
-        ms: milliseconds per step in each round; empty when it could not be measured.
+        options: all of its options, as in its runs.
+        ms: milliseconds per step in each round; empty if it could not be measured.
         passes_per_step: gradient equivalents per step, over all rounds.
         peak_bytes: peak memory of a step.
-        state_bytes_per_parameter: what the optimizer keeps between steps.
-        note: why something is not known, or what must be known about it.
+        state_bytes_per_parameter: bytes that the optimizer keeps between steps.
+        note: why something is unknown, or a remark on it.
     """
 
     optimizer: str
@@ -49,7 +49,7 @@ class Measured:
 
     @property
     def key(self) -> str:
-        """What it is found by, see `optimizer_key`."""
+        """The key that finds it, see `optimizer_key`."""
         return optimizer_key(self.optimizer, self.options)
 
 
@@ -58,16 +58,16 @@ class Measurement:
     """Optimizers measured in turn, on one task and one device.
 
     Attributes:
-        task: its identity, as runs have it.
-        precision: of the arithmetic.
-        device: where it was measured.
-        device_name: what is behind that name.
+        task: identity of the task, as in its runs.
+        precision: precision of the arithmetic.
+        device: the device it was measured on.
+        device_name: the hardware behind that device.
         threads: torch threads.
-        torch: its version.
-        measured: when, in ISO form.
-        steps: per round and optimizer.
-        memory: what peak memory is, in words.
-        optimizers: in the order of the first round.
+        torch: version of torch.
+        measured: when it was measured, in ISO 8601.
+        steps: steps per round and optimizer.
+        memory: the meaning of peak memory, in words.
+        optimizers: the optimizers in the order of the first round.
     """
 
     task: Mapping[str, Any]
@@ -83,12 +83,12 @@ class Measurement:
 
     @property
     def rounds(self) -> int:
-        """Rounds that every measured optimizer took part in."""
+        """The number of rounds that every measured optimizer took part in."""
         return max((len(each.ms) for each in self.optimizers), default=0)
 
 
 def save_measurement(root: Path, measurement: Measurement) -> Path:
-    """Keep a measurement beside the runs in `root`; it replaces an earlier one of the same optimizers.
+    """Store a measurement beside the runs in `root`; it replaces an earlier one of the same optimizers.
 
     Raises:
         StoreError: when it cannot be written.
@@ -107,13 +107,13 @@ def save_measurement(root: Path, measurement: Measurement) -> Path:
 def load_measurements(
     store: Store, task: Mapping[str, Any], precision: str, devices: Iterable[str]
 ) -> list[Measurement]:
-    """All that was measured of a task on a kind of device; a file that is damaged is named in the store's notices.
+    """All measurements of a task on a kind of device; a damaged file is named in the store's notices.
 
     Args:
-        store: the measurements lie beside its runs.
-        task: its identity, as runs have it.
-        precision: of the arithmetic.
-        devices: such as `cpu` or `cuda:1`, which is any GPU.
+        store: the store; measurements are beside its runs.
+        task: identity of the task, as in its runs.
+        precision: precision of the arithmetic.
+        devices: devices such as `cpu` or `cuda:1`, which stands for any GPU.
     """
     stems = dict.fromkeys(_stem(task, precision, device) for device in devices)
     folders = [root / FOLDER for root in store.roots]
@@ -122,7 +122,7 @@ def load_measurements(
 
 
 def optimizer_key(optimizer: str, options: Mapping[str, Any]) -> str:
-    """What an optimizer with its options is found by; its label is for display only."""
+    """The key of an optimizer with its options; its label is for display only."""
     return canonical_json([optimizer, options])
 
 
@@ -131,7 +131,7 @@ def _digest(content: object) -> str:
 
 
 def _stem(task: Mapping[str, Any], precision: str, device: str) -> str:
-    """What the files of one task, precision and kind of device begin with."""
+    """The prefix of the files of one task, precision and kind of device."""
     return f"{_digest([task, precision])[:16]}-{device.partition(':')[0]}"
 
 

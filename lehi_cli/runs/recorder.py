@@ -66,14 +66,14 @@ class Recorder:
         os.utime(self._folder / "run.json")
 
     def receive(self, files: Mapping[str, bytes], remarks: Mapping[str, Any]) -> None:
-        """Take over what another machine recorded of this run: its shards as they are, then its final state.
+        """Take over another machine's record of this run: its shards as they are, then its final state.
 
         Args:
             files: `run.json` and the shards, by name.
-            remarks: what is to be added to the run's environment.
+            remarks: entries to add to the run's environment.
 
         Raises:
-            StoreError: when it is the record of another run, or of one that did not end.
+            StoreError: when the record is of another run, or of one that did not end.
         """
         state = json.loads(files["run.json"])
         if state["run_id"] != self.state["run_id"] or state["status"] not in ENDED:
@@ -87,7 +87,7 @@ class Recorder:
         self._write_state()
 
     def finish(self, status: Status, outcome: Mapping[str, Any], error: Mapping[str, str]) -> None:
-        """Write what is left and the run's final state."""
+        """Write the remaining rows and the run's final state."""
         self.flush()
         finished = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.state |= {"status": status, "finished": finished, "outcome": outcome, "error": error}

@@ -1,4 +1,4 @@
-"""What a run hands out while it trains and when it ends: plain data, so it crosses processes."""
+"""What a run reports while it trains and when it ends: plain data, so that it crosses processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Row:
         seconds: training time, without evaluation.
         loss: mean loss.
         lr_now: learning rate of the step before.
-        metrics: further values by name; for `train`, what the optimizer says of itself.
+        metrics: further values by name; for `train`, the optimizer's diagnostics.
     """
 
     split: str
@@ -36,14 +36,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Pulse:
-    """How far a run is, for whoever watches.
+    """The progress of a run, for a watcher.
 
     Attributes:
         progress: fraction of the budget spent.
         step: optimizer steps taken.
-        loss: of the last mini-batch.
+        loss: loss of the last mini-batch.
         seconds: training time so far.
-        val_loss: of the last evaluation; None where none is known.
+        val_loss: validation loss of the last evaluation; None if unknown.
     """
 
     progress: float
@@ -55,11 +55,11 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to.
+    """The outcome of a run.
 
     `init_checksum` and `order_checksum` identify the initial weights and the order of the data: they are equal for
-    every optimizer at one seed. `fallbacks` counts the steps at which the optimizer had to do something else than its
-    rule says, by reason.
+    every optimizer at one seed. `fallbacks` counts the steps at which the optimizer could not follow its rule, by
+    reason.
     """
 
     status: Status

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Column(NamedTuple):
-    """Values of a column, and in which rows there is one; None when in all."""
+    """The values of a column, and the rows that have one; None if all do."""
 
     values: Any
     present: Any
@@ -22,9 +22,9 @@ class RunMetrics:
     """The metric rows of one run, by column.
 
     Args:
-        columns: values by name, as a list or as Arrow has them, a row without one being None or null; None in place of
-            a column that was not read.
-        rest: reads the run anew, with every column: all of them, so that rows of two attempts are never mixed.
+        columns: values by name, as a list or an Arrow array, with None or null in a row without a value; None in place
+            of a column that was not read.
+        rest: reads the run again with every column, so that rows of two attempts are never mixed.
     """
 
     def __init__(self, columns: Mapping[str, Any], rest: Callable[[], Mapping[str, Any]] | None = None):
@@ -34,7 +34,7 @@ class RunMetrics:
         self._finals: dict[tuple[str, str], float | None] = {}
 
     def curve(self, split: str, column: str, x: str = "step") -> tuple[list[float], list[float]]:
-        """`x` and `column` over the rows of a split, rows without a value left out."""
+        """`x` and `column` over the rows of a split, without rows that lack a value."""
         xs, values = self.columns(split, column, (x, column))
         return xs, values
 
@@ -46,19 +46,19 @@ class RunMetrics:
         return [self._column(name).values[rows].tolist() for name in wanted]
 
     def final(self, split: str, column: str) -> float | None:
-        """The last value of a split; None when there is none."""
-        if (split, column) not in self._finals:  # asked for by every table, ranking and verdict
+        """The last value of a split; None if there is none."""
+        if (split, column) not in self._finals:  # every table, ranking and verdict asks for it
             rows = self._with_values(split, column)
             self._finals[split, column] = float(self._column(column).values[rows[-1]]) if len(rows) else None
         return self._finals[split, column]
 
     def last(self, split: str, column: str, count: int) -> list[float]:
-        """The last `count` values of a split; the one before the first step is none of them."""
+        """The last `count` values of a split; the value before the first step does not count."""
         steps, values = self.curve(split, column)
         return [value for step, value in zip(steps, values, strict=True) if step > 0][-count:]
 
     def _with_values(self, split: str, column: str, *others: str) -> Any:
-        """The rows of a split that have a value; columns that were not read are read now."""
+        """The rows of a split that have a value; reads columns that were not read before."""
         unread = any(self._columns.get(name, ()) is None for name in (column, *others))
         if unread and self._rest is not None:
             self._columns, self._rows = dict(self._rest()), {}
@@ -68,11 +68,11 @@ class RunMetrics:
         return rows if present is None else rows[present[rows]]
 
     def names(self) -> list[str]:
-        """The metrics beside the loss."""
+        """The metrics besides the loss."""
         return [name for name in self._columns if name not in COLUMNS]
 
     def _of(self, split: str) -> Any:
-        """Which rows are of a split."""
+        """The rows of a split."""
         if split not in self._rows:
             (self._rows[split],) = (self._column("split").values == split).nonzero()
         return self._rows[split]
@@ -92,7 +92,7 @@ def _from_list(values: Sequence[Any]) -> _Column:
 
 
 def _from_arrow(column: pa.ChunkedArray) -> _Column:
-    """A column out of its file, without Arrow's own `to_numpy`: that would import pandas, for a quarter of a second."""
+    """A column from a file, without Arrow's own `to_numpy`, which would import pandas for a quarter of a second."""
     import pyarrow as pa
 
     whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
@@ -104,7 +104,7 @@ def _from_arrow(column: pa.ChunkedArray) -> _Column:
 
 
 def _text(array: pa.DictionaryArray) -> _Column:
-    """Text as one Python string per different one."""
+    """A column of text, with one Python string per distinct text."""
     import numpy as np
 
     texts = np.array([*array.dictionary.to_pylist(), None], dtype=object)
@@ -113,7 +113,7 @@ def _text(array: pa.DictionaryArray) -> _Column:
 
 
 def _numbers(array: pa.Array) -> _Column:
-    """Numbers, with NaN where there is none."""
+    """A column of numbers, with NaN where there is none."""
     import numpy as np
 
     values, present = _memory(array)
@@ -121,7 +121,7 @@ def _numbers(array: pa.Array) -> _Column:
 
 
 def _memory(array: pa.Array) -> _Column:
-    """The numbers of an array as they lie in memory: any number where there is none."""
+    """The numbers of an array as they are in memory, with an arbitrary number where there is none."""
     import numpy as np
 
     part = slice(array.offset, array.offset + len(array))
@@ -134,7 +134,7 @@ def _memory(array: pa.Array) -> _Column:
 
 
 def _dtype(kind: pa.DataType) -> str:
-    """The numbers' type as numpy writes it, such as `f8`; Arrow's own `to_pandas_dtype` may want pandas."""
+    """The numbers' type in numpy's notation, such as `f8`; Arrow's own `to_pandas_dtype` may need pandas."""
     import pyarrow as pa
 
     letter = "f" if pa.types.is_floating(kind) else "i" if pa.types.is_signed_integer(kind) else "u"

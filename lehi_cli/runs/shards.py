@@ -1,9 +1,9 @@
 """The metric rows of one run on disk: write-once parquet shards.
 
-Rows are wide, one per logged step or evaluation, and say themselves which run they belong to, and with which options
-and budget, so that a query can keep those apart. The columns `mae` and `rmse` are in units of the target as the task
-scales it; times `outcome.target.scale` in the run's `run.json` they are in the target's own. Shards written before
-there were `options` and `budget` are read too.
+Rows are wide, one per logged step or evaluation. Each names its run, options and budget, so that a query can keep them
+apart. The columns `mae` and `rmse` are in units of the target as the task scales it; times `outcome.target.scale` in
+the run's `run.json` they are in the target's own units. Shards written before the columns `options` and `budget`
+existed can be read too.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ COLUMNS = (
     "epoch", "step", "samples", "passes", "seconds", "loss", "lr_now",
 )  # fmt: skip
 AT_ONCE = ("split", "step", "samples", "passes", "seconds", "loss")
-"""Columns that every report needs; they and the task's metrics are read with the run, the others when asked for."""
+"""Columns that every report needs; they and the task's metrics are read with the run, the others on request."""
 
 
 def write_shard(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as one shard: fixed columns first, then every metric that occurs; numbers that are not finite stay."""
+    """Write rows as one shard: fixed columns first, then every metric that occurs; non-finite numbers are kept."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     metrics = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     fields = [(name, _column_type(name)) for name in (*COLUMNS, *metrics)]
     table = pa.Table.from_pylist(rows, schema=pa.schema(fields))
-    # Numbers hardly repeat, and a shard is read whole: dictionaries and statistics would only slow that.
+    # Numbers hardly repeat, and a shard is read whole: dictionaries and statistics would only slow reading down.
     pq.write_table(table, path, compression="zstd", use_dictionary=list(TEXT_COLUMNS), write_statistics=False)
 
 
@@ -56,9 +56,9 @@ def read_columns(
     """The columns of a run.
 
     Args:
-        folder: of the run.
-        notices: where a damaged shard is named; the rest is read.
-        wanted: columns that come with their values, the others as None; without it, all do.
+        folder: folder of the run.
+        notices: takes a notice for a damaged shard; the rest is read.
+        wanted: columns to read with their values, the others become None; by default all are read.
     """
     import pyarrow as pa
 
@@ -69,7 +69,7 @@ def read_columns(
         except (OSError, pa.ArrowException) as error:
             first = str(error).partition("\n")[0]
             notice = Notice(f"skipped {shard}: damaged ({first})", "delete its folder to run it again")
-            if notice not in notices:  # said when the run was first read
+            if notice not in notices:  # it was added when the run was first read
                 notices.append(notice)
         else:
             tables.append(table)
@@ -89,7 +89,7 @@ def read_table(folder: Path, notices: list[Notice]) -> pa.Table | None:
 
 
 def _shards(folder: Path) -> list[str]:
-    """Paths of a run's shards in the order they were written; none when the run is gone."""
+    """Paths of a run's shards in the order in which they were written; none if the run is gone."""
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
@@ -98,20 +98,20 @@ def _shards(folder: Path) -> list[str]:
 
 
 def _read_shard(path: str, wanted: set[str] | None) -> tuple[pa.Table, list[str]]:
-    """The wanted columns of a shard, and the names of all.
+    """The wanted columns of a shard, and the names of all its columns.
 
-    A shard is small: read in one go it costs less than by way of Arrow's file systems, and a memory map would hold it
-    open. `read_table` would import pandas and more threads than a hundred rows are worth.
+    A shard is small: reading it in one go costs less than Arrow's file systems, and a memory map would keep it open.
+    `read_table` would import pandas and start more threads than a hundred rows are worth.
 
     Raises:
-        OSError, ArrowException: when it cannot be read, or lacks what every report needs.
+        OSError, ArrowException: when it cannot be read, or lacks a column that every report needs.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with open(path, "rb") as source:
         file = pq.ParquetFile(pa.BufferReader(source.read()))
-    # Not `file.schema`: that and the file's metadata hold each other, and stay until somebody looks for cycles.
+    # Not `file.schema`: it and the file's metadata reference each other, and stay until garbage is collected.
     names = [sys.intern(name) for name in file.schema_arrow.names]
     columns = None if wanted is None else [name for name in names if name in wanted]
     table = file.read(columns=columns, use_threads=False)
@@ -122,7 +122,7 @@ def _read_shard(path: str, wanted: set[str] | None) -> tuple[pa.Table, list[str]
 
 @lru_cache
 def _what_is_wrong(schema: pa.Schema) -> str:
-    """Which of the columns that every report needs is missing or no number; empty when all are right."""
+    """What is wrong with the columns that every report needs, missing or not numbers; empty if nothing is."""
     import pyarrow as pa
 
     for name in AT_ONCE:

@@ -1,4 +1,4 @@
-"""What a run is, as plain frozen data, and the grammar in which people write it.
+"""Runs as plain frozen data, and the grammar in which people write them.
 
 An optimizer is written `name[:key=value]...`, for example `lehi`, `adam:lr=3e-4` or `adamw:betas=0.9/0.95:label=tuned`.
 A range such as `lr=1e-5..1e-1/log9` stands for several values. A `RunSpec` holds everything that decides the numbers a
@@ -28,7 +28,7 @@ _RANGE = re.compile(r"(?P<low>[^/]+?)\.\.(?P<high>[^/]+)/(?P<scale>log|lin)(?P<c
 
 
 def parse_value(text: str) -> Value:
-    """Read int, float, `true`, `false`, `none`, a tuple of those such as `0.9/0.95`, or else a string (a path, say)."""
+    """Read an int, float, `true`, `false`, `none`, a tuple of those such as `0.9/0.95`, or a string such as a path."""
     if "/" in text:
         parts = tuple(parse_value(part) for part in text.split("/"))
         return text if any(isinstance(part, str) for part in parts) else parts
@@ -46,7 +46,7 @@ def parse_value(text: str) -> Value:
 
 
 def format_value(value: Value) -> str:
-    """Write a value as `parse_value` reads it, floats in their shortest form."""
+    """Write a value in the form that `parse_value` reads, floats in their shortest form."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -77,13 +77,13 @@ def parse_values(text: str) -> tuple[Value, ...]:
 
 
 def rounded(value: float) -> float:
-    """Five digits: 1e-4 from a log range is then the 1e-4 a person types, the same run, and tables can be read."""
+    """Round to five digits: 1e-4 from a log range then equals a typed 1e-4, the same run, and tables are readable."""
     return float(f"{value:.5g}")
 
 
 @dataclass(frozen=True)
 class OptimSpec:
-    """An optimizer by name with options; `label` is its display name and no part of what it does."""
+    """An optimizer by name with options; `label` is its display name and does not affect what it does."""
 
     name: str
     options: Mapping[str, Value] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def parse_optimizers(text: str) -> list[OptimSpec]:
     """Read a comma list of optimizers; a range in an option stands for one optimizer per value.
 
     Raises:
-        UsageError: on malformed items, and when two items are the same or share a label.
+        UsageError: when an item is malformed, or two items are the same or share a label.
     """
     specs = [spec for item in text.split(",") for spec in _parse_optimizer(item.strip())]
     seen: set[str] = set()
@@ -138,14 +138,14 @@ def _parse_optimizer(text: str) -> Iterator[OptimSpec]:
 class Budget:
     """How long a run trains: exactly one of epochs, steps, passes (gradient equivalents) or seconds.
 
-    `epoch_passes` are as many passes as one gradient a step takes for so many epochs: what an optimizer that needs more
-    for a step pays for with fewer steps.
+    `epoch_passes` stands for as many passes as this number of epochs takes at one gradient per step; an optimizer that
+    needs more per step takes fewer steps.
     """
 
     kind: str
     amount: float
 
-    KINDS = ("epochs", "steps", "passes", "seconds")  # that people write
+    KINDS = ("epochs", "steps", "passes", "seconds")  # the kinds that people write
     EPOCH_PASSES = "epoch_passes"
 
     def __post_init__(self) -> None:
@@ -159,11 +159,11 @@ class Budget:
 
     @property
     def is_price(self) -> bool:
-        """Whether every optimizer gets the same number of passes for it."""
+        """Whether every optimizer gets the same number of passes from it."""
         return self.kind in ("passes", self.EPOCH_PASSES)
 
     def at_equal_price(self) -> Budget:
-        """The passes that one gradient a step takes for this budget; a budget in seconds stays one."""
+        """This budget in passes at one gradient per step; a budget in seconds stays as it is."""
         kind = {"epochs": self.EPOCH_PASSES, "steps": "passes"}.get(self.kind, self.kind)
         return Budget(kind, self.amount)
 
@@ -190,9 +190,9 @@ class Schedule:
             raise UsageError(f"schedule warmup={self.warmup!r}: must be a fraction in [0, 1) of the budget")
 
     def factor(self, progress: float) -> float:
-        """Factor on the learning rate when the fraction `progress` of the budget is spent.
+        """Factor on the learning rate once the fraction `progress` of the budget is spent.
 
-        warm-up `p/w` for `p < w`; then with `r = (p - w)/(1 - w)`: 1, `1 - r`, or `(1 + cos(pi r))/2`.
+        Warm-up is `p/w` for `p < w`; then with `r = (p - w)/(1 - w)` it is 1, `1 - r`, or `(1 + cos(pi r))/2`.
         """
         progress = min(max(progress, 0.0), 1.0)
         if progress < self.warmup:
@@ -207,10 +207,10 @@ class Schedule:
 class TaskSpec:
     """A task with every override applied: what is trained on what, for how long, and how it is judged.
 
-    `code` holds a hash for each piece of code the task runs (data source, model, loss, training loop), of all that it
-    reaches, so that an edited task is another task. `origin` is the file it was read from; like `summary`, `threads`,
-    `target`, `optimizers` and `variants` it decides no number and is no part of the run's identity. `loss` is a name or
-    an import string, or a mapping of it, as `kind`, and its options.
+    `code` holds a hash for each piece of code that the task runs (data source, model, loss, training loop), covering
+    everything that the piece reaches, so that an edited task is another task. `origin` is the file it was read from;
+    like `summary`, `threads`, `target`, `optimizers` and `variants` it decides no number and is not part of the run's
+    identity. `loss` is a name or an import string, or a mapping that holds it as `kind` beside its options.
     """
 
     name: str
@@ -252,10 +252,10 @@ class TaskSpec:
 class RunSpec:
     """One run: a task, an optimizer with all its options filled in, a seed, and the arithmetic.
 
-    `optimizer_code` is the hash of how the optimizer is built and of what it reaches; `optimizer_origin` is the file it
-    is in when it was named by a path. `peers` are the ids of runs that this one is measured against while it trains,
-    to be ended early when it is hopeless; empty for a run that always goes to its end, and no part of the identity.
-    `data_place` is the absolute path at which the file that the task's data names was found, and no part of it either.
+    `optimizer_code` is the hash of how the optimizer is built and of the code it reaches; `optimizer_origin` is its
+    file if it was named by a path. `peers` are the ids of runs that this one is measured against while it trains, so
+    that it ends early if it is hopeless; it is empty for a run that always goes to its end. `data_place` is the
+    absolute path at which the file that the task's data names was found. Neither is part of the identity.
     """
 
     task: TaskSpec
@@ -289,12 +289,12 @@ class RunSpec:
         return hashlib.sha256(canonical_json(self.identity()).encode()).hexdigest()[:16]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the id: another machine computes its own, which shows whether it means the same run."""
+        """The state without the id: another machine computes its own, which shows whether it is the same run."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 def canonical_json(content: Any) -> str:
-    """JSON with sorted keys, no blanks, ASCII only: equal content, equal text."""
+    """JSON with sorted keys, without blanks, in ASCII: equal content gives equal text."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=dict)
 
 
@@ -302,14 +302,14 @@ ADAPTIVE = "auto"
 MOST_BY_DEFAULT = 20
 MOST_ALLOWED = 1000
 MOST_SEEDS = 100_000
-LARGEST_SEED = 2**63 - 1  # of what the column in the metrics holds
+LARGEST_SEED = 2**63 - 1  # the largest number that the column in the metrics holds
 
 
 def parse_adaptive(text: str) -> int | None:
-    """Read `--seeds auto` and `auto:40` as the most seeds to use; None when `text` is not of that form.
+    """Read `--seeds auto` or `auto:40` as the most seeds to use; None if `text` is not of that form.
 
     Raises:
-        UsageError: when the number is not a whole one from 2 to 1000.
+        UsageError: when the number is not a whole number from 2 to 1000.
     """
     word, colon, number = text.strip().partition(":")
     if word != ADAPTIVE:
@@ -322,7 +322,7 @@ def parse_adaptive(text: str) -> int | None:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read `--seeds`: a count `5` means seeds 0 to 4; a list `3,7,11` means those."""
+    """Read `--seeds`: a count `5` means seeds 0 to 4; a list `3,7,11` means these seeds."""
     if parse_adaptive(text) is not None:
         raise UsageError(f"seeds {text!r} adds seeds until a comparison is settled", "only lehi compare does; give 5")
     try:

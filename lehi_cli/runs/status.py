@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What became of a run. In files it is plain text."""
+    """The status of a run; in files it is plain text."""
 
     PLANNED = "planned"
     RUNNING = "running"
@@ -24,10 +24,10 @@ DONE = frozenset({Status.OK, Status.DIVERGED})
 """The run has a result; it is not trained again."""
 
 FAILED = frozenset({Status.ERROR, Status.OOM, Status.TIMEOUT, Status.INTERRUPTED, Status.KILLED})
-"""The run ended without a result; it is trained again when it is asked for."""
+"""The run ended without a result; it is trained again if it is asked for."""
 
 ENDED = DONE | FAILED | {Status.PRUNED}
-"""Nobody is at the run any more."""
+"""The run is no longer being trained."""
 
 UNFINISHED = frozenset({Status.PLANNED, Status.RUNNING, Status.INTERRUPTED, Status.PRUNED})
 """The run says nothing about where it would have ended, so it is left out of comparisons. The others that are not `ok`

@@ -57,10 +57,10 @@ class Store:
         return " and ".join(map(str, self.roots))
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written to.
+        """Make the folder and check that it can be written to.
 
         Raises:
-            StoreError: when it cannot, or when the disk has no room.
+            StoreError: when it cannot, or the disk has no room.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -75,12 +75,12 @@ class Store:
             raise StoreError(f"cannot write runs to {self.root}: {room}", "free some space, or choose another folder")
 
     def find(self, run_id: str) -> StoredRun | None:
-        """The run of that id, or None when there is none that can be read."""
+        """The run with that id, or None if there is no readable one."""
         folder = self.root / run_id
         return self._read(folder) if folder.is_dir() else None
 
     def runs(self) -> list[StoredRun]:
-        """Every readable run, in the order they were started; what cannot be read is named in `notices`."""
+        """Every readable run, in the order in which they were started; the others are named in `notices`."""
         if not self.root.is_dir():
             raise StoreError(
                 f"no runs in {self.root}", "make some with lehi compare, or name their folder with --runs DIR"
@@ -91,22 +91,22 @@ class Store:
         return sorted(runs, key=lambda run: (run.started, run.run_id))
 
     def _read(self, folder: Path) -> StoredRun | None:
-        """The run in a folder; one that ended is parsed again only after its `run.json` was replaced or touched."""
+        """The run in a folder; a finished one is parsed again only if its `run.json` was replaced or touched."""
         path = folder / "run.json"
         try:
             with open(path, "rb") as file:
-                version = _version(os.fstat(file.fileno()))  # of this very file, whatever replaces it meanwhile
+                version = _version(os.fstat(file.fileno()))  # of this very file, even if it is replaced meanwhile
                 known = self._ended.get(folder)
                 if known and known[0] == version:
                     return known[1]
                 content = json.loads(file.read().decode())
             run = parse_run(content, folder)
-            # What is running can turn out to be killed without its file being written to.
+            # A running one can turn out to be killed without a change to its file.
             if content["status"] != Status.RUNNING:
                 self._ended[folder] = (version, run)
             return run
         except FileNotFoundError:
-            # Between the making of the folder and of its run.json there is a moment; only an old one is worth a word.
+            # The folder exists a moment before its run.json, so only an old folder deserves a notice.
             if age(folder) > STALE_SECONDS:
                 self.notices.append(Notice(f"skipped {folder}: it has no run.json"))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -115,16 +115,16 @@ class Store:
         return None
 
     def metrics(self, run: StoredRun) -> RunMetrics:
-        """The metric rows of a run; a damaged shard is named in `notices` and the rest returned."""
+        """The metric rows of a run; a damaged shard is named in `notices`, and the rest is returned."""
         at_once = {*AT_ONCE, *run.spec.metrics}
         return RunMetrics(
             read_columns(run.folder, self.notices, at_once), lambda: read_columns(run.folder, self.notices)
         )
 
     def all_metrics(self, runs: Sequence[StoredRun]) -> list[RunMetrics]:
-        """The metric rows of several runs; of many by two threads, as decoding a file leaves Python to others.
+        """The metric rows of several runs, read by two threads if there are many, as decoding a file releases Python.
 
-        Each thread gets its share at once: handing out single runs costs as much as the second thread gains.
+        Each thread gets its share at once: handing out single runs would cost as much as the second thread gains.
         """
         if len(runs) < MANY:
             return [self.metrics(run) for run in runs]
@@ -134,7 +134,7 @@ class Store:
             return [own for share in readers.map(lambda share: list(map(self.metrics, share)), shares) for own in share]
 
     def claim(self, run: RunSpec, environment: Mapping[str, Any]) -> Recorder | None:
-        """Take on a run: a recorder for it, or None when it is done or another living process is at it.
+        """Claim a run: returns a recorder for it, or None if it is done or another living process is training it.
 
         Raises:
             StoreError: when its folder cannot be made.
@@ -162,20 +162,20 @@ class Store:
         write_json(path, {**state, **killed})
 
     def discard(self, run_id: str) -> None:
-        """Remove a run that is done, so that it is trained again; one that is being trained stays."""
+        """Remove a finished run, so that it is trained again; one that is being trained stays."""
         run = self.find(run_id)
         if run is not None and run.status != Status.RUNNING:
             self._retire(run.folder)
 
     def _clear(self, folder: Path) -> bool:
-        """Move a folder whose run did not finish out of the way; False when it finished or is being worked on."""
+        """Move the folder of an unfinished run out of the way; False if it finished or is being trained."""
         return is_abandoned(folder) and self._retire(folder)
 
     def _retire(self, folder: Path) -> bool:
-        """Rename a folder, then delete it: readers see all of it or nothing."""
+        """Rename a folder, then delete it, so that readers see all of it or nothing."""
         retired = self.root / f".retired-{uuid4().hex}"
         try:
-            folder.rename(retired)  # atomic: of several processes that see it abandoned one succeeds
+            folder.rename(retired)  # atomic: of several processes that see it abandoned, one succeeds
         except OSError:
             return False
         shutil.rmtree(retired, ignore_errors=True)
@@ -183,5 +183,5 @@ class Store:
 
 
 def _version(stat: os.stat_result) -> _Version:
-    """What changes whenever a file is replaced or touched."""
+    """A value that changes whenever the file is replaced or touched."""
     return stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -1,4 +1,4 @@
-"""A run as the store has it: the one place that knows how `run.json` is laid out for reading."""
+"""A run as stored: the one place that knows how to read `run.json`."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ class StoredSpec:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as the store has it, without its metrics.
+    """A run as stored, without its metrics.
 
-    `target` is the one its task set when it was run. `adaptive`, in stores of earlier
-    versions, says that seeds were added, or not, after a look at it: now that is a matter of the comparison.
+    `target` is the target that its task had when it ran. `adaptive`, in stores of earlier versions, says whether seeds
+    were added after a look at it; now the comparison records that.
     """
 
     run_id: str
@@ -103,7 +103,7 @@ class StoredRun:
 
     @property
     def is_fake(self) -> bool:
-        """Whether its data was synthetic in place of the task's own, or its results were."""
+        """Whether its data was synthetic instead of the task's own, or its results were."""
         return bool(self.spec.data.get("fake")) or self.is_mock
 
     @property
@@ -118,10 +118,10 @@ class StoredRun:
 
 
 def parse_run(content: Mapping[str, Any], folder: Path) -> StoredRun:
-    """A run as its file has it.
+    """The run in the content of a file.
 
     Raises:
-        ValueError, KeyError, TypeError: when the file does not say what it should.
+        ValueError, KeyError, TypeError: when the content is malformed.
     """
     spec = content["spec"]
     _check(content)
@@ -145,10 +145,10 @@ def parse_run(content: Mapping[str, Any], folder: Path) -> StoredRun:
 
 
 def _check(content: Mapping[str, Any]) -> None:
-    """Check that what reports calculate with is there: other programs and other versions write such files too.
+    """Check that the values that reports need are there: other programs and other versions write such files too.
 
     Raises:
-        ValueError, KeyError, TypeError: when it is not.
+        ValueError, KeyError, TypeError: when they are not.
     """
     if content["schema"] != SCHEMA:
         raise ValueError(f"written by another version: schema {content['schema']!r}")
@@ -167,7 +167,7 @@ def _check(content: Mapping[str, Any]) -> None:
 
 
 def _check_told(outcome: Mapping[str, Any]) -> None:
-    """Check what the data said of itself: see `lehi_cli.data.units`."""
+    """Check what the data reported about itself: see `lehi_cli.data.units`."""
     if not isinstance(outcome.get("notes", []), list):
         raise TypeError("notes is no list")
     target = outcome.get("target")
@@ -190,7 +190,7 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
 
 
 def _status(content: Mapping[str, Any], folder: Path) -> Status:
-    """The status as written; a run that says it is running but whose process is gone was killed."""
+    """The status as written, except that a running run whose process is gone was killed."""
     status = content["status"]
     if status not in list(Status):
         raise ValueError(f"unknown status {status!r}")

@@ -1,7 +1,7 @@
-"""Several folders of runs, read as one: runs that were trained on other machines, say, and copied here.
+"""Several folders of runs, read as one: for example runs that were trained on other machines and copied here.
 
-A run that lies in more than one of them is one run, as long as all of them have the same of it. Comparisons, looks and
-measurements of every folder count. What is written goes to the first.
+A run that is in more than one folder counts once, provided that all its copies are the same. Comparisons, looks and
+measurements of every folder count. Writes go to the first folder.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def open_stores(folders: Sequence[Path]) -> Store:
     """The store in a folder, or in several.
 
     Args:
-        folders: at least one; one that is named twice counts once.
+        folders: one or more folders; a folder named twice counts once.
 
     Raises:
-        StoreError: when one of several is not there.
+        StoreError: when one of several is missing.
     """
     different = list({folder.resolve(): folder for folder in reversed(folders)}.values())[::-1]
     if len(different) == 1:
@@ -37,7 +37,7 @@ def open_stores(folders: Sequence[Path]) -> Store:
 
 @dataclass
 class Stores(Store):
-    """A store whose runs are looked for in other folders too.
+    """A store that also looks for runs in other folders.
 
     Attributes:
         others: the folders after the first.
@@ -56,19 +56,19 @@ class Stores(Store):
         return (self.root, *self.others)
 
     def find(self, run_id: str) -> StoredRun | None:
-        """The run of that id, from whichever folder has it.
+        """The run with that id, from any folder that has it.
 
         Raises:
-            StoreError: when two have it, and not the same.
+            StoreError: when two folders have it and their copies differ.
         """
         found = [run for run in (store.find(run_id) for store in self._single) if run is not None]
         return self._one(found) if found else None
 
     def runs(self) -> list[StoredRun]:
-        """Every readable run, in the order they were started.
+        """Every readable run, in the order in which they were started.
 
         Raises:
-            StoreError: when two folders have a run of one id, and not the same.
+            StoreError: when two folders have the same run and their copies differ.
         """
         by_id: dict[str, list[StoredRun]] = {}
         for store in self._single:
@@ -78,7 +78,7 @@ class Stores(Store):
         return sorted(runs, key=lambda run: (run.started, run.run_id))
 
     def _one(self, found: Sequence[StoredRun]) -> StoredRun:
-        """The run that all of these are."""
+        """The run of which all of these are copies."""
         first, *others = found
         if others and first.run_id not in self._compared:
             for other in others:
