@@ -1,4 +1,4 @@
-"""A plan, a store, and an executor: reuse what is there, train the rest, and come back with every run's record."""
+"""Carry out a plan with a store and an executor: reuse the stored runs and train the rest into the store."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Settings:
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        executor: `serial`, `pool`, `ray`, `mock`, or `auto`: Ray when there is an address, a pool when there is more
-            than one job, else serial.
-        jobs: runs at a time; under Ray, into how many shares large runs divide a node.
-        fresh: train again what the store already has.
+        executor: `serial`, `pool`, `ray`, `mock`, or `auto`: Ray if there is an address, a pool if there is more than
+            one job, otherwise serial.
+        jobs: runs at a time; under Ray, the number of shares into which large runs divide a node.
+        fresh: retrain runs that the store already has.
         data: folder of the data sets; None for `LEHI_DATA` or the user's cache folder.
         threads: torch threads of a run whose task does not declare its own; None for the cores divided by the jobs.
-        ray_address: `auto`, or `host:port` of a cluster; None for `auto` when the executor is `ray`.
+        ray_address: `auto`, or `host:port` of a cluster; None means `auto` if the executor is `ray`.
     """
 
     device: str = "auto"
@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def is_mock(self) -> bool:
-        """Whether results are to be made up."""
+        """Whether results are made up."""
         return self.executor == "mock"
 
     @property
@@ -66,18 +66,18 @@ def split(runs: Sequence[RunSpec], store: Store, mock: bool = False) -> tuple[li
 
 
 def _is_done(run: RunSpec, stored: StoredRun | None, mock: bool) -> bool:
-    """A run that was pruned is done for whoever prunes, and not for others."""
+    """Whether a run is done; one that was pruned is done only for a run that may be pruned."""
     if stored is None or (stored.is_mock and not mock):
         return False
     return stored.status in DONE or (stored.status == Status.PRUNED and bool(run.peers))
 
 
 def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Watcher) -> None:
-    """Train what the store does not have, or everything when the settings say so.
+    """Train the runs that the store lacks, or all of them if the settings say so.
 
     Raises:
-        UsageError: when the device is not there, or a task or an optimizer cannot be built as it was asked for;
-            nothing is written then.
+        UsageError: when the device is missing, or a task or an optimizer cannot be built as asked for; nothing is
+            written then.
         StoreError: when the store cannot be written to.
         KeyboardInterrupt: after what was running was stored as interrupted.
     """
@@ -91,7 +91,7 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
     if not settings.is_mock:
         from .preflight import preflight
 
-        # What Ray trains on is for its nodes to say; whether everything can be built is seen here.
+        # Ray's nodes decide which device it trains on; whether everything can be built is checked here.
         preflight(missing, replace(place, device="cpu") if settings.is_ray else place)
     store.prepare()
     _make_way(missing, store, settings)
@@ -100,7 +100,7 @@ def conduct(runs: Sequence[RunSpec], store: Store, settings: Settings, watch: Wa
 
 
 def _executor(settings: Settings, runs: Sequence[RunSpec]) -> Executor:
-    """What the settings ask for, ready to run; each is imported only when it is wanted."""
+    """The executor that the settings ask for, ready to run; each is imported only when it is needed."""
     if settings.is_ray:
         from .ray_cluster import Ray
 
@@ -121,11 +121,11 @@ def _executor(settings: Settings, runs: Sequence[RunSpec]) -> Executor:
 
 
 def place_of(settings: Settings) -> Place:
-    """Where the runs are trained. Threads follow from the settings alone: not from how many runs are missing."""
+    """Where the runs are trained. Threads follow from the settings alone, not from how many runs are missing."""
     data = data_folder(settings.data)
     if settings.is_mock or settings.is_ray:
         return Place(settings.device, data, settings.threads)
-    # Only now is torch needed: a plan that is answered from the store never pays for its import.
+    # torch is needed only now: a plan that is answered from the store never pays for its import.
     from .environment import pick_device
 
     jobs = 1 if settings.executor == "serial" else settings.jobs
@@ -133,7 +133,7 @@ def place_of(settings: Settings) -> Place:
 
 
 def _make_way(runs: Sequence[RunSpec], store: Store, settings: Settings) -> None:
-    """Discard stored runs that are to be made again: all of them, or those whose results were made up."""
+    """Discard stored runs that will be trained again: all of them, or those whose results were made up."""
     for run in runs:
         stored = store.find(run.run_id)
         if stored is not None and (settings.fresh or stored.is_mock):
@@ -141,7 +141,7 @@ def _make_way(runs: Sequence[RunSpec], store: Store, settings: Settings) -> None
 
 
 def _await_others(runs: Sequence[RunSpec], place: Place, store: Store, executor: Executor, watch: Watcher) -> None:
-    """Wait for runs that another process was at; take over those it leaves unfinished."""
+    """Wait for runs that another process was training; take over those it leaves unfinished."""
     others = [run for run in runs if _is_unfinished(run, store)]
     if others:
         watch.waiting(len(others))

@@ -1,4 +1,4 @@
-"""Where a run takes place: what may explain a difference between two runs of one spec."""
+"""The environment of a run: everything that may explain a difference between two runs of one spec."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lehi_cli.version import __version__
 
 
 def pick_device(name: str) -> str:
-    """The device to train on: `auto` takes a GPU when there is one.
+    """The device to train on: `auto` takes a GPU if there is one.
 
     Raises:
-        UsageError: when the device is unknown or not there.
+        UsageError: when the device is unknown or missing.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,6 +1,6 @@
-"""What a plan will cost, from a few steps of each pair of task and optimizer.
+"""The expected cost of a plan, from a few steps of each pair of task and optimizer.
 
-Work that comes round every few steps, such as LEHI's curvature, is measured over whole periods, so that its passes are
+Work that recurs every few steps, such as LEHI's curvature, is measured over whole periods, so that its passes are
 counted and not guessed. A slow model is measured over as many steps as there is time for.
 """
 
@@ -24,20 +24,20 @@ from .place import Place
 from .pricing import period
 
 WARMUP, MEASURED = 2, 5
-MOST_STEPS = 500  # a longer period than this is not waited for
-SECONDS, SECONDS_EACH = 30.0, 3.0  # for all measurements together, and at most for one
+MOST_STEPS = 500  # a longer period is not measured whole
+SECONDS, SECONDS_EACH = 30.0, 3.0  # for all measurements together, and the most for one
 FREE = {"lr", "betas", "eps", "weight_decay", "clip"}
 """Options that change what a step does with its gradients, but not what it costs."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run is expected to take.
+    """The expected cost of a run.
 
     Attributes:
-        passes: gradient equivalents; None when the budget is in seconds.
-        seconds: training and evaluation.
-        note: why the passes are rough; empty where every step of a period was counted.
+        passes: gradient equivalents; None if the budget is in seconds.
+        seconds: seconds of training and evaluation.
+        note: why the passes are rough; empty if every step of a period was counted.
     """
 
     passes: float | None
@@ -47,12 +47,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Steps:
-    """What the first steps of a run cost, and those that come round after them.
+    """The cost of the first steps of a run, and of the period that repeats after them.
 
     Attributes:
         first: thirds of a gradient of each of the first steps.
-        cycle: of each step of the period that then repeats.
-        seconds: of a step, the mean over the period.
+        cycle: thirds of a gradient of each step of the period.
+        seconds: seconds per step, the mean over the period.
     """
 
     first: Sequence[Fraction]
@@ -60,13 +60,13 @@ class Steps:
     seconds: float
 
     def thirds(self, steps: int) -> Fraction:
-        """Thirds of a gradient that so many steps cost."""
+        """Thirds of a gradient that this number of steps costs."""
         rounds, rest = divmod(max(steps - len(self.first), 0), len(self.cycle))
         whole: Fraction = rounds * sum(self.cycle, Fraction())
         return sum(self.first[:steps], Fraction()) + whole + sum(self.cycle[:rest], Fraction())
 
     def within(self, passes: float) -> int:
-        """Steps after which a budget of passes is spent: the first count that reaches it, as a step costs a forward."""
+        """Steps after which a budget of passes is spent: the first count to reach it, as a step costs a forward."""
         wanted = Fraction(3) * Fraction(passes)
         return bisect_left(range(math.ceil(wanted) + 1), wanted, key=self.thirds)
 
@@ -76,13 +76,13 @@ def estimate_costs(
 ) -> dict[str, Cost | str]:
     """The expected cost of each run by its id, or why there is none.
 
-    Runs that differ in their seed or in options of no price, such as the learning rate, are measured once. Nothing is
-    stored.
+    Runs that differ only in their seed or in options without a price, such as the learning rate, are measured once.
+    Nothing is stored.
 
     Args:
         runs: a plan, or part of one.
         place: device and data of its runs.
-        say: is told what is being measured, before it is.
+        say: is called with a line about each measurement before it starts.
     """
     alike: dict[str, list[RunSpec]] = {}
     for run in runs:
@@ -96,7 +96,7 @@ def estimate_costs(
 
 
 def _price_key(run: RunSpec) -> str:
-    """What runs of one price have in common."""
+    """The key that runs of one price share."""
     options = {name: value for name, value in run.optimizer.options.items() if name not in FREE}
     return canonical_json([run.task.identity(), run.precision, run.optimizer.name, run.optimizer_code, options])
 
@@ -108,12 +108,12 @@ def _measure(run: RunSpec, place: Place, allowed: float) -> Cost | str:
         return _cost(run, training, steps, _evaluation_seconds(training, steps, allowed), note)
     except LehiError as error:
         return error.message
-    except Exception as error:  # a plan may be looked at though its runs will fail
+    except Exception as error:  # a plan can be previewed even if its runs will fail
         return f"{type(error).__name__}: {error}"
 
 
 def _take_steps(run: RunSpec, training: Training, allowed: float) -> tuple[Steps, str]:
-    """Take the steps there is time for, one at least. Second: why they do not tell the passes, if so."""
+    """Take as many steps as there is time for, at least one; also returns why they do not tell the passes, if so."""
     repeats = period(run)
     wanted = WARMUP + math.ceil(MEASURED / repeats) * repeats
     most = min(wanted, MOST_STEPS, _most_steps(run.task.budget, training))
@@ -136,19 +136,19 @@ def _take_steps(run: RunSpec, training: Training, allowed: float) -> tuple[Steps
 
 
 def _periodic(thirds: Sequence[Fraction], seconds: Sequence[float], repeats: int) -> Steps:
-    """Of warm-up and whole periods: the mean thirds, and the median seconds, of each step of the period."""
+    """The steps from a warm-up and whole periods: mean thirds and median seconds of each step of the period."""
     phases = [slice(WARMUP + i, None, repeats) for i in range(repeats)]
     cycle = [sum(thirds[phase], Fraction()) / len(thirds[phase]) for phase in phases]
     return Steps(thirds[:WARMUP], cycle, fmean(median(seconds[phase]) for phase in phases))
 
 
 def _most_steps(budget: Budget, training: Training) -> int:
-    """Steps that a run can take; no bound for a budget of seconds."""
+    """The most steps that a run can take; `MOST_STEPS` for a budget of seconds."""
     return MOST_STEPS if budget.kind == "seconds" else int(training.clock.total_steps or 1)
 
 
 def _evaluation_seconds(training: Training, steps: Steps, allowed: float) -> float:
-    """Of one evaluation: measured, or where that takes too long reckoned as forward passes from the price of a step."""
+    """Seconds of one evaluation: measured or, if that takes too long, computed as forward passes of a step's price."""
     sizes = {name: len(split) for name, split in training.data.splits.items()}
     batches = training.reader.steps * sizes["val"] / sizes["train"]
     mean = sum(steps.cycle, Fraction()) / len(steps.cycle)

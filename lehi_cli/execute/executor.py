@@ -1,6 +1,6 @@
-"""What every executor does: take runs, and leave each of them in the store with its final status.
+"""The interface of executors: they take runs, and leave each of them in the store with its final status.
 
-Executors differ in where the runs are trained and how many at a time. None of that can change a number: a run gets its
+Executors differ in where they train the runs and how many at a time. None of that can change a number: a run gets its
 spec, and everything random in it comes from its seed.
 """
 
@@ -20,7 +20,7 @@ class Executor(Protocol):
     """Trains runs into a store."""
 
     def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
-        """Train each of `runs` that nobody else is at, claiming it first, and tell `watch`.
+        """Train each of `runs` that no other process is training, claiming it first, and tell `watch`.
 
         Raises:
             LehiError: when the store cannot be written to.

@@ -1,9 +1,9 @@
-"""Peak memory of a training step: what a CUDA device allocated, or elsewhere the tensors that were alive.
+"""Peak memory of a training step: the allocations on a CUDA device, or elsewhere the tensors that are alive.
 
-A CPU has no allocator that could be asked, so every tensor that an operation takes or makes is counted from the moment
-it is seen until its storage is freed; tensors that share a storage count once. Parameters, buffers, gradients and
-optimizer state are counted from the beginning, and the batch. What a kernel takes for itself while it works, and what
-the allocator rounds up or keeps, is no tensor and is not counted.
+A CPU's allocator cannot be asked, so every tensor that an operation takes or makes is counted from the moment it is
+seen until its storage is freed; tensors that share a storage count once. Parameters, buffers, gradients, optimizer
+state and the batch are counted from the beginning. A kernel's scratch space, and what the allocator rounds up or keeps,
+are not tensors and are not counted.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def peak_memory(begin: Callable[[], Training], device: str, steps: int = 1) -> i
     """Peak bytes over some steps of a training.
 
     Args:
-        begin: builds it; on a CUDA device no other may be alive then, as it would be counted too.
-        device: where it takes place.
-        steps: that are looked at, after two that are not.
+        begin: builds the training; on a CUDA device no other may be alive then, because it would be counted too.
+        device: the device it runs on.
+        steps: number of steps to watch, after two that are not watched.
     """
     _release()
     try:
@@ -48,12 +48,12 @@ def peak_memory(begin: Callable[[], Training], device: str, steps: int = 1) -> i
 
 
 def memory_in_words(device: str) -> str:
-    """What `peak_memory` is on that device."""
+    """The meaning of `peak_memory` on a device."""
     return ALLOCATED if device.startswith("cuda") else COUNTED
 
 
 def _release() -> None:
-    """Give back what is garbage, to the device as well."""
+    """Free garbage, on the device too."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -92,7 +92,7 @@ class TensorCounter(TorchDispatchMode):
 
     Attributes:
         live: bytes now.
-        peak: the most so far.
+        peak: most bytes so far.
     """
 
     def __init__(self) -> None:
@@ -102,13 +102,13 @@ class TensorCounter(TorchDispatchMode):
         self._known: set[int] = set()
 
     def count(self, tensors: object) -> None:
-        """Count the storages of all tensors in a nested structure that are not counted yet."""
+        """Count the storages, if not counted yet, of all tensors in a nested structure."""
         for tensor in tree_iter(tensors):
             if isinstance(tensor, Tensor):
                 self._count(tensor.untyped_storage())
 
     def _count(self, storage: torch.UntypedStorage) -> None:
-        # Torch keeps one Python object for a storage as long as the storage lives, also where only autograd holds it.
+        # Torch keeps one Python object for a storage as long as the storage lives, even if only autograd holds it.
         if id(storage) in self._known:
             return
         self._known.add(id(storage))
@@ -125,7 +125,7 @@ class TensorCounter(TorchDispatchMode):
 
     @contextmanager
     def lent(self, batch: Batch) -> Iterator[None]:
-        """Count a batch by its own size for a while: it may be a view of the whole data set."""
+        """Count a batch by its own size while entered: it may be a view of the whole data set."""
         size = sum(tensor.nbytes for tensor in batch)
         storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in batch)}
         fresh = storages.keys() - self._known

@@ -1,7 +1,7 @@
-"""Everything but the training: synthetic metrics, the same for the same spec, through the same recorder.
+"""Everything but training: synthetic metrics, the same for the same spec, through the same recorder.
 
-For trying out plans at scale: ten thousand runs take seconds, and neither torch nor any data is loaded. Every record
-says that it is made up, and a run that was only made up is not taken for done when it is to be trained.
+It serves to try out plans at scale: ten thousand runs take seconds, and neither torch nor any data is loaded. Every
+record says that it is made up, and a made-up run does not count as done when it is to be trained.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ BEST_RATE = 1e-2
 
 
 class Mock:
-    """Makes results up."""
+    """An executor that makes up results."""
 
     def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
-        """Write a synthetic record of each of `runs` that nobody else is at, see `Executor`."""
+        """Write a synthetic record of each of `runs` that no other process is training, see `Executor`."""
         for run in runs:
             try:
                 recorder = store.claim(run, {**ENVIRONMENT, "lehi": __version__})
@@ -47,7 +47,7 @@ class Mock:
 
 def _record(run: RunSpec, recorder: Recorder) -> None:
     steps = _steps(run)
-    draw = random.Random(_asked(run))  # noqa: S311  (no secret: equal specs must give equal numbers)
+    draw = random.Random(_asked(run))  # noqa: S311  (not a secret: equal specs must give equal numbers)
     final = _final_loss(run, draw)
     try:
         for i in range(POINTS + 1):
@@ -64,7 +64,7 @@ def _record(run: RunSpec, recorder: Recorder) -> None:
 
 
 def _asked(run: RunSpec) -> str:
-    """What decides a run's numbers, without the code, which no mock runs: an edit there changes nothing made up."""
+    """What decides a run's numbers, without the code: a mock does not run it, so an edit changes nothing made up."""
     asked = run.identity()
     del asked["task"]["code"], asked["optimizer"]["code"]
     return canonical_json(asked)
@@ -81,7 +81,7 @@ def _steps(run: RunSpec) -> int:
 
 
 def _final_loss(run: RunSpec, draw: random.Random) -> float:
-    """A bowl in the logarithm of the learning rate, with noise: what tuning looks for is there to be found."""
+    """A bowl in the logarithm of the learning rate, with noise, so that tuning has a best value to find."""
     rate = run.optimizer.options.get("lr")
     distance = math.log10(rate / BEST_RATE) if isinstance(rate, float) and rate > 0 else 0.0
     return 0.1 + 0.1 * distance**2 + 0.02 * draw.random()

@@ -1,8 +1,8 @@
 """A run on its way to another machine and back.
 
-What travels there is the spec, and the source of tasks and optimizers that were named by a path, with what it imports
-from its folder. What travels back is the run's record. The machine there checks that its code is the code the spec was
-planned with, so that a run's id means the same everywhere.
+The spec travels there, with the source of tasks and optimizers that were named by a path and whatever that imports from
+its folder. The run's record travels back. The other machine checks that its code is the code that the spec was planned
+with, so that a run's id means the same everywhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NEEDS_DATA = "every node needs the data under the same path: fetch it there, or 
 
 @dataclass(frozen=True)
 class Parcel:
-    """A run on its way to a node: `sources` holds the bytes of the files it is made of, by their path here."""
+    """A run on its way to a node: `sources` holds the bytes of its source files, by their path here."""
 
     run: RunSpec
     run_id: str
@@ -50,12 +50,12 @@ class Report:
 
 
 def pack(run: RunSpec, place: Place) -> Parcel:
-    """What another machine needs to train a run as `place` says."""
+    """Everything that another machine needs to train a run as `place` says."""
     return Parcel(run, run.run_id, place, sources_of(run), __version__)
 
 
 def sources_of(run: RunSpec) -> dict[str, bytes]:
-    """The bytes of the Python files that the run's task and optimizer were read from and of what these use, by path."""
+    """The bytes of the Python files that define the run's task and optimizer, and of those they import, by path."""
     files = {file for origin in _origins(run) for file in own_files(origin)}
     return {str(file): file.read_bytes() for file in sorted(files)}
 
@@ -94,7 +94,7 @@ def carry_out(parcel: Parcel) -> Report:
 
 
 def unpack(parcel: Parcel) -> RunSpec:
-    """The run as this node can train it: the files it was planned from are the copies that came with it."""
+    """The run as this node can train it, with the copied files in place of those it was planned from."""
     run = parcel.run
     here = {origin: _copied(Path(origin), parcel.sources) for origin in _origins(run)}
     task = replace(run.task, origin=here.get(run.task.origin, run.task.origin))
@@ -102,7 +102,7 @@ def unpack(parcel: Parcel) -> RunSpec:
 
 
 def _copied(origin: Path, sources: Mapping[str, bytes]) -> str:
-    """Where a file lies on this node, with the files of its folder that came along."""
+    """The path of a file's copy on this node, beside the files of its folder that came along."""
     folder = origin.parent
     inside = {Path(path): source for path, source in sources.items() if folder in Path(path).parents}
     files = tuple((str(path.relative_to(folder)), source) for path, source in sorted(inside.items()))
@@ -111,7 +111,7 @@ def _copied(origin: Path, sources: Mapping[str, bytes]) -> str:
 
 @cache
 def _materialise(files: tuple[tuple[str, bytes], ...]) -> Path:
-    """A folder with these files that stays while this process does: what is loaded from it is then loaded once."""
+    """A folder with these files that lasts as long as this process, so that each is loaded only once."""
     digest = hashlib.sha256()
     for name, source in files:
         digest.update(f"{name}\0{len(source)}\0".encode() + source)
@@ -132,7 +132,7 @@ def _check_data(run: RunSpec, place: Place) -> None:
     """Check that the file that the run's data names is on this node.
 
     Raises:
-        DataError: when it is missing, or is another one.
+        DataError: when it is missing, or is a different file.
     """
     try:
         at_hand(run, place.data, place.planned_here)

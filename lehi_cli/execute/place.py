@@ -14,8 +14,8 @@ class Place:
     Attributes:
         device: where tensors live.
         data: folder of the data sets.
-        threads: torch threads of a run whose task does not declare its own number; None for what torch would take.
-        planned_here: whether this machine planned the runs, or they came from another.
+        threads: torch threads of a run whose task does not declare its own number; None for torch's default.
+        planned_here: whether this machine planned the runs; otherwise they came from another.
     """
 
     device: str
@@ -32,5 +32,5 @@ def cores() -> int:
 
 
 def deal(device: str, worker: int, gpus: int) -> str:
-    """The device of a worker: `cuda` stands for every GPU there is, dealt in turn; anything else is meant as it is."""
+    """The device of a worker: `cuda` stands for all GPUs, assigned in turn; anything else stays as it is."""
     return f"cuda:{worker % gpus}" if device == "cuda" and gpus > 1 else device

@@ -1,7 +1,7 @@
-"""Several runs at a time, each worker a fresh process with one run at a time.
+"""A worker pool: several runs at a time, each worker a fresh process with one run at a time.
 
-The parent hands specs down a pipe and gets events back. A worker that dies, killed by the kernel for memory say, takes
-only its own run with it: that run is marked `killed`, and a new worker takes its place.
+The parent sends specs down a pipe and gets events back. A worker that dies, for example killed by the kernel for its
+memory, takes only its own run with it: that run is marked `killed`, and a new worker takes its place.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from lehi_cli.runs.store import Store
 from .place import Place, deal
 from .watch import Watcher
 
-# Forked from this process, a worker would inherit torch's thread pools in a state they do not survive. Where it can be
-# had, a server that has imported torch and done nothing else is forked in its place: torch is then imported once, and
-# not by every worker, at the time at which this process imports it too.
+# Forked from this process, a worker would inherit torch's thread pools in a broken state. Where possible, workers are
+# forked from a server that has imported torch and done nothing else: torch is then imported once, not by every worker,
+# while this process imports it too.
 _FORKS = sys.platform == "linux"
 _CONTEXT = multiprocessing.get_context("forkserver") if _FORKS else multiprocessing.get_context("spawn")
 STOP_SECONDS = 10.0
-SLOW = {"lehi_cli.data.embedded": ("sklearn.datasets",)}  # what these modules import when they are called
+SLOW = {"lehi_cli.data.embedded": ("sklearn.datasets",)}  # what these modules import only when called
 
 
 class Pool:
-    """`jobs` runs at a time on this machine; several GPUs are dealt to the workers in turn.
+    """`jobs` runs at a time on this machine; several GPUs are assigned to the workers in turn.
 
     Args:
         jobs: runs at a time.
-        code: import strings that the runs will resolve; what is known to be slow to import for them is imported early.
+        code: import strings that the runs will resolve; modules known to be slow to import for them are preloaded.
     """
 
     def __init__(self, jobs: int, code: Iterable[str] = ()):
@@ -55,11 +55,11 @@ class Pool:
                 forkserver.ensure_running()
 
     def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
-        """Train each of `runs` that nobody else is at, see `Executor`.
+        """Train each of `runs` that no other process is training, see `Executor`.
 
         Raises:
-            LehiError: what a worker could not record in the store.
-            KeyboardInterrupt: after the workers stored what they were at as interrupted.
+            LehiError: when a worker could not record a run in the store.
+            KeyboardInterrupt: after the workers stored their current runs as interrupted.
         """
         waiting = deque(runs)
         gpus = _gpus(place.device)
@@ -77,7 +77,7 @@ class Pool:
 
 
 def _gpus(device: str) -> int:
-    """How many GPUs `device` stands for."""
+    """The number of GPUs that `device` stands for."""
     if device != "cuda":
         return 0
     import torch
@@ -86,7 +86,7 @@ def _gpus(device: str) -> int:
 
 
 def _receive(worker: _Worker, waiting: deque[RunSpec], store: Store, watch: Watcher) -> None:
-    """Take one message of a worker: an event of its run, its end, or the news that the worker died."""
+    """Take one message from a worker: an event of its run, the run's end, or the worker's death."""
     run = worker.run
     assert run is not None  # noqa: S101  (only busy workers are waited for)
     try:
@@ -117,7 +117,7 @@ def _exit_reason(code: int | None) -> str:
 
 @dataclass
 class _Worker:
-    """A process, the pipe to it, and the run it is at."""
+    """A process, the pipe to it, and its current run."""
 
     place: Place
     root: Path
@@ -130,7 +130,7 @@ class _Worker:
 
     def restart(self) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
-        # The server was started with the surroundings of its time; a worker gets those of now.
+        # The server still has the environment of its start; a worker gets the current one.
         arguments = (theirs, self.place, self.root, dict(os.environ))
         self.process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
         with _deaf():
@@ -138,21 +138,21 @@ class _Worker:
         theirs.close()  # so that the worker's death closes the pipe
 
     def next(self, waiting: deque[RunSpec]) -> None:
-        """Hand down the next run, if there is one; that a worker is dead is found when it is listened to."""
+        """Send the next run, if there is one; a dead worker is noticed when its pipe is read."""
         self.run = waiting.popleft() if waiting else None
         if self.run is not None:
             with suppress(OSError):
                 self.pipe.send(self.run)
 
     def stop(self) -> None:
-        """Tell the process to end: an idle one leaves when its pipe closes, a busy one stores its run first."""
+        """Tell the process to end: an idle one ends when its pipe closes, a busy one stores its run first."""
         self.pipe.close()
         if self.run is not None:
             self.process.terminate()
 
 
 def _dismiss(workers: Sequence[_Worker]) -> None:
-    """End all workers at once, with time to store what they are at; an interrupt ends that time."""
+    """End all workers at once, with time to store their runs; an interrupt cuts that time short."""
     try:
         for worker in workers:
             worker.stop()
@@ -166,7 +166,7 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Let a process be born that does not hear Ctrl-C, which reaches all of a terminal; `stop` tells it instead."""
+    """Start processes that ignore Ctrl-C, which reaches every process of a terminal; `stop` tells them instead."""
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -175,7 +175,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: dict[str, str]) -> None:
-    """Body of a worker: train what comes down the pipe until it closes."""
+    """The main function of a worker: train the runs that come down the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.clear()
@@ -185,7 +185,7 @@ def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: di
     def tell(kind: str, content: object = None) -> None:
         try:
             pipe.send((kind, content))
-        except OSError:  # the parent is gone: store what is running as interrupted
+        except OSError:  # the parent is gone: store the current run as interrupted
             raise KeyboardInterrupt from None
 
     store = Store(root)
@@ -200,6 +200,6 @@ def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: di
 
 
 def _interrupt(number: int, _: object) -> None:
-    """Turn the first SIGTERM into a KeyboardInterrupt; a second must not cut short the storing of the run."""
+    """Turn the first SIGTERM into a KeyboardInterrupt; a second must not interrupt the storing of the run."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -13,11 +13,11 @@ from .place import Place
 
 
 def preflight(runs: Sequence[RunSpec], place: Place) -> None:
-    """Build each distinct pair of task and optimizer there; trains nothing.
+    """Build each distinct pair of task and optimizer at `place`; trains nothing.
 
     Raises:
-        UsageError: when an argument is refused, with the words of whoever refused it. Any other failure is left for
-            the run itself to meet and to record.
+        UsageError: when an argument is refused, with the message of the refusal. Any other failure is left for the run
+            itself to record.
     """
     pairs = {canonical_json([run.task.identity(), run.optimizer.name, run.optimizer.options]): run for run in runs}
     for run in pairs.values():

@@ -1,4 +1,4 @@
-"""What nearly every run imports on its way, for a process that others are forked from.
+"""Imports that nearly every run needs, for a process from which others are forked.
 
 torch's optimizers import `torch._dynamo` at their first step, which takes as long as importing torch.
 """

@@ -1,8 +1,8 @@
-"""What a step of each optimizer costs, measured in turn: A B C, C B A, A B C, ... on the device the runs are for.
+"""The price of a step of each optimizer, measured in turn: A B C, C B A, A B C, ... on the device of the runs.
 
-A machine drifts and is shared, so no time stands alone: what is compared are the times within a round, and within a
-round the optimizers take turns of some 50 ms, so that what else runs on the machine slows all of them alike. Each
-trains a run of its own meanwhile, from the same weights and over the same batches, at its full learning rate.
+A machine drifts and is shared, so no time stands alone: only times within a round are compared, and within a round the
+optimizers take turns of some 50 ms, so that other work on the machine slows all of them alike. Each trains its own run,
+from the same weights and over the same batches, at its full learning rate.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STEPS, FEWEST_STEPS = 10, 3
 SECONDS = 20.0
 TURN_SECONDS = 0.05
 WARMUP = 3
-MOST_WATCHED = 20  # steps over which peak memory is looked for
+MOST_WATCHED = 20  # steps over which peak memory is measured
 ENDLESS = Budget("steps", 10**9)
 PERIODS = re.compile(r"every|period|frequency|interval|gap|compute_steps|inverse_steps")
 
@@ -50,9 +50,9 @@ class Shape:
     """How a measurement is divided.
 
     Attributes:
-        rounds: times of which the ratios are taken.
-        steps: of each optimizer in a round.
-        turn: steps that one takes before it is the next one's turn.
+        rounds: number of rounds, each of which gives one ratio.
+        steps: steps of each optimizer in a round.
+        turn: steps that one optimizer takes before the next one's turn.
     """
 
     rounds: int
@@ -63,7 +63,7 @@ class Shape:
 def measure_prices(
     runs: Sequence[RunSpec], place: Place, rounds: int = ROUNDS, seconds: float = SECONDS
 ) -> list[Measurement]:
-    """Measure every optimizer of a plan, task by task; of each only the first seed.
+    """Measure every optimizer of a plan, task by task, each at its first seed only.
 
     An optimizer that cannot be measured has no times and a note that says why; the others are measured without it.
 
@@ -71,7 +71,7 @@ def measure_prices(
         runs: a plan, or part of one.
         place: device, data and threads of its runs.
         rounds: how often each optimizer is timed.
-        seconds: for the rounds of one task; there are fewer and shorter rounds where they would take longer.
+        seconds: time for the rounds of one task; rounds become fewer and shorter if they would take longer.
     """
     tasks: dict[str, dict[str, RunSpec]] = {}
     for run in runs:
@@ -81,17 +81,17 @@ def measure_prices(
 
 
 def shape(step_seconds: Sequence[float], period: int, rounds: int, seconds: float) -> Shape:
-    """Divide the time there is.
+    """Divide the time available.
 
-    A round has 10 steps of each optimizer, or as many as a turn where that is more, and whole periods where that does
-    not double it. Where there is no time for that it is shorter, then there are fewer of them: never less than 4 rounds
-    of 3 steps, or of one period of up to 10.
+    A round has 10 steps of each optimizer, or as many as a turn if that is more, and whole periods if that does not
+    double it. If time is short, rounds become shorter and then fewer, but never less than 4 rounds of 3 steps, or of
+    one period of up to 10.
 
     Args:
-        step_seconds: of each optimizer.
+        step_seconds: seconds per step of each optimizer.
         period: steps after which the work of every optimizer repeats.
-        rounds: wanted.
-        seconds: for all rounds.
+        rounds: number of rounds wanted.
+        seconds: time for all rounds.
     """
     total = sum(step_seconds)
     turn = math.ceil(TURN_SECONDS / geometric_mean(step_seconds))
@@ -103,7 +103,7 @@ def shape(step_seconds: Sequence[float], period: int, rounds: int, seconds: floa
 
 
 def period(run: RunSpec) -> int:
-    """Steps after which an optimizer's work repeats, by those of its options that are called like a period."""
+    """Steps after which an optimizer's work repeats, from those of its options that are named like a period."""
     periods = (value for name, value in run.optimizer.options.items() if PERIODS.search(name))
     return math.lcm(*(value for value in periods if isinstance(value, int) and value > 0))
 
@@ -133,14 +133,14 @@ def _measure(runs: Sequence[RunSpec], place: Place, rounds: int, seconds: float)
 
 
 def _take_turns(contenders: Sequence[_Contender], rounds: int, seconds: float) -> int:
-    """All rounds, of those that run. Returns the steps per round."""
+    """Run all rounds of the contenders that can be timed; returns the steps per round."""
     running = [contender for contender in contenders if contender.runs]
     if not running:
         return 0
     together = math.lcm(*(period(contender.run) for contender in running))
     found = shape([contender.step_seconds for contender in running], together, rounds, seconds)
     gc.collect()
-    gc.freeze()  # so that collecting before each turn is a matter of microseconds
+    gc.freeze()  # so that collecting before each turn takes microseconds
     try:
         for _ in range(found.rounds):
             _one_round(running, found)
@@ -160,7 +160,7 @@ def _one_round(running: list[_Contender], found: Shape) -> None:
 
 
 class _Contender:
-    """An optimizer while it is measured; the first exception ends that, and is its result."""
+    """An optimizer under measurement; its first exception ends the measurement and is its result."""
 
     def __init__(self, run: RunSpec, place: Place):
         self.run = run
@@ -181,11 +181,11 @@ class _Contender:
         try:
             begin = partial(_begin, self.run, self._place)
             self._peak = peak_memory(begin, self._place.device, min(period(self.run), MOST_WATCHED))
-        except Exception as error:  # any code may be in a task or an optimizer
+        except Exception as error:  # a task or an optimizer may run any code
             self._notes = [f"peak memory not found: {_in_words(error)}"]
 
     def warm_up(self) -> None:
-        """Build the run, and see what a step takes."""
+        """Build the run, and time a step."""
         with self._excused():
             self._training = _begin(self.run, self._place)
             self._batches = self._training.batches()
@@ -194,17 +194,17 @@ class _Contender:
             self._before = self._training.clock.meter.thirds
 
     def begin_round(self) -> None:
-        """From now on the turns are of a new round."""
+        """Start a new round."""
         self._rounds.append([])
 
     def take_turn(self, steps: int) -> None:
-        """Train for some steps against the clock."""
+        """Train for some steps and time them."""
         if self.runs:
             with self._excused():
                 self._rounds[-1].append((steps, self._block(steps)))
 
     def _block(self, steps: int) -> float:
-        """Seconds that some steps take, batches included as in a run."""
+        """Seconds that some steps take, including the batches, as in a run."""
         training = cast(Training, self._training)
         _await(self._place.device)
         started = time.perf_counter()
@@ -217,12 +217,12 @@ class _Contender:
     def _excused(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # any code may be in a task or an optimizer
+        except Exception as error:  # a task or an optimizer may run any code
             self._training = None
             self._notes = [f"not measured: {_in_words(error)}"]
 
     def result(self) -> Measured:
-        """What was found."""
+        """The measurements."""
         named = Measured(self.run.optimizer.name, self.run.optimizer.options, peak_bytes=self._peak)
         if self._training is None:
             return replace(named, note="; ".join(self._notes))
@@ -239,7 +239,7 @@ class _Contender:
 
 
 def _begin(run: RunSpec, place: Place) -> Training:
-    """The run with a budget that no measurement reaches the end of, and so at one learning rate."""
+    """The run with a budget so long that no measurement reaches its end, and so at one learning rate."""
     record = optimizers.find(run.optimizer.name, run.optimizer_origin)
     options = dict(run.optimizer.options)
     if "total_steps" in record.needs:
@@ -253,7 +253,7 @@ def _begin(run: RunSpec, place: Place) -> Training:
 
 
 def _await(device: str) -> None:
-    """Wait until the device has done what it was asked for."""
+    """Wait until the device has finished its work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     elif device.startswith("mps"):

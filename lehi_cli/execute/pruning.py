@@ -1,8 +1,8 @@
-"""Ending hopeless trials early: the median rule of Golovin et al. 2017 (Google Vizier, section 3.3), as Optuna has it.
+"""End hopeless trials early: the median rule of Golovin et al. 2017 (Google Vizier, section 3.3), as in Optuna.
 
-A run is ended at an evaluation when its best validation loss so far is worse than the median of what its peers had at
-that point as their best so far. It needs a few finished peers, and is never ended in the first quarter of its budget.
-What is ended depends on which peers are done by then, so on the order of the runs: nothing prunes unless it is told to.
+A run is ended at an evaluation if its best validation loss so far is worse than the median of its peers' best at that
+point. It needs a few finished peers, and is never ended in the first quarter of its budget. Which runs are ended
+depends on which peers have finished, and so on the order of the runs: pruning happens only on request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Pruner:
     Args:
         store: where the peers are.
         peers: their run ids.
-        evaluations: how many evaluations the run will have.
+        evaluations: number of evaluations that the run will have.
     """
 
     def __init__(self, store: Store, peers: Sequence[str], evaluations: int):
@@ -36,7 +36,7 @@ class Pruner:
         self._curves: dict[str, list[float]] = {}
 
     def __call__(self, row: Row) -> bool:
-        """Whether the run should end here; only validation rows count, the one before the first step does not."""
+        """Whether the run should end here; only validation rows count, without the one before the first step."""
         if row.split != "val" or row.step == 0:
             return False
         self._seen.append(row.loss)
@@ -46,7 +46,7 @@ class Pruner:
         return is_hopeless(self._seen, list(self._curves.values()))
 
     def _read(self) -> None:
-        """Curves of peers that finished since."""
+        """Read the curves of peers that have finished since the last call."""
         for peer in self._peers:
             if peer not in self._curves and (run := self._store.find(peer)) and run.status in DONE:
                 self._curves[peer] = self._store.metrics(run).curve("val", "loss")[1][1:]
@@ -55,7 +55,7 @@ class Pruner:
 def is_hopeless(seen: Sequence[float], curves: Sequence[Sequence[float]]) -> bool:
     """Whether the best of `seen` is worse than the median best of the peers after as many evaluations.
 
-    A peer that diverged before counts with what it had; NaN counts as infinite.
+    A peer that diverged earlier counts with the values it has; NaN counts as infinite.
     """
     if len(curves) < STARTUP:
         return False

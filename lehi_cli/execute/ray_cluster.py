@@ -1,10 +1,10 @@
 """Runs on the nodes of a Ray cluster, each a Ray task with its share of cores and GPUs.
 
-A run's record comes back into the store of this machine: the nodes need no shared disk, only `lehi` and the data. What
-travels is told in `lehi_cli.execute.parcel`.
+A run's record comes back into the store of this machine: the nodes need no shared disk, only `lehi` and the data. See
+`lehi_cli.execute.parcel` for what travels.
 
-Ray would retry by itself, and silently; here a run that was lost with its node or its worker is started again by hand,
-so that it is counted and said.
+Ray would retry by itself, silently; here a run that was lost with its node or its worker is restarted explicitly, so
+that the retry is counted and reported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from .watch import Watcher
 RETRIES = 2
 PROBE_SECONDS = 3.0
 SETTINGS = b"\x04"
-HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + SETTINGS + b"\0\0\0\0\0"  # how gRPC, Ray's protocol, opens
+HELLO = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + SETTINGS + b"\0\0\0\0\0"
+)  # the opening of gRPC, Ray's protocol
 STOP_SECONDS = 10.0
 ALIVE_SECONDS = 60.0
 LOST = ("NodeDiedError", "WorkerCrashedError", "OutOfMemoryError", "ObjectLostError", "LocalRayletDiedError")
@@ -44,11 +46,11 @@ class Ray:
 
     Args:
         address: `host:port` of a cluster; `auto` for the one this machine belongs to, or one of this machine alone.
-        jobs: into how many shares runs of large tasks divide a node: its cores, where `--threads` does not say, and its
-            GPUs.
+        jobs: number of shares into which runs of large tasks divide a node: its GPUs and, without `--threads`, its
+            cores.
 
     Raises:
-        UsageError: when Ray is not installed, or nobody answers at the address.
+        UsageError: when Ray is not installed, or no cluster answers at the address.
     """
 
     def __init__(self, address: str, jobs: int = 1):
@@ -59,14 +61,14 @@ class Ray:
             _probe(self._address)
 
     def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
-        """Train each of `runs` that nobody else is at, see `Executor`.
+        """Train each of `runs` that no other process is training, see `Executor`.
 
         Raises:
             UsageError: when the cluster cannot be joined, or has no such device.
             StoreError: when the store cannot be written to.
             KeyboardInterrupt: after what was running was stored as interrupted.
         """
-        _connect(self._ray, self._address)  # and stay so until the process ends: a command may come back with more runs
+        _connect(self._ray, self._address)  # until the process ends: a command may come back with more runs
         crew = _Crew(self._ray, place, store, watch, self._jobs)
         waiting = deque(runs)
         try:
@@ -81,7 +83,7 @@ class Ray:
 
 
 def _import_ray() -> ModuleType:
-    # Before the import: no usage statistics leave this machine, and no word about accelerators there are none of.
+    # Before the import: send no usage statistics, and do not warn about missing accelerators.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -93,10 +95,10 @@ def _import_ray() -> ModuleType:
 
 
 def _probe(address: str) -> None:
-    """See that a cluster answers: Ray itself would try for minutes, or for ever.
+    """Check that a cluster answers: Ray itself would try for minutes, or for ever.
 
     Raises:
-        UsageError: when none does.
+        UsageError: when none answers.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
@@ -113,10 +115,10 @@ def _probe(address: str) -> None:
 
 
 def find_cluster() -> str:
-    """Address of the cluster this machine belongs to, `local` for none; Ray's note of one that is gone does not count.
+    """Address of the cluster this machine belongs to, or `local`; Ray's stale note of a dead cluster does not count.
 
     Raises:
-        UsageError: when nobody answers at `RAY_ADDRESS`.
+        UsageError: when no cluster answers at `RAY_ADDRESS`.
     """
     if given := os.environ.get("RAY_ADDRESS"):
         _probe(given)
@@ -138,7 +140,7 @@ def _connect(ray: ModuleType, address: str) -> None:
     """
     if ray.is_initialized():
         return
-    # Ray prints the last words of a node that dies, pages of them; what matters of it is said by `retried`.
+    # Ray prints pages of output from a node that dies; `retried` reports what matters.
     inside = sys.modules.get("ray._private.worker")
     if hasattr(inside, "listen_error_messages"):
         inside.listen_error_messages = lambda *_: None  # type: ignore[union-attr]
@@ -152,7 +154,7 @@ def _connect(ray: ModuleType, address: str) -> None:
 
 @dataclass(frozen=True)
 class Node:
-    """What a node has to share out."""
+    """The resources of a node."""
 
     cpus: float
     gpus: float = 0.0
@@ -160,7 +162,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Share:
-    """What one run gets: threads, and the cores and GPUs Ray sets aside for it."""
+    """The share of one run: its threads, and the cores and GPUs that Ray reserves for it."""
 
     threads: int
     cpus: float
@@ -168,7 +170,7 @@ class Share:
 
 
 def share(run: RunSpec, place: Place, nodes: Sequence[Node], jobs: int) -> Share:
-    """A run's share of a node: cores for its threads; on GPUs, a node's GPUs divided by the jobs, at most one."""
+    """A run's share of a node: cores for its threads; on GPUs, the node's GPUs divided by the jobs, at most one."""
     fewest, most = min(node.cpus for node in nodes), max(node.cpus for node in nodes)
     threads = run.task.threads or place.threads or max(1, int(fewest // jobs))
     gpus = max(node.gpus for node in nodes) if place.device == "cuda" else 0.0
@@ -176,10 +178,10 @@ def share(run: RunSpec, place: Place, nodes: Sequence[Node], jobs: int) -> Share
 
 
 def device_of(device: str, nodes: Sequence[Node]) -> str:
-    """The device runs are trained on: the same on every node, for results that can be compared.
+    """The device to train on: the same on every node, so that results can be compared.
 
     Raises:
-        UsageError: when no node has it, or when it names one GPU of many.
+        UsageError: when no node has it, or it names one GPU of many.
     """
     has_gpus = any(node.gpus for node in nodes)
     if device == "auto":
@@ -193,7 +195,7 @@ def device_of(device: str, nodes: Sequence[Node]) -> str:
 
 @dataclass
 class _Errand:
-    """A run that is under way somewhere."""
+    """A run in progress on some node."""
 
     run: RunSpec
     recorder: Recorder
@@ -202,7 +204,7 @@ class _Errand:
 
 
 class _Crew:
-    """The runs under way on the cluster."""
+    """The runs in progress on the cluster."""
 
     def __init__(self, ray: ModuleType, place: Place, store: Store, watch: Watcher, jobs: int):
         self._ray = ray
@@ -220,7 +222,7 @@ class _Crew:
         return [node for node in nodes if node.cpus] or [Node(1.0)]
 
     def launch(self, waiting: deque[RunSpec]) -> bool:
-        """Send out what the cluster has room for; False when nothing is left to wait for."""
+        """Send out as many runs as the cluster has room for; False if there is nothing left to wait for."""
         nodes = self._nodes() if waiting else []
         while waiting:
             need = share(waiting[0], self._place, nodes, self._jobs)
@@ -233,7 +235,7 @@ class _Crew:
         return bool(self._errands)
 
     def _has_room(self, need: Share, nodes: Sequence[Node]) -> bool:
-        """Whether the cluster as a whole could take one more; what would only wait there stays here."""
+        """Whether the cluster as a whole could take one more run; a run that would only wait there stays here."""
         cpus = sum(errand.share.cpus for errand in self._errands.values()) + need.cpus
         gpus = sum(errand.share.gpus for errand in self._errands.values()) + need.gpus
         return cpus <= sum(node.cpus for node in nodes) and gpus <= sum(node.gpus for node in nodes)
@@ -246,7 +248,7 @@ class _Crew:
         self._watch.started(errand.run)
 
     def land(self) -> None:
-        """Wait for a run to come back, and store it; show other machines meanwhile that the others are alive."""
+        """Wait for a run to come back, and store it; meanwhile show other machines that the others are alive."""
         ready, _ = self._ray.wait(list(self._errands), timeout=ALIVE_SECONDS)
         for reference in ready:
             self._receive(reference)
@@ -284,7 +286,7 @@ class _Crew:
         self._watch.finished(errand.run, status, message)
 
     def recall(self) -> None:
-        """Interrupt what is under way, and store what it came to so far as interrupted."""
+        """Interrupt the runs in progress, and store their results so far as interrupted."""
         for reference in self._errands:
             self._ray.cancel(reference)
         if self._errands:
@@ -293,13 +295,13 @@ class _Crew:
             try:
                 report, node = self._ray.get(reference, timeout=0)
                 errand.recorder.receive(report.files, {"node": node, "retries": errand.retries})
-            except self._ray.exceptions.RayError:  # it did not get so far as to start, or to report
+            except self._ray.exceptions.RayError:  # it did not get as far as starting or reporting
                 errand.recorder.finish(Status.INTERRUPTED, {}, {"type": "KeyboardInterrupt", "message": ""})
         self._errands.clear()
 
 
 def _on_node(parcel: Parcel) -> tuple[Report, str]:
-    """Carry out a parcel as a Ray task; which node that was is for the caller to record."""
+    """Carry out a parcel as a Ray task; also returns the node, for the caller to record."""
     import ray
 
     report = carry_out(parcel)

@@ -17,7 +17,7 @@ class Serial:
     """One run at a time."""
 
     def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
-        """Train each of `runs` that nobody else is at, see `Executor`."""
+        """Train each of `runs` that no other process is training, see `Executor`."""
         for run in runs:
             ended = execute(run, place, store, partial(watch.started, run), partial(watch.pulse, run))
             if ended is not None:

@@ -1,4 +1,4 @@
-"""What an executor tells whoever is watching."""
+"""The interface through which an executor reports progress."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lehi_cli.runs.status import Status
 
 
 class Watcher(Protocol):
-    """Told of every run's start, progress and end, in the process that asked for them."""
+    """Hears of every run's start, progress and end, in the process that asked for the runs."""
 
     def started(self, run: RunSpec) -> None:
-        """`run` is being trained; said again when it is started anew."""
+        """`run` is being trained; called again when it restarts."""
 
     def pulse(self, run: RunSpec, pulse: Pulse) -> None:
-        """`run` got this far."""
+        """`run` has got this far."""
 
     def finished(self, run: RunSpec, status: Status, message: str) -> None:
         """`run` ended; `message` says what went wrong, if anything did."""

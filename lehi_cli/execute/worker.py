@@ -1,4 +1,4 @@
-"""One run from claim to final status, whatever happens in between. Every executor ends up here."""
+"""Take one run from claim to final status, whatever happens in between. Every executor ends up here."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def execute(
     """Train one run into the store.
 
     Returns:
-        Its status and what went wrong, or None when it is already done or another process is at it.
+        Its status and what went wrong, or None if it is already done or another process is training it.
 
     Raises:
         StoreError: when the store cannot be written to; nothing can be recorded then.
         KeyboardInterrupt: after the run was recorded as interrupted.
     """
-    # Said for every run: the one before may have set its own number.
+    # Set for every run: the previous one may have set its own number.
     torch.set_num_threads(run.task.threads or place.threads or TORCH_THREADS)
     try:
         recorder = store.claim(run, environment(place.device))
@@ -79,7 +79,7 @@ def _record(
     except KeyboardInterrupt as error:
         finish(Status.INTERRUPTED, error)
         raise
-    except Exception as error:  # whatever a task's or an optimizer's code may raise is that run's result
+    except Exception as error:  # whatever a task's or an optimizer's code raises is that run's result
         if trouble:
             raise
         return finish(Status.OOM if _is_out_of_memory(error) else Status.ERROR, error)
