@@ -16,6 +16,7 @@ from documents import ROOT, text
 from interrupted import interrupted
 from jsonschema import Draft202012Validator
 
+from lehi_cli.execute import mock
 from lehi_cli.execute.conduct import Settings, conduct
 from lehi_cli.runs.shards import COLUMNS
 from lehi_cli.runs.status import Status
@@ -167,6 +168,15 @@ def test_a_run_that_is_interrupted(broken: str, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("FIFO", str(tmp_path / "fifo"))
     done = interrupted(["train", "--task", broken, "--set", "model.act=wait"], tmp_path, tmp_path / "fifo")
     assert done.returncode == 130, done.stderr
+    assert statuses() == {"interrupted"}
+
+
+def test_a_made_up_run_that_is_interrupted(lehi: Lehi, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mock, "_row", interrupt)
+    assert lehi("train", "--task", "digits", "--executor", "mock").code == 130
     assert statuses() == {"interrupted"}
 
 

@@ -60,7 +60,8 @@ def _record(run: RunSpec, recorder: Recorder) -> None:
     except KeyboardInterrupt:
         recorder.finish(Status.INTERRUPTED, {}, {"type": "KeyboardInterrupt", "message": ""})
         raise
-    recorder.finish(Status.OK, asdict(_outcome(run, steps)), {})
+    outcome = asdict(_outcome(run, steps))
+    recorder.finish(outcome.pop("status"), outcome, {})
 
 
 def _asked(run: RunSpec) -> str:
