@@ -18,6 +18,7 @@ from lehi_cli.errors import UnknownNameError, UsageError
 from lehi_cli.runs.specs import format_value, parse_seeds, parse_value
 from lehi_cli.runs.status import Status
 from lehi_cli.runs.stored_run import StoredRun
+from lehi_cli.runs.tags import Tags
 
 from .columns import names
 
@@ -25,6 +26,7 @@ _DURATION = re.compile(r"(?P<count>\d+(\.\d+)?)\s*(?P<unit>min|h|d|w)")
 _UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _HINT = "write a day such as 2026-11-21, a moment such as 2026-11-21T10:00, or how long ago: 30min, 12h, 2d, 1w"
 MOST_LISTED = 30
+NO_TAGS: Tags = {}
 
 
 def _now() -> datetime:
@@ -44,6 +46,7 @@ class Filter:
         status: comma-separated list of statuses.
         since: earliest start of a run, see `moment`.
         until: latest start of a run; a day means the whole day.
+        tag: comma-separated list of tags, of which a run has to have one.
         now: the moment from which durations are counted back.
 
     Raises:
@@ -58,10 +61,11 @@ class Filter:
     status: str | None = None
     since: str | None = None
     until: str | None = None
+    tag: str | None = None
     now: datetime = field(default_factory=_now, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        _ = self._tasks, self._optims, self._labels, self._seeds
+        _ = self._tasks, self._optims, self._labels, self._seeds, self._tags
         for status in self._statuses:
             if status not in list(Status):
                 raise UnknownNameError("status", status, [known.value for known in Status])
@@ -69,11 +73,15 @@ class Filter:
         if low is not None and high is not None and low > high:
             raise UsageError(f"--since {self.since!r} is later than --until {self.until!r}")
 
-    def select(self, runs: Sequence[StoredRun]) -> list[StoredRun]:
+    def select(self, runs: Sequence[StoredRun], tags: Tags = NO_TAGS) -> list[StoredRun]:
         """The matching runs, in order; none when no run matches the whole filter.
 
+        Args:
+            runs: the stored runs.
+            tags: their tags.
+
         Raises:
-            UnknownNameError: on a task, optimizer or label that no run has; the hint lists what is stored.
+            UnknownNameError: on a task, optimizer, label or tag that no run has; the hint lists what is stored.
         """
         for kind, patterns, is_named in (
             ("task", self._tasks, _is_task),
@@ -81,21 +89,26 @@ class Filter:
             ("label", self._labels, _is_label),
         ):
             _refuse_unknown(kind, patterns, is_named, runs)
-        return [run for run in runs if self.matches(run)]
+        known = sorted({tag for run in runs for tag in tags.get(run.run_id, ())})
+        for pattern in self._tags:
+            if not any(_fits(tag, pattern) for tag in known):
+                raise UnknownNameError("tag", pattern, known, "" if known else "lehi runs tag RUN --add NAME gives one")
+        return [run for run in runs if self.matches(run, tags.get(run.run_id, ()))]
 
     def order(self, runs: Sequence[StoredRun]) -> list[str]:
         """What optimizers are called, in the order of `optims`: each name, then the labels it stands for."""
         named = ((name, *(run.label for run in runs if _is_optimizer(run, name))) for name in self._optims)
         return list(dict.fromkeys(label for names in named for label in names))
 
-    def matches(self, run: StoredRun) -> bool:
-        """Whether a run matches."""
+    def matches(self, run: StoredRun, tags: Sequence[str] = ()) -> bool:
+        """Whether a run with these tags matches."""
         return (
             _any(self._tasks, _is_task, run)
             and _any(self._optims, _is_optimizer, run)
             and _any(self._labels, _is_label, run)
             and (self._seeds is None or run.seed in self._seeds)
             and (not self._statuses or run.status in self._statuses)
+            and (not self._tags or any(_fits(tag, pattern) for tag in tags for pattern in self._tags))
             and self._is_in_time(run)
         )
 
@@ -121,6 +134,10 @@ class Filter:
     @cached_property
     def _statuses(self) -> tuple[str, ...]:
         return names(self.status, "--status") if self.status is not None else ()
+
+    @cached_property
+    def _tags(self) -> tuple[str, ...]:
+        return names(self.tag, "--tag") if self.tag is not None else ()
 
     @cached_property
     def _seeds(self) -> frozenset[int] | None:

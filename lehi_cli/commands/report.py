@@ -18,10 +18,19 @@ from lehi_cli.experiment.choices import AXES, choice
 from lehi_cli.experiment.report import View
 from lehi_cli.experiment.stored import ROLES, Selection, report_stored
 from lehi_cli.render.export import FORMATS
-from lehi_cli.runs.status import Status
 from lehi_cli.runs.stores import open_stores
 
-from .shared.completion import comparison_ids, one_of, some_of, stored_labels, stored_optimizers, stored_tasks
+from .shared.completion import comparison_ids, one_of, some_of
+from .shared.filter_options import (
+    LabelFilter,
+    OptimFilter,
+    SeedFilter,
+    Since,
+    StatusFilter,
+    TagFilter,
+    TaskFilter,
+    Until,
+)
 from .shared.options import (
     DEFAULT_FOLDERS,
     TYPED,
@@ -50,22 +59,6 @@ Axis = Annotated[
         autocompletion=one_of(AXES),
     ),
 ]
-TaskFilter = Annotated[
-    str | None,
-    typer.Option("--task", help="Only these tasks, a comma list; `*` matches any.", autocompletion=stored_tasks),
-]
-OptimFilter = Annotated[
-    str | None,
-    typer.Option("--optims", help="Only these optimizers: names or labels.", autocompletion=stored_optimizers),
-]
-LabelFilter = Annotated[str | None, typer.Option("--label", help="Only these labels.", autocompletion=stored_labels)]
-SeedFilter = Annotated[str | None, typer.Option("--seeds", help="Only these seeds: a count or a list.")]
-StatusFilter = Annotated[
-    str | None,
-    typer.Option("--status", help="Only runs that ended so, a comma list.", autocompletion=some_of(list(Status))),
-]
-Since = Annotated[str | None, typer.Option(help="Only runs started since a day, a moment, or 2d, 12h, 30min ago.")]
-Until = Annotated[str | None, typer.Option(help="Only runs started until then; a day counts whole.")]
 MetricChoice = Annotated[str | None, typer.Option("--metric", help="Show and judge these, such as loss,accuracy.")]
 SplitChoice = Annotated[
     str | None, typer.Option("--split", help="Of these splits: train, val, test.", autocompletion=some_of(SPLITS))
@@ -104,6 +97,7 @@ def report(
     status: StatusFilter = None,
     since: Since = None,
     until: Until = None,
+    tag: TagFilter = None,
     role: RoleFilter = None,
     metric: MetricChoice = None,
     split: SplitChoice = None,
@@ -127,7 +121,9 @@ def report(
 
     Without options: the comparisons there are, and the last of them.
     """
-    chosen = Filter(task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until)
+    chosen = Filter(
+        task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until, tag=tag
+    )
     if best_by is not None:
         parse_column(best_by)
     view = View(
@@ -149,8 +145,8 @@ def report(
     wanted = choice(role, ROLES, "--role") if role is not None else None
     choosing = {
         "--task": task, "--optims": optims, "--label": label, "--seeds": seeds, "--status": status, "--since": since,
-        "--until": until, "--role": role, "--metric": metric, "--split": split, "--best-by": best_by, "--by": by,
-        "--x": x, "--reference": reference, "--margin": margin, "--target": target, "--cost": cost or None,
+        "--until": until, "--tag": tag, "--role": role, "--metric": metric, "--split": split, "--best-by": best_by,
+        "--by": by, "--x": x, "--reference": reference, "--margin": margin, "--target": target, "--cost": cost or None,
         "--assert": assertions or None, "--allow-diverged": allow_diverged or None,
     }  # fmt: skip
     given = [flag for flag, value in choosing.items() if value is not None]

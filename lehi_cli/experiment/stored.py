@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from lehi_cli.analysis.filters import Filter, stored_facts
+from lehi_cli.analysis.filters import NO_TAGS, Filter, stored_facts
 from lehi_cli.analysis.looks import Looks
 from lehi_cli.errors import UsageError
 from lehi_cli.runs.comparisons import TUNING_SEED, ComparisonRecord, Comparisons, Member, now
 from lehi_cli.runs.store import Store
 from lehi_cli.runs.stored_run import StoredRun
+from lehi_cli.runs.tags import read_tags
 
 from .recorded import keep, pairs_shown, report_on, seen_by, stored_view, view_data
 from .report import Report, View, make_report
@@ -73,7 +74,7 @@ def _stored(store: Store, record: ComparisonRecord, view: View) -> Report:
 def _chosen(store: Store, comparisons: Comparisons, view: View, selection: Selection) -> Report:
     """The report on runs chosen now; the pairs it looks at are recorded."""
     chosen, role = selection.chosen, selection.role
-    runs = _wanted(store, chosen)
+    runs = wanted(store, chosen)
     roles = comparisons.roles(runs)
     is_choosing = view.by is not None or view.best_by is not None
     trials = {run_id for run_id, own in roles.items() if own == "trial"}
@@ -103,7 +104,7 @@ def _chosen(store: Store, comparisons: Comparisons, view: View, selection: Selec
     return report
 
 
-def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
+def wanted(store: Store, chosen: Filter) -> list[StoredRun]:
     """The runs to show.
 
     Raises:
@@ -112,7 +113,7 @@ def _wanted(store: Store, chosen: Filter) -> list[StoredRun]:
     stored = store.runs()
     if not stored:
         raise UsageError(f"no runs in {store.name}", "make some with lehi compare")
-    wanted = chosen.select(stored)
-    if not wanted:
+    found = chosen.select(stored, read_tags(store) if chosen.tag is not None else NO_TAGS)
+    if not found:
         raise UsageError(f"no stored run in {store.name} matches", stored_facts(stored))
-    return wanted
+    return found

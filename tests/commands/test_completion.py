@@ -103,7 +103,9 @@ def test_what_is_stored_is_completed(offers: Offers, stored: ComparisonRecord) -
     assert offers("report", "--optims", "") == ["adam", "mine", "lehi"]
     assert offers("report", "--label", "m") == ["mine"]
     assert offers("report", "--task", "d") == ["digits"]
-    assert first != second
+    assert offers("runs", "show", first[:5]) == [first]
+    assert sorted(offers("runs", "rm", "")) == sorted([first, second])
+    assert offers("runs", "diff", first, second[:5]) == [second]
 
 
 @pytest.mark.usefixtures("stored")

@@ -35,7 +35,16 @@ def options(multiple: bool) -> list[tuple[tuple[str, ...], str]]:
 
 NUMBERS = ("--tune", "--steps", "--jobs", "--threads", "--margin", "--epochs", "--passes", "--seconds", "--trials")
 REQUIRED = {"train": ("--task", "digits"), "sweep": ("--task", "digits"), "compare": ("--task", "digits")}
-ARGUMENTS = {"fetch": ("digits",), "path": ("digits",), "show": ("digits",), "check": ("digits",), "new": ("mine",)}
+ARGUMENTS = {
+    "diff": ("a", "b"),
+    "tag": ("a",),
+    "rm": ("a",),
+    "fetch": ("digits",),
+    "path": ("digits",),
+    "show": ("digits",),
+    "check": ("digits",),
+    "new": ("mine",),
+}
 
 
 def typed(words: tuple[str, ...], name: str) -> list[str]:

@@ -23,6 +23,7 @@ from lehi_cli.registry import optimizers, pytorch_optimizer_names, tasks
 from lehi_cli.runs.comparisons import Comparisons
 from lehi_cli.runs.store import Store
 from lehi_cli.runs.stored_run import StoredRun
+from lehi_cli.runs.tags import read_tags
 
 VARIABLE = "_LEHI_COMPLETE"
 BREAKS = (":", "=")  # bash makes words of their own of them
@@ -95,6 +96,15 @@ def stored_optimizers(context: typer.Context, incomplete: str) -> list[Offer]:
 def stored_labels(context: typer.Context, incomplete: str) -> list[Offer]:
     """Labels of the stored runs."""
     return _offered(incomplete, lambda _: [(run.label, "") for run in _runs(context)])
+
+
+def stored_tags(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Tags of the stored runs."""
+
+    def known(_: str) -> list[Offer]:
+        return [(tag, "") for store in _stores(context) for tags in read_tags(store).values() for tag in tags]
+
+    return _offered(incomplete, known)
 
 
 def comparison_ids(context: typer.Context, incomplete: str) -> list[Offer]:
