@@ -1,49 +1,63 @@
 """Tasks and optimizers as Python objects: a task's dictionary, an optimizer's class, beside names and paths.
 
-What is trained must be found again by other processes and told by its code, so functions and classes are handed on as
-references to the modules or files they are in. What is typed into a notebook or at a prompt is in neither, and is
-refused.
+Worker processes import what they train, and a run's id covers its source. So functions and classes are passed on as
+references to the module or the file that defines them. What is typed into a notebook or at a prompt has neither, and
+is refused.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lehi_cli.errors import UsageError
-from lehi_cli.registry import optimizers
-from lehi_cli.registry.from_class import is_curvature, is_optimizer, options_of
+from lehi_cli.errors import PluginError, UsageError
+from lehi_cli.registry import optimizers, pytorch_optimizer_names
+from lehi_cli.registry.from_class import is_optimizer, required_of
 from lehi_cli.registry.plugins import PRIVATE, resolve
 from lehi_cli.registry.tasks import TaskRecord
 from lehi_cli.runs.specs import OptimSpec, Value, parse_optimizers
 
 Task = str | PathLike[str] | Mapping[str, Any]
-Optimizer = str | type | partial[Any] | OptimSpec
+Optimizer = str | PathLike[str] | type | partial[Any] | OptimSpec
+Tasks = Task | Sequence[Task]
+Optimizers = Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer]
+
+AT_THE_TOP = "pass a function or a class that is defined at the top level of a Python file"
 
 
-def tasks_of(given: Task | Sequence[Task]) -> list[str | TaskRecord]:
-    """Every task that was named or handed over.
+def tasks_of(given: Tasks) -> list[str | TaskRecord]:
+    """Every task that was named or passed as an object.
 
     Raises:
-        UsageError: when one is neither.
+        UsageError: when one is neither, or there is none.
     """
+    found = _tasks(given)
+    if not found:
+        raise UsageError("no task is given", "a name such as 'digits': lehi tasks lists them")
+    return found
+
+
+def _tasks(given: Any) -> list[str | TaskRecord]:
     if isinstance(given, str):
         return [name.strip() for name in given.split(",")]
-    if isinstance(given, Sequence):
-        return [task for item in given for task in tasks_of(item)]
     if isinstance(given, PathLike):
         return [str(given)]
     if isinstance(given, Mapping):
         return [_record(given)]
-    raise UsageError(f"a task of type {type(given).__name__}", "a name, a path, or a dictionary such as a file's TASK")
+    if isinstance(given, Sequence) and not isinstance(given, bytes):
+        return [task for item in given for task in _tasks(item)]
+    how = "a name, a path, a dictionary such as a file's TASK, or a list of these"
+    raise UsageError(f"task={given!r} is not allowed", how)
 
 
 def _record(content: Mapping[str, Any]) -> TaskRecord:
-    """A task's dictionary, with functions in it as references."""
+    """A task's dictionary, with references in place of functions and classes."""
     origins: set[str] = set()
 
     def referred(value: Any) -> Any:
@@ -53,93 +67,151 @@ def _record(content: Mapping[str, Any]) -> TaskRecord:
             return [referred(part) for part in value]
         if callable(value):
             reference, origin = reference_to(value)
-            origins.add(origin)
+            origins.update([origin] if origin else [])
             return reference
         return value
 
     found = referred(content)
-    return TaskRecord(found, next(filter(None, origins), ""))
+    if len(origins) > 1:
+        message = f"the functions of a task come from several files that are not modules: {', '.join(sorted(origins))}"
+        raise UsageError(message, "import them from modules")
+    return TaskRecord(found, next(iter(origins), ""))
 
 
-def optimizers_of(given: Optimizer | Sequence[Optimizer]) -> list[OptimSpec]:
-    """Every optimizer that was named or handed over.
+def optimizers_of(given: Optimizers) -> list[OptimSpec]:
+    """Every optimizer that was named or passed as an object; a mapping gives each its label.
 
     Raises:
-        UsageError: when one is neither, or two are the same.
+        UsageError: when one is neither, there is none, or two share a label.
     """
-    items: Sequence[Any] = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    specs: list[OptimSpec] = []
-    for item in items:
-        specs += parse_optimizers(item) if isinstance(item, str) else [_spec(item)]
-    seen: set[str] = set()
-    for spec in specs:
-        shown = spec.label or str(spec)
-        if shown in seen:
-            raise UsageError(f"optimizer {shown!r} is given twice", "tell two of them apart by a label")
-        seen.add(shown)
+    if isinstance(given, Mapping):
+        specs = [_labelled(label, item) for label, item in given.items()]
+    else:
+        items: Sequence[Any] = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+        specs = _with_labels([found for item in items for found in _named(item)])
+    if not specs:
+        raise UsageError("no optimizer is given", "a name such as 'adam': lehi optims lists them")
+    shown = [spec.label or str(spec) for spec in specs]
+    for label in shown:
+        if shown.count(label) > 1:
+            how = "tell two of them apart: {'first': ..., 'second': ...} labels them"
+            raise UsageError(f"optimizer {label!r} is given twice", how)
     return specs
 
 
-def _spec(item: Any) -> OptimSpec:
+def _labelled(label: Any, item: Any) -> OptimSpec:
+    """The optimizer of a mapping under its key."""
+    is_line = isinstance(label, str) and label.strip() and label.isprintable() and "," not in label
+    if not is_line:
+        raise UsageError(f"label {label!r} is not allowed", "a line of text without commas")
+    found = _named(item)
+    if len(found) != 1:
+        raise UsageError(f"{item!r} is {len(found)} optimizers under the label {label!r}", "label each of them")
+    return replace(found[0][0], label=label)
+
+
+def _with_labels(named: Sequence[tuple[OptimSpec, str]]) -> list[OptimSpec]:
+    """Classes labelled by their own name, with the options where several have the same."""
+    classes = [name for _, name in named]
+    return [
+        replace(spec, label=str(replace(spec, name=name)) if classes.count(name) > 1 else name) if name else spec
+        for spec, name in named
+    ]
+
+
+def _named(item: Any) -> list[tuple[OptimSpec, str]]:
+    """What an item stands for, each with the name of its class; empty where it has another name or label."""
     if isinstance(item, OptimSpec):
-        return item
+        return [(item, "")]
+    if isinstance(item, str | PathLike):
+        return [(spec, "") for spec in parse_optimizers(str(item))]
     found: Any = item.func if isinstance(item, partial) else item
-    options: dict[str, Value] = dict(item.keywords) if isinstance(item, partial) else {}
-    if isinstance(item, partial) and item.args:
-        raise UsageError(
-            f"{item!r} fixes arguments by their place", "give options by name: partial(MyOptimizer, lr=0.1)"
-        )
     if not is_optimizer(found):
         how = "a name such as 'adam:lr=3e-4', a class, or functools.partial(MyOptimizer, lr=0.1)"
-        raise UsageError(f"an optimizer of type {type(found).__name__}: {found!r}", how)
+        raise UsageError(f"{item!r} is not an optimizer", how)
+    options = _options(item) if isinstance(item, partial) else {}
     registered = _registered(found)
-    reference, origin = reference_to(found) if registered is None else ("", "")
-    _check_told(found, options, registered is not None)
-    name = registered or (f"{origin}:{found.__name__}" if origin else reference.replace(":", "."))
-    return OptimSpec(name, options, "" if registered else found.__name__)
+    if registered is not None:
+        return [(OptimSpec(registered, options), "")]
+    _check_complete(found, options)
+    reference, origin = reference_to(found)
+    name = f"{origin}{reference}" if origin else reference.replace(":", ".")
+    return [(OptimSpec(name, options), found.__name__)]
+
+
+def _options(item: partial[Any]) -> dict[str, Value]:
+    """The options that a partial fixes.
+
+    Raises:
+        UsageError: when one has no name, or its value cannot be written down.
+    """
+    if item.args:
+        how = f"pass options by name: partial({item.func.__name__}, lr=0.1)"
+        raise UsageError(f"{item!r} fixes arguments by position", how)
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in item.keywords.items()}
+    for name, value in options.items():
+        parts = value if isinstance(value, tuple) else (value,)
+        if not all(part is None or isinstance(part, bool | int | float | str) for part in parts):
+            message = f"option {name} of type {type(value).__name__} cannot be written down"
+            raise UsageError(message, "a number, a text, true or false, None, or a tuple of these")
+    return options
+
+
+def _check_complete(found: type, options: Mapping[str, Any]) -> None:
+    """Check that no argument is missing.
+
+    Raises:
+        UsageError: naming the arguments that are.
+    """
+    missing = [name for name in required_of(found) if name not in options]
+    if missing:
+        how = f"functools.partial({found.__name__}, {', '.join(f'{name}=...' for name in missing)})"
+        raise UsageError(f"{found.__name__} has arguments without a default: {', '.join(missing)}", how)
 
 
 def _registered(found: type) -> str | None:
     """The name that a class is registered under; None where it is not."""
     for record in optimizers.load():
-        if record.factory.endswith(f":{found.__name__}") and not record.fixed and resolve(record.factory) is found:
-            return record.name
-    return None
-
-
-def _check_told(found: type, options: Mapping[str, Any], is_registered: bool) -> None:
-    """Check that every option can be written down, and that none is missing.
-
-    Raises:
-        UsageError: naming the option.
-    """
-    for name, value in options.items():
-        parts = value if isinstance(value, tuple) else (value,)
-        if not all(part is None or isinstance(part, bool | int | float | str) for part in parts):
-            message = f"{found.__name__}: option {name} is of type {type(value).__name__}, which cannot be written down"
-            raise UsageError(message, "a number, a text, true or false, None, or a tuple of these")
-    missing = [name for name, option in options_of(found).items() if option.default is option.empty]
-    missing = [name for name in missing if name not in options]
-    if missing and not is_registered and not is_curvature(found):
-        how = f"functools.partial({found.__name__}, {missing[0]}=...)"
-        raise UsageError(f"{found.__name__} must be told {', '.join(missing)}", how)
+        if record.fixed or record.origin or not record.factory.endswith(f":{found.__name__}"):
+            continue
+        with suppress(PluginError):  # a package that cannot be imported is not where the class is from
+            if resolve(record.factory) is found:
+                return record.name
+    package = found.__module__.partition(".")[0]
+    is_po = package == pytorch_optimizer_names.PACKAGE
+    return f"{pytorch_optimizer_names.PREFIX}{found.__name__}" if is_po else None
 
 
 def reference_to(found: Any) -> tuple[str, str]:
-    """Where a function or a class is to be found again: `module:name`, or `:name` and the file it is in.
+    """Where a function or a class can be found: `module:name` and nothing, or `:name` and the file that defines it.
 
     Raises:
-        UsageError: when other processes could not find it, nor tell its code.
+        UsageError: when other processes could not find it there.
     """
     module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
-    shown = name or f"an object of type {type(found).__name__}"
-    if module is None or name is None or "<" in name:
-        how = "hand over a function or a class that stands at the top of a Python file"
-        raise UsageError(f"{shown} cannot be found again by its name", how)
+    if module is None or name is None or "." in name or "<" in name:
+        shown = name or f"an object of type {type(found).__name__}"
+        raise UsageError(f"{shown} cannot be imported by its name", AT_THE_TOP)
     file = getattr(sys.modules.get(module), "__file__", None)
     if module == "__main__" or module.startswith(PRIVATE):
         if file is None or not Path(file).is_file() or Path(file).suffix != ".py":
-            message = f"{shown} is defined in a notebook or at a prompt, where other processes do not find it"
-            raise UsageError(message, "write it into a Python file, and import it from there")
+            message = f"{name} is defined in a notebook or at a prompt, where worker processes cannot import it"
+            raise UsageError(message, "write it to a Python file (%%writefile my_file.py) and import it from there")
         return f":{name}", str(Path(file).absolute())
+    _check_current(found, module, name)
     return f"{module}:{name}", ""
+
+
+def _check_current(found: Any, module: str, name: str) -> None:
+    """Check that a module has this object under its name.
+
+    Raises:
+        UsageError: when it has none, or another one: it was wrapped, or its module was loaded again.
+    """
+    try:
+        is_there = resolve(f"{module}:{name}") is found
+    except PluginError:
+        is_there = False
+    if not is_there:
+        message = f"{module}.{name} is not the object that was passed"
+        raise UsageError(message, f"import it again after a reload; otherwise {AT_THE_TOP}")

@@ -1,23 +1,25 @@
 """`compare`, `sweep`, `train` and `report` from Python: what the verbs of the command line do, on the same layer.
 
-What is wrong with a request raises the error that the command line would print, a `LehiError`; nothing here ends the
-process. Runs that fail are results: `Result.failed` and each run's `status` say so.
+A request that cannot be carried out raises the error that the command line would print, a `LehiError`; nothing here
+ends the process. Runs that fail are results: `Result.failed` and each run's `status` say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Unpack
 
 from lehi_cli import gate
 from lehi_cli.analysis.arrivals import parse_target
-from lehi_cli.analysis.columns import parse_columns
+from lehi_cli.analysis.columns import parse_column, parse_columns
 from lehi_cli.analysis.filters import Filter
 from lehi_cli.analysis.margins import Margins, parse_margins
 from lehi_cli.errors import UsageError
-from lehi_cli.experiment.choices import DEFAULT_RUNS, choice
+from lehi_cli.experiment.choices import AXES, choice
 from lehi_cli.experiment.experiment import Experiment
 from lehi_cli.experiment.fixed import FixedPlan
 from lehi_cli.experiment.options import RunOptions
@@ -34,13 +36,10 @@ from lehi_cli.registry.plugins import check_not_loading
 from lehi_cli.runs.specs import parse_adaptive
 from lehi_cli.runs.store import Store
 
-from .options import Options, Seeds, run_options, texts, typed_seeds
-from .progress import Callback, listener
+from .options import Options, Seeds, check_kinds, run_options, runs_folder, texts, typed_seeds
+from .progress import Bar, Callback, Events, listener
 from .result import Result
-from .subjects import Optimizer, Task, optimizers_of, tasks_of
-
-Tasks = Task | Sequence[Task]
-Optimizers = Optimizer | Sequence[Optimizer]
+from .subjects import Optimizer, Optimizers, Tasks, optimizers_of, tasks_of
 
 
 def compare(
@@ -50,7 +49,7 @@ def compare(
     seeds: Seeds = 3,
     tune: int | None = None,
     sampler: str = "sobol",
-    space: Sequence[str] = (),
+    space: str | Sequence[str] = (),
     prune: bool = False,
     reference: str | None = None,
     margin: float | str | None = None,
@@ -66,26 +65,32 @@ def compare(
     Args:
         task: a name, a path, a task's dictionary, or several of them.
         optims: names as on the command line (`adam:lr=3e-4`), classes, `functools.partial(MyOptimizer, lr=0.1)`, or
-            several of them; the first is the reference.
+            several of them, of which the first is the reference; a dictionary gives each its label.
         seeds: a count, a list, or `"auto"`: seed by seed until each verdict is settled.
-        tune: trials with which each optimizer is tuned first, on another seed; None for none.
+        tune: trials with which each optimizer is tuned first, on another seed; None to compare at once.
         sampler: how trials are drawn: `sobol`, `random` or `tpe`.
-        space: changes to where is searched, such as `["lr=1e-5..1e-1/log"]`.
+        space: changes to the tuning spaces, such as `["lr=1e-5..1e-1/log"]`.
         prune: end hopeless trials early.
         reference: label of the optimizer to compare with; None for the first.
         margin: share of the reference within which a difference does not matter, or as `accuracy=0.05`.
         target: time to this, such as `val_loss=0.1`, instead of the task's target.
         cost: measure what a step of each optimizer costs.
-        assertions: what is to hold; `Result.checks` says what came of it.
+        assertions: checked on the results; `Result.checks` has the outcome.
         allow_diverged: let an assertion be true although its better side loses more runs.
-        progress: a function that is given every `Progress`; False for silence; None for a bar where somebody looks.
-        options: see `Options`.
+        progress: a function that is called with every `Progress`; False for silence; None for a bar in a terminal or a
+            notebook.
+        options: see `lehi_cli.api.options.Options`.
 
     Raises:
-        LehiError: when it cannot be carried out as it was put.
-        KeyboardInterrupt: after what was running was stored.
+        LehiError: when the request cannot be carried out.
+        KeyboardInterrupt: on Ctrl-C, after what was running was stored; the same call goes on with what is missing.
+        Exception: what `progress` raised, after what was running was stored.
     """
     chosen = _begin(options)
+    check_kinds(
+        {"tune": tune, "sampler": sampler, "prune": prune, "reference": reference, "margin": margin, "target": target,
+         "cost": cost, "allow_diverged": allow_diverged}
+    )  # fmt: skip
     specs = optimizers_of(optims)
     if len(specs) < 2:
         raise UsageError("compare needs at least two optimizers", "lehi_cli.train runs a single one")
@@ -118,7 +123,7 @@ def sweep(
     over: str | Sequence[str] = (),
     trials: int | None = None,
     sampler: str = "sobol",
-    space: Sequence[str] = (),
+    space: str | Sequence[str] = (),
     prune: bool = False,
     seeds: Seeds = 1,
     progress: bool | Callback | None = None,
@@ -132,18 +137,18 @@ def sweep(
         over: a grid, such as `"lr=1e-5..1e-1/log9"`, or several axes.
         trials: settings to draw from each optimizer's tuning space, in place of a grid.
         sampler: how they are drawn: `sobol`, `random` or `tpe`.
-        space: changes to where is searched.
+        space: changes to the tuning spaces.
         prune: end hopeless trials early.
         seeds: a count or a list.
         progress: as for `compare`.
-        options: see `Options`.
+        options: see `lehi_cli.api.options.Options`.
 
     Raises:
-        LehiError: when it cannot be carried out as it was put.
-        KeyboardInterrupt: after what was running was stored.
+        LehiError, KeyboardInterrupt, Exception: as `compare`.
     """
-    chosen, specs, typed = _begin(options), optimizers_of(optims), typed_seeds(seeds)
-    axes = texts(over, "over")
+    chosen = _begin(options)
+    check_kinds({"trials": trials, "sampler": sampler, "prune": prune})
+    specs, typed, axes = optimizers_of(optims), typed_seeds(seeds), texts(over, "over")
     if bool(axes) == (trials is not None):
         raise UsageError("sweep needs one of over and trials", "for example over='lr=1e-5..1e-1/log9', or trials=16")
     if trials is not None:
@@ -174,11 +179,10 @@ def train(
         optim: one optimizer.
         seeds: a count or a list.
         progress: as for `compare`.
-        options: see `Options`.
+        options: see `lehi_cli.api.options.Options`.
 
     Raises:
-        LehiError: when it cannot be carried out as it was put.
-        KeyboardInterrupt: after what was running was stored.
+        LehiError, KeyboardInterrupt, Exception: as `compare`.
     """
     chosen, specs = _begin(options), optimizers_of(optim)
     if len(specs) > 1:
@@ -190,7 +194,7 @@ def train(
 def report(
     comparison: str | None = None,
     *,
-    runs: str | PathLike[str] = DEFAULT_RUNS,
+    runs: str | PathLike[str] | None = None,
     task: str | None = None,
     optims: str | None = None,
     label: str | None = None,
@@ -203,6 +207,7 @@ def report(
     split: str | None = None,
     by: str | None = None,
     best_by: str | None = None,
+    x: str | None = None,
     reference: str | None = None,
     margin: float | str | None = None,
     target: str | None = None,
@@ -210,23 +215,25 @@ def report(
     assertions: str | Sequence[str] = (),
     allow_diverged: bool = False,
 ) -> Result:
-    """Show a stored comparison again, or choose among the stored runs; trains nothing.
+    """Show a stored comparison again, or select stored runs; trains nothing.
 
     Args:
-        comparison: id of a comparison, or how it begins; None for the last one, or to choose among the runs.
-        runs: folder of the runs.
+        comparison: id of a comparison, or its first characters; None for the last comparison, or to select runs by the
+            arguments below.
+        runs: folder of the runs; None for that of `LEHI_RUNS`, else `runs`.
         task: only these tasks, a comma list; `*` matches any.
-        optims: only these optimizers: names or labels.
+        optims: only these optimizers, a comma list of names or labels.
         label: only these labels.
         seeds: only these.
-        status: only runs that ended so.
-        since: only runs started since then, such as `2d`.
+        status: only runs that ended with this status.
+        since: only runs started since a day, a moment, or `2d` ago.
         until: only runs started until then.
         role: `final`, `trial` or `all`.
-        metric: show and judge these.
-        split: of these splits.
+        metric: show and judge these metrics, such as `loss,accuracy`.
+        split: of these splits: `train`, `val`, `test`.
         by: group settings by the values of these options.
         best_by: of each optimizer only the best setting by this column.
+        x: what curves are drawn against: `passes`, `steps` or `seconds`.
         reference: as for `compare`.
         margin: as for `compare`.
         target: as for `compare`.
@@ -237,13 +244,20 @@ def report(
     Raises:
         LehiError: when there is nothing to show, or not what was asked for.
     """
+    for name, value in (("task", task), ("optims", optims)):
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{name}={value!r} is not allowed", f"{name} takes a comma list")
     asked: Mapping[str, Any] = {
         "task": task, "optims": optims, "label": label, "seeds": seeds, "status": status, "since": since,
         "until": until, "role": role, "metric": metric, "split": split, "best_by": best_by, "by": by,
-        "reference": reference, "margin": margin, "target": target, "cost": cost or None,
+        "x": x, "reference": reference, "margin": margin, "target": target, "cost": cost or None,
         "assertions": assertions or None, "allow_diverged": allow_diverged or None,
     }  # fmt: skip
+    check_kinds({**asked, "comparison": comparison, "cost": cost, "allow_diverged": allow_diverged})
+    if best_by is not None:
+        parse_column(best_by)
     view = View(
+        x=choice(View.x if x is None else x, AXES, "--x"),
         reference=reference,
         margins=Margins() if margin is None else parse_margins(str(margin)),
         target=None if target is None else parse_target(target),
@@ -264,31 +278,59 @@ def report(
         since=since,
         until=until,
     )
-    role = None if role is None else choice(role, ROLES, "role")
+    role = None if role is None else choice(role, ROLES, "--role")
     given = [name for name, value in asked.items() if value is not None]
-    store = Store(Path(runs))
+    store = Store(runs_folder(runs))
     page, _ = report_stored(store, Selection(comparison, chosen, role, given), view)
-    shown = [run for item in page.sections for run in item.section.runs]
-    return Result(page, shown, store, page.view.comparison)
+    for notice in store.notices:
+        Bar().notice(notice)
+    return Result(page, store, page.view.comparison)
 
 
 def _begin(options: Mapping[str, Any]) -> RunOptions:
-    """The options; what was read of files before is forgotten, as they may have changed in a long session."""
+    """The options; files are read again, as they may have changed since the last call."""
     check_not_loading()
     forget()
     return run_options(options)
 
 
-def _trials(count: int, sampler: str, space: Sequence[str], prune: bool) -> Trials:
-    return Trials(count, choice(sampler, SAMPLERS, "sampler"), parse_space(texts(space, "space")), prune)
+def _trials(count: int, sampler: str, space: str | Sequence[str], prune: bool) -> Trials:
+    return Trials(count, choice(sampler, SAMPLERS, "--sampler"), parse_space(texts(space, "space")), prune)
 
 
 def _carry_out(experiment: Experiment, options: RunOptions, view: View, progress: bool | Callback | None) -> Result:
-    check_fresh(plan(experiment.request))
-    session = Session(options.runs, options.settings(), view, listener(progress))
-    finished = experiment.run(session)
-    for notice in session.store.notices:
-        session.listener.notice(notice)
-    if finished.interrupted or finished.report is None:
-        raise KeyboardInterrupt
-    return Result(finished.report, finished.runs, session.store, finished.comparison, finished.failed)
+    told = listener(progress)
+    session = Session(options.runs, options.settings(), view, told)
+    check_fresh(plan(replace(experiment.request, fake=True)))  # whose code is the same, wherever the data is
+    try:
+        with _process_as_it_was():
+            finished = experiment.run(session)
+        for notice in session.store.notices:
+            told.notice(notice)
+        if finished.interrupted or finished.report is None:
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if isinstance(told, Events) and told.error is not None:
+            raise told.error from None
+        raise
+    return Result(finished.report, session.store, finished.comparison, finished.failed)
+
+
+@contextmanager
+def _process_as_it_was() -> Iterator[None]:
+    """Give the caller torch's threads and global random numbers back: runs that this process trains set their own."""
+    torch: Any = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
+    random = torch.get_rng_state() if torch else None
+    cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        if torch := sys.modules.get("torch"):
+            from lehi_cli.execute.worker import TORCH_THREADS
+
+            torch.set_num_threads(threads or TORCH_THREADS)
+            if random is not None:
+                torch.set_rng_state(random)
+            if cuda:
+                torch.cuda.set_rng_state_all(cuda)

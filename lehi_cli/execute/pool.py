@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,9 +20,11 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lehi_cli.errors import LehiError
+from lehi_cli.registry import plugins
 from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Store
@@ -133,7 +136,7 @@ class _Worker:
         # The server still has the environment of its start; a worker gets the current one.
         arguments = (theirs, self.place, self.root, dict(os.environ))
         self.process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
-        with _deaf():
+        with _deaf(), _without_main():
             self.process.start()
         theirs.close()  # so that the worker's death closes the pipe
 
@@ -167,11 +170,25 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Start processes that ignore Ctrl-C, which reaches every process of a terminal; `stop` tells them instead."""
+    if threading.current_thread() is not threading.main_thread():  # only that thread may set a handler
+        yield
+        return
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, heard)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a process that does not import the script that is running: a worker reads what it needs from files."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: dict[str, str]) -> None:
@@ -180,6 +197,7 @@ def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: di
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.clear()
     os.environ.update(surroundings)
+    plugins.only_load()
     from .worker import execute
 
     def tell(kind: str, content: object = None) -> None:

@@ -70,7 +70,7 @@ def seen_by(record: ComparisonRecord, view: View) -> View:
     """The view of a comparison, with the looks that came before it and the runs it leaves out."""
     return replace(
         view,
-        command=record.command,
+        command=record.command or view.command,
         looks=Looks(record.looked, record.adaptive),
         notes=record.left_out,
         comparison=record.id,

@@ -1,14 +1,16 @@
-"""Files that change while a process lives on, as in a notebook: what was read of them, and what was imported.
+"""Files that change during a session, as in a notebook: what was read of them, and what was imported.
 
-A run's id tells its code by the files as they are now. So what was read before is forgotten, and a module that was
-imported from an earlier version of its file is refused: its run would be stored under the id of code that never ran.
+A run's id covers its code as the files are now. So everything is read again, and a module that was imported from an
+earlier version of its file is refused: its run would be stored under the id of code that never ran.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +22,7 @@ from .code import forget_sources, modules_reached
 
 
 def forget() -> None:
-    """Read catalogs, plug-ins and sources anew when they are asked for next."""
+    """Forget catalogs, plug-ins and sources, so that they are read again."""
     tasks.load.cache_clear()
     optimizers.load.cache_clear()
     plugins.load_file.cache_clear()
@@ -28,10 +30,10 @@ def forget() -> None:
 
 
 def check_fresh(runs: Iterable[RunSpec]) -> None:
-    """Check that the code of some runs that is imported already is that of its files.
+    """Check that what is imported of the code of some runs agrees with its files.
 
     Raises:
-        UsageError: naming the module that is not.
+        UsageError: naming the module that does not.
     """
     references = {(reference, run.task.origin) for run in runs for reference in run.task.code}
     for run in runs:
@@ -44,8 +46,31 @@ def check_fresh(runs: Iterable[RunSpec]) -> None:
             raise UsageError(message, f"importlib.reload({name}), or restart Python")
 
 
+_checked: dict[str, tuple[ModuleSpec | None, str]] = {}
+"""The modules that were found to be current: how each was imported, and the digest of its file then."""
+
+
 def _is_stale(module: ModuleType) -> bool:
-    """Whether a module's file is not the one that its cached bytecode was made from; False where there is none."""
+    """Whether a module was imported from an earlier version of its file.
+
+    Known since the first check by what the file held then. Before that by the time and the size of the source that the
+    cached bytecode names; False where there is no such cache.
+    """
+    try:
+        digest = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
+    except OSError:
+        return False
+    spec, known = _checked.get(module.__name__, (None, ""))
+    if known and spec is module.__spec__:  # a reload makes a new spec
+        return digest != known
+    if _is_older(module):
+        return True
+    _checked[module.__name__] = (module.__spec__, digest)
+    return False
+
+
+def _is_older(module: ModuleType) -> bool:
+    """Whether a module's file is not the one that its cached bytecode was made from; False where there is no cache."""
     cached, file = getattr(module.__spec__, "cached", None), module.__file__
     if not cached or not file:
         return False
@@ -53,7 +78,7 @@ def _is_stale(module: ModuleType) -> bool:
         header, now = Path(cached).read_bytes()[:16], os.stat(file)
     except OSError:
         return False
-    if int.from_bytes(header[4:8], "little"):  # bytecode that is told by the hash of its source, not by its time
+    if int.from_bytes(header[4:8], "little"):  # this bytecode names its source by hash, not by time
         return False
     then = int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
     return then != (int(now.st_mtime) & 0xFFFFFFFF, now.st_size & 0xFFFFFFFF)

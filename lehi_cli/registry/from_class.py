@@ -7,8 +7,9 @@ is driven from what it is a subclass of.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from lehi_cli.errors import PluginError, UsageError
 
@@ -19,6 +20,7 @@ _TYPES = {float: "float", int: "int", bool: "bool", str: "str"}
 _OPTIMIZER = "torch.optim.optimizer.Optimizer"
 _CURVATURE = "lehi_cli.optim.curvature_optimizer.CurvatureOptimizer"
 _LEFT_OUT = ("maximize",)  # it would turn training upside down
+_OF_THE_RUN = ("loss", "seed")  # which the run passes to an optimizer that takes a curvature sample
 
 
 def find_class(name: str) -> OptimizerRecord:
@@ -51,8 +53,8 @@ def record_of(found: Any, name: str, factory: str, origin: str = "") -> Optimize
         name,
         (inspect.getdoc(found) or name).partition("\n")[0].rstrip("."),
         factory,
-        tuple(_options(found, ("loss", "seed") if takes_sample else ())),
-        kind="curvature" if takes_sample else "gradient",
+        tuple(_options(found)),
+        kind="curvature" if takes_sample else "closure" if _needs_closure(found) else "gradient",
         passes="",
         state="",
         source=factory,
@@ -78,31 +80,51 @@ def _inherits(found: type, name: str) -> bool:
 
 
 def options_of(found: type) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a constructor after the first, which takes the model's parameters."""
+    """The parameters of a constructor after the first, which takes the model's parameters; not those of the run."""
     parameters = list(inspect.signature(found).parameters.values())[1:]
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {parameter.name: parameter for parameter in parameters if parameter.kind not in variadic}
+    of_the_run = _OF_THE_RUN if is_curvature(found) else ()
+    return {p.name: p for p in parameters if p.kind not in variadic and p.name not in of_the_run}
 
 
-def _options(found: type, told: tuple[str, ...]) -> Iterator[Option]:
+def required_of(found: type) -> Sequence[str]:
+    """The options without a default."""
+    return [name for name, parameter in options_of(found).items() if parameter.default is parameter.empty]
+
+
+def _needs_closure(found: Any) -> bool:
+    """Whether a step evaluates the mini-batch itself: its argument has no default."""
+    parameters = list(inspect.signature(found.step).parameters.values())[1:2]
+    return any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+
+
+def _options(found: Any) -> Iterator[Option]:
     """The options whose values can be written down; the others keep their defaults."""
     try:
-        hints = inspect.get_annotations(vars(found).get("__init__", found), eval_str=True)
+        hints = inspect.get_annotations(found.__init__, eval_str=True)
     except (NameError, SyntaxError):  # written for a type checker alone
         hints = {}
     for name, parameter in options_of(found).items():
-        if name in told or name in _LEFT_OUT:
+        if name in _LEFT_OUT:
             continue
         default = None if parameter.default is parameter.empty else parameter.default
-        hint = hints.get(name, float if parameter.default is parameter.empty else type(None))
-        kind = _TYPES.get(hint, "")
-        if isinstance(default, tuple) and all(isinstance(part, int | float) for part in default):
+        hint = hints.get(name, float if parameter.default is parameter.empty else NoneType)
+        kind = _kind(hint)
+        if isinstance(default, tuple) and default and all(isinstance(part, int | float) for part in default):
             yield Option(name, default, "")
         elif default is None and kind:
             yield Option(name, None, "", type=kind)
         elif isinstance(default, float | int | bool | str):
             is_float = kind == "float" and not isinstance(default, bool | str)
             yield Option(name, float(default) if is_float else default, "")
+
+
+def _kind(hint: Any) -> str:
+    """The type of an option by its annotation, `float` and `float | None` alike; empty where it is none of these."""
+    if get_origin(hint) in (UnionType, Union):
+        (hint, *others) = [part for part in get_args(hint) if part is not NoneType]
+        return "" if others else _kind(hint)
+    return _TYPES.get(hint, "") if isinstance(hint, type) else ""
 
 
 def in_file(module: Any, name: str, origin: str) -> OptimizerRecord:

@@ -29,7 +29,8 @@ PLUGIN_FOLDERS = "LEHI_PLUGINS"
 PRIVATE = "_lehi_plugin_"
 """How the names of modules begin that files named by a path are loaded as."""
 
-_loading: list[Path] = []
+_loading: list[str] = []
+"""What is being loaded for what it defines, and is not to start experiments."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +80,33 @@ def load_file(path: Path) -> ModuleType:
         raise PluginError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    _loading.append(path)
+    _loading.append(str(path))
     try:
         spec.loader.exec_module(module)
+    except LehiError as error:
+        del sys.modules[name]
+        raise PluginError(f"{path} fails to load: {error.message}", error.hint) from error
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(f"{path} fails to load: {type(error).__name__}: {error}") from error
     finally:
-        _loading.remove(path)
+        _loading.remove(str(path))
     return module
 
 
+def only_load() -> None:
+    """Let no code start experiments in this process from now on: it is a worker."""
+    _loading.append("a module of a task or an optimizer")
+
+
 def check_not_loading() -> None:
-    """Check that no file is just being loaded for what it defines: it is not to start experiments of its own.
+    """Check that no file is being loaded for what it defines: it must not start experiments of its own.
 
     Raises:
         UsageError: when one is.
     """
     if _loading:
-        message = f"{_loading[-1]} starts an experiment while it is loaded for what it defines"
+        message = f"{_loading[-1]} starts an experiment while it is imported"
         raise UsageError(message, 'put the call under if __name__ == "__main__":')
 
 

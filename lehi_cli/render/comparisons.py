@@ -10,6 +10,7 @@ from lehi_cli.runs.comparisons import ComparisonRecord
 from .document import Column, Part, Table
 
 MOST = 10
+NAMED = 4  # optimizers of a comparison without a command
 
 
 def comparisons_part(records: Sequence[ComparisonRecord]) -> Part:
@@ -21,10 +22,17 @@ def comparisons_part(records: Sequence[ComparisonRecord]) -> Part:
             record.id,
             record.created.partition(".")[0].replace("T", " "),
             str(len(record.runs)),
-            shlex.join(["lehi", *record.command]),
+            shlex.join(["lehi", *record.command]) if record.command else _from_python(record),
         ]
         for record in records[-MOST:]
     ]
     first = f"the last {MOST} of {len(records)}; " if len(records) > MOST else ""
     caption = f"{first}lehi report --comparison ID shows one of them again; this is the last:"
     return Part("comparisons", "", [Table(columns, rows, caption)])
+
+
+def _from_python(record: ComparisonRecord) -> str:
+    """What stands in place of a command where none was typed: `from Python: compare lehi, adam`."""
+    labels = list(dict.fromkeys(run.label for run in record.runs))
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return f"from Python: {record.kind} {', '.join(labels[:NAMED])}{more}"
