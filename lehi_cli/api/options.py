@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from lehi_cli.errors import UnknownNameError, UsageError
-from lehi_cli.experiment.options import DEFAULT_RUNS, RunOptions
+from lehi_cli.experiment.choices import DEFAULT_RUNS
+from lehi_cli.experiment.options import RunOptions
 from lehi_cli.runs.specs import format_value
 
 Seeds = int | str | Sequence[int]
