@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from lehi_cli.analysis.arrivals import check_target
+from lehi_cli.data.folder import data_folder
+from lehi_cli.data.presence import may_be_missing
 from lehi_cli.errors import DataError, Notice, UsageError
 from lehi_cli.execute.conduct import Settings, conduct, split
 from lehi_cli.gate import check_names
@@ -20,6 +22,7 @@ from lehi_cli.runs.stored_run import StoredRun
 
 from .contests import contests, is_any_left
 from .listener import Listener
+from .plan import tasks_of
 from .report import View
 from .request import Request
 
@@ -142,6 +145,11 @@ class Session:
         with self.listener.watch(len(missing)) as watch:
             conduct(missing, self.store, self.settings, watch)
 
+    def forget(self) -> None:
+        """Drop what was asked for so far from the counts, because something else is trained instead."""
+        self._trained.clear()
+        self._reused.clear()
+
     def train_all(self, runs: Sequence[RunSpec]) -> bool:
         """Like `train`; returns whether it was interrupted."""
         try:
@@ -173,11 +181,17 @@ class Session:
 
 
 def or_with_fake_data(run: Callable[[Request], T], request: Request, session: Session) -> T:
-    """Run a request; if it is a smoke run and its data is missing, run it with fake data."""
+    """Run a request; if it is a smoke run and its data is missing, run it with fake data.
+
+    Raises:
+        DataError: when the data is there and is not what it should be: damaged, say, or two files that differ.
+    """
     try:
         return run(request)
     except DataError as error:
-        if not request.smoke or request.fake:
+        folder = data_folder(request.data)
+        if not request.smoke or request.fake or not any(may_be_missing(task, folder) for task in tasks_of(request)):
             raise
+        session.forget()
         session.listener.notice(Notice(error.message, "the smoke run uses fake data instead"))
         return run(replace(request, fake=True))

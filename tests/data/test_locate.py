@@ -16,6 +16,7 @@ from cases import Recording, runs_of
 from conftest import Result
 from PIL import Image
 
+from lehi_cli.data import catalog
 from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import DataError
 from lehi_cli.execute.conduct import Settings, conduct
@@ -110,6 +111,45 @@ def test_what_is_nowhere_is_said_with_every_place(lehi: Lehi, folders: dict[str,
     built_in = compare(lehi, task="csv")
     assert f"looked for {folders['working']}/table.csv, {folders['data']}/table.csv" in built_in.err
     assert compare(lehi, "--fake-data").code == 0
+
+
+def test_a_smoke_run_does_without_what_is_nowhere(lehi: Lehi, folders: dict[str, Path]) -> None:
+    result = lehi("train", "--task", str(folders["task"] / "mine.yaml"), "--optim", "adam", "--smoke")
+    assert result.code == 0
+    assert "(the smoke run uses fake data instead)" in result.err
+    assert "1 run in runs (1 new, 0 reused)\n" in result.err  # and none of it before, with the real data
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--dry-run"])
+def test_a_smoke_run_refuses_copies_that_differ(lehi: Lehi, folders: dict[str, Path], option: str) -> None:
+    table(folders["task"] / "t" / "a.csv")
+    table(folders["data"] / "t" / "a.csv", seed=1)
+    result = lehi("train", "--task", str(folders["task"] / "mine.yaml"), "--optim", "adam", "--smoke", option)
+    assert (result.code, result.out) == (2, "")
+    assert "error: task 'mine': data.path 't/a.csv' is in 2 places, and what is there differs" in result.err
+    assert "fake" not in result.err
+
+
+def test_a_smoke_run_refuses_a_table_that_is_no_table(lehi: Lehi, folders: dict[str, Path]) -> None:
+    place = table(folders["working"] / "t" / "a.csv")
+    place.write_text(place.read_text() + "1\n")
+    result = lehi("train", "--task", str(folders["task"] / "mine.yaml"), "--optim", "adam", "--smoke")
+    assert result.code == 2
+    assert "is not a table" in result.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("task", "name"), [("shakespeare", "shakespeare"), ("smnist", "mnist")])
+def test_a_smoke_run_refuses_a_damaged_data_set(lehi: Lehi, folders: dict[str, Path], task: str, name: str) -> None:
+    smoke = ("train", "--task", task, "--optim", "adam", "--smoke")
+    for file in catalog.find(name).files:
+        place = folders["data"] / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("something else")
+    result = lehi(*smoke)
+    assert result.code == 2
+    assert "has md5 " in result.err
+    assert not Path("runs").exists()
 
 
 def test_the_path_may_be_set_on_the_command_line(lehi: Lehi, folders: dict[str, Path]) -> None:
