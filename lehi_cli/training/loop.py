@@ -29,7 +29,7 @@ from lehi_cli.runs.status import Status
 
 from .building import build_loss, build_model, optimizer_of
 from .clock import Clock, Ticks
-from .metrics import DERIVED, METRICS
+from .metrics import DERIVED, MEASURED
 from .state import detached, state_bytes
 from .steps import STEPS, Evaluation, run_model
 from .streams import draw_apart, preserved_random, seed_global, stream
@@ -181,7 +181,7 @@ class Training:
     def evaluate(self, name: str) -> Row:
         """Loss and metrics over a whole split, in evaluation mode, while the clock stands still."""
         seconds = self.clock.pause(self._device)
-        measured = [metric for metric in self._run.task.metrics if metric in METRICS]
+        measured = [metric for metric in self._run.task.metrics if metric in MEASURED]
         sums = torch.zeros(1 + len(measured), device=self._device)
         weight = torch.zeros((), device=self._device)
         state: object = None
@@ -192,7 +192,7 @@ class Training:
             inputs, targets = self._prepare(*batch)
             with self._precision():
                 outputs, state = run_model(self.model, inputs, state)
-            values = [self.loss(outputs, targets), *(METRICS[metric](outputs, targets) for metric in measured)]
+            values = [self.loss(outputs, targets), *(MEASURED[metric](outputs, targets) for metric in measured)]
             share = self.loss.predictions(outputs, targets)
             sums += share * torch.stack([value.float() for value in values])
             weight += share

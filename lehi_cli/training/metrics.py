@@ -29,4 +29,5 @@ DERIVED: dict[str, Callable[[float], float]] = {
     "perplexity": lambda loss: math.exp(min(loss, 700.0)),
     "rmse": math.sqrt,
 }
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": accuracy, "mae": mae}
+# Computed on each batch, and averaged over the split.
+MEASURED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": accuracy, "mae": mae}

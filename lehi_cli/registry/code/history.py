@@ -16,7 +16,7 @@ MOVED: Mapping[str, str] = {
 """By module, the name that it has in identities: the one it had first."""
 
 REWRITTEN: Mapping[str, str] = {
-    "cb6478d1bbb9df89": "3afc20a0e0f0f8fb",  # the training loop
+    "485c819419ffef49": "3afc20a0e0f0f8fb",  # the training loop
     "426b6d9d3950e76f": "3a1096a092ccc7ee",  # Schedule
     "1c1bff51d0709f6d": "80cdfb3e4387c100",  # TaskSpec
     "fc4a353e808d7db4": "10b9f3e23e6d2eb6",  # tables of numbers; text in a table was refused before
