@@ -54,7 +54,7 @@ class Pool:
         if _FORKS:
             slow = {module for reference in code for module in SLOW.get(reference.partition(":")[0], ())}
             _CONTEXT.set_forkserver_preload(["lehi_cli.execute.preload", *sorted(slow)])
-            with _deaf():
+            with _ignoring_interrupts():
                 forkserver.ensure_running()
 
     def run(self, runs: Sequence[RunSpec], place: Place, store: Store, watch: Watcher) -> None:
@@ -74,9 +74,9 @@ class Pool:
                 workers[-1].next(waiting)
             while busy := {worker.pipe: worker for worker in workers if worker.run is not None}:
                 for pipe in wait(list(busy)):
-                    _receive(busy[pipe], waiting, store, watch)  # type: ignore[index]
+                    _handle_message(busy[pipe], waiting, store, watch)  # type: ignore[index]
         finally:
-            _dismiss(workers)
+            _stop_all(workers)
 
 
 def _gpus(device: str) -> int:
@@ -88,7 +88,7 @@ def _gpus(device: str) -> int:
     return torch.cuda.device_count()
 
 
-def _receive(worker: _Worker, waiting: deque[RunSpec], store: Store, watch: Watcher) -> None:
+def _handle_message(worker: _Worker, waiting: deque[RunSpec], store: Store, watch: Watcher) -> None:
     """Take one message from a worker: an event of its run, the run's end, or the worker's death."""
     run = worker.run
     assert run is not None  # noqa: S101  (only busy workers are waited for)
@@ -132,13 +132,13 @@ class _Worker:
         self.restart()
 
     def restart(self) -> None:
-        self.pipe, theirs = _CONTEXT.Pipe()
+        self.pipe, child_end = _CONTEXT.Pipe()
         # The server still has the environment of its start; a worker gets the current one.
-        arguments = (theirs, self.place, self.root, dict(os.environ))
-        self.process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
-        with _deaf(), _without_main():
+        arguments = (child_end, self.place, self.root, dict(os.environ))
+        self.process = _CONTEXT.Process(target=_worker_main, args=arguments, daemon=True)
+        with _ignoring_interrupts(), _without_main():
             self.process.start()
-        theirs.close()  # so that the worker's death closes the pipe
+        child_end.close()  # so that the worker's death closes the pipe
 
     def next(self, waiting: deque[RunSpec]) -> None:
         """Send the next run, if there is one; a dead worker is noticed when its pipe is read."""
@@ -154,7 +154,7 @@ class _Worker:
             self.process.terminate()
 
 
-def _dismiss(workers: Sequence[_Worker]) -> None:
+def _stop_all(workers: Sequence[_Worker]) -> None:
     """End all workers at once, with time to store their runs; an interrupt cuts that time short."""
     try:
         for worker in workers:
@@ -168,16 +168,16 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
+def _ignoring_interrupts() -> Iterator[None]:
     """Start processes that ignore Ctrl-C, which reaches every process of a terminal; `stop` tells them instead."""
     if threading.current_thread() is not threading.main_thread():  # only that thread may set a handler
         yield
         return
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
@@ -191,16 +191,16 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: dict[str, str]) -> None:
+def _worker_main(pipe: Connection[Any, Any], place: Place, root: Path, environment: dict[str, str]) -> None:
     """The main function of a worker: train the runs that come down the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.clear()
-    os.environ.update(surroundings)
+    os.environ.update(environment)
     plugins.only_load()
     from .worker import execute
 
-    def tell(kind: str, content: object = None) -> None:
+    def send(kind: str, content: object = None) -> None:
         try:
             pipe.send((kind, content))
         except OSError:  # the parent is gone: store the current run as interrupted
@@ -210,11 +210,11 @@ def _work(pipe: Connection[Any, Any], place: Place, root: Path, surroundings: di
     try:
         while True:
             run = pipe.recv()
-            tell("ended", execute(run, place, store, partial(tell, "started"), partial(tell, "pulse")))
+            send("ended", execute(run, place, store, partial(send, "started"), partial(send, "pulse")))
     except (EOFError, KeyboardInterrupt):
         return
     except LehiError as error:
-        tell("failed", error)
+        send("failed", error)
 
 
 def _interrupt(number: int, _: object) -> None:

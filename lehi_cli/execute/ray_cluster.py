@@ -1,7 +1,7 @@
 """Runs on the nodes of a Ray cluster, each a Ray task with its share of cores and GPUs.
 
-A run's record comes back into the store of this machine: the nodes need no shared disk, only `lehi` and the data. See
-`lehi_cli.execute.parcel` for what travels.
+A run's record comes back into the store of this machine: the nodes need no shared disk, only `lehi` and the data. What
+travels is described in `lehi_cli.execute.payload`.
 
 Ray would retry by itself, silently; here a run that was lost with its node or its worker is restarted explicitly, so
 that the retry is counted and reported.
@@ -26,7 +26,7 @@ from lehi_cli.runs.specs import RunSpec
 from lehi_cli.runs.status import Status
 from lehi_cli.runs.store import Store
 
-from .parcel import Parcel, Report, carry_out, pack
+from .payload import Payload, RunResult, execute_payload, pack
 from .place import Place, cores
 from .watch import Watcher
 
@@ -68,17 +68,17 @@ class Ray:
             StoreError: when the store cannot be written to.
             KeyboardInterrupt: after what was running was stored as interrupted.
         """
-        _connect(self._ray, self._address)  # until the process ends: a command may come back with more runs
-        crew = _Crew(self._ray, place, store, watch, self._jobs)
+        _connect(self._ray, self._address)  # and stay so until the process ends: a command may come back with more runs
+        remote_runs = _RemoteRuns(self._ray, place, store, watch, self._jobs)
         waiting = deque(runs)
         try:
-            while crew.launch(waiting):
-                crew.land()
+            while remote_runs.submit(waiting):
+                remote_runs.collect()
         except OSError as error:
-            crew.recall()
+            remote_runs.cancel()
             raise StoreError(f"cannot write runs to {store.root}: {error.strerror}") from error
         except BaseException:
-            crew.recall()
+            remote_runs.cancel()
             raise
 
 
@@ -194,7 +194,7 @@ def device_of(device: str, nodes: Sequence[Node]) -> str:
 
 
 @dataclass
-class _Errand:
+class _RemoteRun:
     """A run in progress on some node."""
 
     run: RunSpec
@@ -203,7 +203,7 @@ class _Errand:
     retries: int = 0
 
 
-class _Crew:
+class _RemoteRuns:
     """The runs in progress on the cluster."""
 
     def __init__(self, ray: ModuleType, place: Place, store: Store, watch: Watcher, jobs: int):
@@ -212,97 +212,97 @@ class _Crew:
         self._watch = watch
         self._jobs = jobs
         self._place = replace(place, device=device_of(place.device, self._nodes()))
-        self._remote = ray.remote(_on_node)
+        self._execute = ray.remote(_on_node)
         self._lost = tuple(getattr(ray.exceptions, name) for name in LOST if hasattr(ray.exceptions, name))
-        self._errands: dict[Any, _Errand] = {}
+        self._running: dict[Any, _RemoteRun] = {}
 
     def _nodes(self) -> list[Node]:
         alive = (node["Resources"] for node in self._ray.nodes() if node["Alive"])
         nodes = [Node(has.get("CPU", 0.0), has.get("GPU", 0.0)) for has in alive]
         return [node for node in nodes if node.cpus] or [Node(1.0)]
 
-    def launch(self, waiting: deque[RunSpec]) -> bool:
+    def submit(self, waiting: deque[RunSpec]) -> bool:
         """Send out as many runs as the cluster has room for; False if there is nothing left to wait for."""
         nodes = self._nodes() if waiting else []
         while waiting:
             need = share(waiting[0], self._place, nodes, self._jobs)
-            if self._errands and not self._has_room(need, nodes):
+            if self._running and not self._has_room(need, nodes):
                 break
             run = waiting.popleft()
             recorder = self._store.claim(run, {"device": self._place.device})
             if recorder is not None:
-                self._send(_Errand(run, recorder, need))
-        return bool(self._errands)
+                self._start(_RemoteRun(run, recorder, need))
+        return bool(self._running)
 
     def _has_room(self, need: Share, nodes: Sequence[Node]) -> bool:
         """Whether the cluster as a whole could take one more run; a run that would only wait there stays here."""
-        cpus = sum(errand.share.cpus for errand in self._errands.values()) + need.cpus
-        gpus = sum(errand.share.gpus for errand in self._errands.values()) + need.gpus
+        cpus = sum(remote.share.cpus for remote in self._running.values()) + need.cpus
+        gpus = sum(remote.share.gpus for remote in self._running.values()) + need.gpus
         return cpus <= sum(node.cpus for node in nodes) and gpus <= sum(node.gpus for node in nodes)
 
-    def _send(self, errand: _Errand) -> None:
-        place = replace(self._place, threads=errand.share.threads)
-        parcel = pack(errand.run, place)
-        needs = {"num_cpus": errand.share.cpus, "num_gpus": errand.share.gpus, "max_retries": 0}
-        self._errands[self._remote.options(**needs).remote(parcel)] = errand
-        self._watch.started(errand.run)
+    def _start(self, remote: _RemoteRun) -> None:
+        place = replace(self._place, threads=remote.share.threads)
+        payload = pack(remote.run, place)
+        needs = {"num_cpus": remote.share.cpus, "num_gpus": remote.share.gpus, "max_retries": 0}
+        self._running[self._execute.options(**needs).remote(payload)] = remote
+        self._watch.started(remote.run)
 
-    def land(self) -> None:
+    def collect(self) -> None:
         """Wait for a run to come back, and store it; meanwhile show other machines that the others are alive."""
-        ready, _ = self._ray.wait(list(self._errands), timeout=ALIVE_SECONDS)
+        ready, _ = self._ray.wait(list(self._running), timeout=ALIVE_SECONDS)
         for reference in ready:
             self._receive(reference)
         if not ready:
-            for errand in self._errands.values():
-                errand.recorder.flush()
+            for remote in self._running.values():
+                remote.recorder.flush()
 
     def _receive(self, reference: Any) -> None:
-        errand = self._errands.pop(reference)
+        remote = self._running.pop(reference)
         try:
-            report, node = self._ray.get(reference)
+            result, node = self._ray.get(reference)
         except self._lost as error:
-            self._retry(errand, type(error).__name__)
+            self._retry(remote, type(error).__name__)
         except self._ray.exceptions.RayError as error:
-            self._fail(errand, Status.ERROR, getattr(error, "cause", None) or error)
+            self._fail(remote, Status.ERROR, getattr(error, "cause", None) or error)
         else:
-            errand.recorder.receive(report.files, {"node": node, "retries": errand.retries})
-            self._watch.finished(errand.run, report.status, report.message)
+            remote.recorder.receive(result.files, {"node": node, "retries": remote.retries})
+            self._watch.finished(remote.run, result.status, result.message)
 
-    def _retry(self, errand: _Errand, reason: str) -> None:
+    def _retry(self, remote: _RemoteRun, reason: str) -> None:
         what = f"lost with its node or its worker ({reason})"
-        if errand.retries == RETRIES:
-            self._fail(errand, Status.KILLED, RuntimeError(f"{what} {RETRIES + 1} times"))
+        if remote.retries == RETRIES:
+            self._fail(remote, Status.KILLED, RuntimeError(f"{what} {RETRIES + 1} times"))
             return
-        errand.retries += 1
-        self._watch.retried(errand.run, f"{what}, retry {errand.retries} of {RETRIES}")
-        self._send(errand)
+        remote.retries += 1
+        self._watch.retried(remote.run, f"{what}, retry {remote.retries} of {RETRIES}")
+        self._start(remote)
 
-    def _fail(self, errand: _Errand, status: Status, error: BaseException) -> None:
-        state = errand.recorder.state
-        state["environment"] = {**state["environment"], "retries": errand.retries}
+    def _fail(self, remote: _RemoteRun, status: Status, error: BaseException) -> None:
+        state = remote.recorder.state
+        state["environment"] = {**state["environment"], "retries": remote.retries}
         message = f"{error.message} {error.hint}".strip() if isinstance(error, LehiError) else str(error)
         kind = "Killed" if status == Status.KILLED else type(error).__name__
-        errand.recorder.finish(status, {}, {"type": kind, "message": message})
-        self._watch.finished(errand.run, status, message)
+        remote.recorder.finish(status, {}, {"type": kind, "message": message})
+        self._watch.finished(remote.run, status, message)
 
-    def recall(self) -> None:
+    def cancel(self) -> None:
         """Interrupt the runs in progress, and store their results so far as interrupted."""
-        for reference in self._errands:
+        for reference in self._running:
             self._ray.cancel(reference)
-        if self._errands:
-            self._ray.wait(list(self._errands), num_returns=len(self._errands), timeout=STOP_SECONDS)
-        for reference, errand in self._errands.items():
+        if self._running:
+            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=STOP_SECONDS)
+        for reference, remote in self._running.items():
             try:
-                report, node = self._ray.get(reference, timeout=0)
-                errand.recorder.receive(report.files, {"node": node, "retries": errand.retries})
-            except self._ray.exceptions.RayError:  # it did not get as far as starting or reporting
-                errand.recorder.finish(Status.INTERRUPTED, {}, {"type": "KeyboardInterrupt", "message": ""})
-        self._errands.clear()
+                result, node = self._ray.get(reference, timeout=0)
+                remote.recorder.receive(result.files, {"node": node, "retries": remote.retries})
+            except self._ray.exceptions.RayError:  # it did not get so far as to start, or to report
+                remote.recorder.finish(Status.INTERRUPTED, {}, {"type": "KeyboardInterrupt", "message": ""})
+        self._running.clear()
 
 
-def _on_node(parcel: Parcel) -> tuple[Report, str]:
+def _on_node(payload: Payload) -> tuple[RunResult, str]:
     """Carry out a parcel as a Ray task; also returns the node, for the caller to record."""
     import ray
 
-    report = carry_out(parcel)
-    return report, f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
+    result = execute_payload(payload)
+    return result, f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"

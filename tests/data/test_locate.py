@@ -20,7 +20,7 @@ from lehi_cli.data import catalog
 from lehi_cli.data.locate import at_hand
 from lehi_cli.errors import DataError
 from lehi_cli.execute.conduct import Settings, conduct
-from lehi_cli.execute.parcel import carry_out, pack
+from lehi_cli.execute.payload import execute_payload, pack
 from lehi_cli.execute.place import Place
 from lehi_cli.runs.store import Store
 
@@ -219,14 +219,14 @@ def test_a_changed_table_fails_the_run_and_no_other(folders: dict[str, Path], tm
 def test_a_node_finds_the_table_or_names_it(folders: dict[str, Path]) -> None:
     path = table(folders["task"] / "t/a.csv")
     (run,) = runs_of(task="../task/mine.yaml")
-    parcel = pack(run, Place("cpu", folders["data"], 1))
-    assert carry_out(parcel).status == "ok"
+    payload = pack(run, Place("cpu", folders["data"], 1))
+    assert execute_payload(payload).status == "ok"
     table(path, seed=1)
     with pytest.raises(DataError, match=r"t/a\.csv is not what it was .*on the Ray node"):
-        carry_out(parcel)
+        execute_payload(payload)
     path.unlink()
     with pytest.raises(DataError, match=r"there is no 't/a\.csv'; looked for .*on the Ray node") as caught:
-        carry_out(parcel)
+        execute_payload(payload)
     assert "every node needs the data" in caught.value.hint
 
 

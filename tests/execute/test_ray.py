@@ -18,7 +18,7 @@ from interrupted import interrupted
 
 from lehi_cli.errors import DataError, UsageError
 from lehi_cli.execute.conduct import Settings, conduct
-from lehi_cli.execute.parcel import carry_out, pack, sources_of, unpack
+from lehi_cli.execute.payload import execute_payload, pack, sources_of, unpack
 from lehi_cli.execute.place import Place
 from lehi_cli.execute.ray_cluster import Node, Share, device_of, find_cluster, share
 from lehi_cli.registry import optimizers
@@ -64,16 +64,16 @@ def own(tmp_path: Path) -> RunSpec:
 
 def test_files_named_by_a_path_travel_with_the_run(tmp_path: Path) -> None:
     run = own(tmp_path)
-    parcel = pickle.loads(pickle.dumps(pack(run, HERE)))
-    assert set(parcel.sources) == {str(tmp_path / "task.py"), str(tmp_path / "optimizer.py")}
-    for path in parcel.sources:
+    payload = pickle.loads(pickle.dumps(pack(run, HERE)))
+    assert set(payload.sources) == {str(tmp_path / "task.py"), str(tmp_path / "optimizer.py")}
+    for path in payload.sources:
         Path(path).unlink()
     load_file.cache_clear()
-    there = unpack(parcel)
+    there = unpack(payload)
     assert there.run_id == run.run_id
     assert there.task.origin != run.task.origin
-    assert unpack(parcel) == there
-    report = carry_out(parcel)
+    assert unpack(payload) == there
+    report = execute_payload(payload)
     assert (report.status, report.message) == ("ok", "")
     assert json.loads(report.files["run.json"])["run_id"] == run.run_id
     assert [name for name in report.files if name.startswith("metrics-")] == ["metrics-0000.parquet"]
@@ -85,9 +85,9 @@ def test_what_a_file_imports_from_its_folder_travels_too(tmp_path: Path) -> None
     (tmp_path / "never.py").write_text("")
     text = (tmp_path / "task.py").read_text()
     (tmp_path / "task.py").write_text(f"{text}\ndef wide():\n    from beside import WIDTH\n    return WIDTH\n")
-    parcel = pack(run, HERE)
-    assert {Path(path).name for path in parcel.sources} == {"task.py", "optimizer.py", "beside.py"}
-    there = Path(unpack(parcel).task.origin)
+    payload = pack(run, HERE)
+    assert {Path(path).name for path in payload.sources} == {"task.py", "optimizer.py", "beside.py"}
+    there = Path(unpack(payload).task.origin)
     assert (there.parent / "beside.py").read_text() == "WIDTH = 3\n"
     assert code_hash(":wide", str(there)) == code_hash(":wide", str(tmp_path / "task.py"))
 
@@ -105,25 +105,25 @@ def test_a_node_with_other_code_refuses_the_run() -> None:
         (replace(run, task=replace(run.task, code={**run.task.code, "lehi_cli.models.mlp:mlp": "0"})), "mlp:mlp"),
     ):
         with pytest.raises(UsageError, match=message):
-            carry_out(pack(other, HERE))
+            execute_payload(pack(other, HERE))
     with pytest.raises(UsageError, match=r"not 9\.9"):
-        carry_out(replace(pack(run, HERE), version="9.9"))
+        execute_payload(replace(pack(run, HERE), version="9.9"))
     with pytest.raises(UsageError, match="has lehi"):
-        carry_out(replace(pack(run, HERE), run_id="0"))
+        execute_payload(replace(pack(run, HERE), run_id="0"))
 
 
 def test_a_node_without_the_plugin_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (run,) = runs_of("adam")
     unknown = replace(run, optimizer=replace(run.optimizer, name="adan_of_a_plugin"))
     with pytest.raises(UsageError, match=r"on the Ray node .*: unknown optimizer"):
-        carry_out(pack(unknown, HERE))
+        execute_payload(pack(unknown, HERE))
     optimizers.load.cache_clear()
 
 
 def test_a_node_without_the_data_says_so(tmp_path: Path) -> None:
     (run,) = runs_of("adam", task="mnist")
     with pytest.raises(DataError, match=r"on the Ray node .*, which has no .*nothing") as caught:
-        carry_out(pack(run, Place("cpu", tmp_path / "nothing", 1)))
+        execute_payload(pack(run, Place("cpu", tmp_path / "nothing", 1)))
     assert "every node needs the data" in caught.value.hint
 
 

@@ -1,4 +1,4 @@
-"""A run on its way to another machine and back.
+"""What a run takes to another machine, and what comes back.
 
 The spec travels there, with the source of tasks and optimizers that were named by a path and whatever that imports from
 its folder. The run's record travels back. The other machine checks that its code is the code that the spec was planned
@@ -30,7 +30,7 @@ NEEDS_DATA = "every node needs the data under the same path: fetch it there, or 
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Payload:
     """A run on its way to a node: `sources` holds the bytes of its source files, by their path here."""
 
     run: RunSpec
@@ -41,17 +41,17 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Report:
-    """A run on its way back: how it ended, and its record."""
+class RunResult:
+    """What comes back from a node: how the run ended, and the files of its record."""
 
     status: Status
     message: str
     files: Mapping[str, bytes]
 
 
-def pack(run: RunSpec, place: Place) -> Parcel:
+def pack(run: RunSpec, place: Place) -> Payload:
     """Everything that another machine needs to train a run as `place` says."""
-    return Parcel(run, run.run_id, place, sources_of(run), __version__)
+    return Payload(run, run.run_id, place, sources_of(run), __version__)
 
 
 def sources_of(run: RunSpec) -> dict[str, bytes]:
@@ -64,7 +64,7 @@ def _origins(run: RunSpec) -> set[str]:
     return {origin for origin in (run.task.origin, run.optimizer_origin) if origin.endswith(".py")}
 
 
-def carry_out(parcel: Parcel) -> Report:
+def execute_payload(payload: Payload) -> RunResult:
     """Train a run on this node, into a store that lasts as long as the run.
 
     Raises:
@@ -73,8 +73,8 @@ def carry_out(parcel: Parcel) -> Report:
     """
     from .worker import execute
 
-    run, place = unpack(parcel), replace(parcel.place, planned_here=False)
-    _check_code(run, parcel)
+    run, place = unpack(payload), replace(payload.place, planned_here=False)
+    _check_code(run, payload)
     _check_data(run, place)
     with tempfile.TemporaryDirectory(prefix="lehi-") as folder:
         store = Store(Path(folder))
@@ -82,7 +82,7 @@ def carry_out(parcel: Parcel) -> Report:
             ended = execute(run, place, store, lambda: None, lambda _: None)
         except KeyboardInterrupt:
             ended = (Status.INTERRUPTED, "")
-        found = sorted((store.root / parcel.run_id).glob("[!.]*"))
+        found = sorted((store.root / payload.run_id).glob("[!.]*"))
         files = {path.name: path.read_bytes() for path in found}
     status, message = ended or (Status.ERROR, "")
     if message.startswith(DataError.__name__) and not place.data.is_dir():
@@ -90,13 +90,13 @@ def carry_out(parcel: Parcel) -> Report:
             f"{message.partition(': ')[2]} (on the Ray node {socket.gethostname()}, which has no {place.data})",
             NEEDS_DATA,
         )
-    return Report(status, message, files)
+    return RunResult(status, message, files)
 
 
-def unpack(parcel: Parcel) -> RunSpec:
+def unpack(payload: Payload) -> RunSpec:
     """The run as this node can train it, with the copied files in place of those it was planned from."""
-    run = parcel.run
-    here = {origin: _copied(Path(origin), parcel.sources) for origin in _origins(run)}
+    run = payload.run
+    here = {origin: _copied(Path(origin), payload.sources) for origin in _origins(run)}
     task = replace(run.task, origin=here.get(run.task.origin, run.task.origin))
     return replace(run, task=task, optimizer_origin=here.get(run.optimizer_origin, run.optimizer_origin))
 
@@ -140,10 +140,10 @@ def _check_data(run: RunSpec, place: Place) -> None:
         raise DataError(f"{error.message} (on the Ray node {socket.gethostname()})", NEEDS_DATA) from error
 
 
-def _check_code(run: RunSpec, parcel: Parcel) -> None:
+def _check_code(run: RunSpec, payload: Payload) -> None:
     host = socket.gethostname()
-    if parcel.version != __version__ or run.run_id != parcel.run_id:
-        versions = f"lehi {__version__}, not {parcel.version}"
+    if payload.version != __version__ or run.run_id != payload.run_id:
+        versions = f"lehi {__version__}, not {payload.version}"
         raise UsageError(f"the Ray node {host} has {versions}", "install the same version on every node")
     try:
         found = {reference: code_hash(reference, run.task.origin) for reference in run.task.code}
