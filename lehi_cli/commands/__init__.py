@@ -1,1 +1,1 @@
-"""One file per verb: options in, one call of the application, and what came of it printed; `shared` is for several."""
+"""One file per verb: it takes options, calls the application once and prints the result; `shared` serves several."""

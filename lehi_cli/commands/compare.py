@@ -38,7 +38,7 @@ from .shared.options import (
 )
 from .shared.run_options import RunOptions, takes_run_options
 
-Tune = Annotated[int | None, typer.Option(help="First tune each optimizer with this many trials, on another seed.")]
+Tune = Annotated[int | None, typer.Option(help="First tune each optimizer with this many trials, on a separate seed.")]
 
 
 @takes_run_options

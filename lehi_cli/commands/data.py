@@ -1,4 +1,4 @@
-"""`lehi data`: the data sets there are to fetch, and where they lie."""
+"""`lehi data`: the data sets that can be fetched, and where they are stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .shared.options import DataDir
 
 app = typer.Typer(invoke_without_command=True, help="List data sets; `lehi data fetch NAME` downloads one.")
 
-Name = Annotated[str, typer.Argument(help="A data set's name, from the list.", autocompletion=data_sets)]
+Name = Annotated[str, typer.Argument(help="Name of a data set, from the list.", autocompletion=data_sets)]
 
 
 @app.callback()
@@ -31,18 +31,18 @@ def data(context: typer.Context, data_dir: DataDir = None) -> None:
     if verb is None:
         list_data(data_dir)
     elif source is not None and source.name == "COMMANDLINE":
-        raise UsageError(f"--data-dir before {verb!r} would not be read", f"write it after {verb!r}")
+        raise UsageError(f"--data-dir before {verb!r} would be ignored", f"write it after {verb!r}")
 
 
 @app.command("list")
 def list_data(data_dir: DataDir = None) -> None:
-    """List data sets: size, whether they are there, and their terms."""
+    """List data sets: size, whether they are present, and terms."""
     print_table(Console(), data_table(data_folder(data_dir)))
 
 
 @app.command("fetch")
 def fetch_data(name: Name, data_dir: DataDir = None) -> None:
-    """Download a data set; goes on where an earlier download was cut off."""
+    """Download a data set, or resume an earlier download."""
     corpus, folder = catalog.find(name), data_folder(data_dir)
     fetched = fetch(corpus, folder, Console(stderr=True))
     done = f"{len(fetched)} of {len(corpus.files)} files fetched" if fetched else "already there"
@@ -52,11 +52,11 @@ def fetch_data(name: Name, data_dir: DataDir = None) -> None:
 @app.command()
 def path(
     name: Annotated[
-        str | None, typer.Argument(help="A data set's name; the data folder without it.", autocompletion=data_sets)
+        str | None, typer.Argument(help="Name of a data set; without it, the data folder.", autocompletion=data_sets)
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Print the folder a data set belongs in."""
+    """Print the folder of a data set."""
     folder = data_folder(data_dir)
     typer.echo(folder / catalog.find(name).place if name else folder)
 

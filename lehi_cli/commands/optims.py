@@ -1,4 +1,4 @@
-"""`lehi optims`: what there is to train with."""
+"""`lehi optims`: the optimizers."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ KIND_WORDS: Mapping[str, str] = {
     "closure": "evaluates the mini-batch as often as it likes",
     "loss": "one forward and one backward pass, and the loss's value",
     "differentiable": "differentiates the gradient once more, for products with the Hessian",
-    "whole": "is handed the mini-batch, to evaluate whole or in part as often as it likes",
+    "whole": "gets the mini-batch, to evaluate in whole or in part as often as it likes",
 }
-ANY_OTHER = "Any optimizer of the package pytorch-optimizer is there as po.<Name>, such as po.Yogi: lehi optims po.Yogi"
+ANY_OTHER = "Any optimizer of the package pytorch-optimizer is available as po.<Name>: try lehi optims po.Yogi"
 
 
 app = typer.Typer(
     cls=ShowGroup,
     invoke_without_command=True,
-    help="List optimizers, show one, check one, or start one of your own; `lehi optims NAME` shows one too.",
+    help="List, show and check optimizers, or start your own; `lehi optims NAME` shows one too.",
 )
 
 
@@ -54,7 +54,7 @@ def list_optimizers(context: typer.Context) -> None:
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(help="An optimizer's name, or the path of its Python file.", autocompletion=optimizer_names)
+        str, typer.Argument(help="Name of an optimizer, or path of its Python file.", autocompletion=optimizer_names)
     ],
 ) -> None:
     """Show an optimizer: rule, price, options, tuning space."""
@@ -69,12 +69,12 @@ def show(
 @app.command()
 def check(
     names: Annotated[
-        list[str], typer.Argument(help="Optimizers: names, or paths of Python files.", autocompletion=optimizer_names)
+        list[str], typer.Argument(help="Names of optimizers, or paths of Python files.", autocompletion=optimizer_names)
     ],
 ) -> None:
-    """Check optimizers: some seconds for each.
+    """Check that optimizers do what every optimizer must.
 
-    Whether they do what every optimizer must. Exit code 1 when one does not.
+    Takes a few seconds for each. The exit code is 1 if one fails.
     """
     from lehi_cli.conformance import check_optimizer
 
@@ -86,14 +86,14 @@ def check(
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(help="Name of the optimizer; the file is called after it.")]) -> None:
-    """Write a commented Python file that runs, to start from."""
+def new(name: Annotated[str, typer.Argument(help="Name of the optimizer and of its file.")]) -> None:
+    """Write a commented, working Python file to start from."""
     path = starter.write(name.removesuffix(".py"), ".py", starter.OPTIMIZER, "optimizer")
     typer.echo(f"wrote {path}; try: lehi optims check {path}")
 
 
 def optimizers_table() -> Table:
-    """Every optimizer with its price; what stands in brackets is left to `lehi optims NAME`."""
+    """Every optimizer with its price; remarks in brackets are left to `lehi optims NAME`."""
     prose = ("summary", "source")
     names = ("optimizer", "kind", "passes", "state", *prose)
     columns = [Column(name, part=int(name == "source"), right=False, wraps=name in prose) for name in names]
@@ -129,7 +129,7 @@ def _description(record: OptimizerRecord) -> list[str]:
 
 
 def _print(console: Console, line: str) -> None:
-    """A line as it is; on a terminal wrapped, and what is carried over set in further."""
+    """Print a line as it is; on a terminal wrapped, with a hanging indent."""
     if console.is_terminal:
         further = " " * (len(line) - len(line.lstrip()) + 4)
         line = fill(line, console.width, subsequent_indent=further, break_on_hyphens=False)
@@ -137,7 +137,7 @@ def _print(console: Console, line: str) -> None:
 
 
 def _short(text: str) -> str:
-    """Without what stands in brackets at the end."""
+    """The text without a remark in brackets at its end."""
     return text.partition(" (")[0]
 
 

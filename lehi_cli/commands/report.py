@@ -1,4 +1,4 @@
-"""`lehi report`: tables, curves, verdicts and exports of what is stored; trains nothing."""
+"""`lehi report`: tables, curves, verdicts and exports of stored runs; trains nothing."""
 
 from __future__ import annotations
 
@@ -55,34 +55,33 @@ Axis = Annotated[
     str | None,
     typer.Option(
         "--x",
-        help="What curves are drawn against: passes (the default), steps or seconds.",
+        help="Horizontal axis of the curves: passes (the default), steps or seconds.",
         autocompletion=one_of(AXES),
     ),
 ]
-MetricChoice = Annotated[str | None, typer.Option("--metric", help="Show and judge these, such as loss,accuracy.")]
+MetricChoice = Annotated[str | None, typer.Option("--metric", help="Metrics to show and judge, such as loss,accuracy.")]
 SplitChoice = Annotated[
-    str | None, typer.Option("--split", help="Of these splits: train, val, test.", autocompletion=some_of(SPLITS))
+    str | None,
+    typer.Option("--split", help="Splits to show and judge: train, val, test.", autocompletion=some_of(SPLITS)),
 ]
-BestBy = Annotated[str | None, typer.Option(help="Of each optimizer only the best setting by this, such as val_loss.")]
+BestBy = Annotated[str | None, typer.Option(help="Only each optimizer's best setting by this, such as val_loss.")]
 By = Annotated[str | None, typer.Option(help="Group settings by the values of these options, such as factor,clip.")]
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", help=f"{', '.join(FORMATS)}; else by the name of the file.", autocompletion=one_of(FORMATS)
+        "--format", help=f"{', '.join(FORMATS)}; by default from the file's name.", autocompletion=one_of(FORMATS)
     ),
 ]
-Output = Annotated[Path | None, typer.Option(help="Write into this file.")]
+Output = Annotated[Path | None, typer.Option(help="File to write to.")]
 Which = Annotated[
     str | None,
-    typer.Option(
-        "--comparison", help="Show this comparison just as it was shown first.", autocompletion=comparison_ids
-    ),
+    typer.Option("--comparison", help="Show this comparison as it was first shown.", autocompletion=comparison_ids),
 ]
 RoleFilter = Annotated[
     str | None,
     typer.Option(
         "--role",
-        help="final, trial or all; by default trials only where nothing else is stored.",
+        help="final, trial or all; by default trials only if nothing else is stored.",
         autocompletion=one_of(ROLES),
     ),
 ]
@@ -119,7 +118,7 @@ def report(
 ) -> None:
     """Show stored comparisons again, or choose among the stored runs.
 
-    Without options: the comparisons there are, and the last of them.
+    Without options: list the comparisons and show the last one.
     """
     chosen = Filter(
         task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until, tag=tag
@@ -158,10 +157,10 @@ def report(
 
 @contextmanager
 def _keeping_all() -> Iterator[None]:
-    """Without looking for cycles: a report makes a great deal and throws next to nothing away, so none are found."""
+    """Turn off the search for garbage cycles: a report makes many objects and drops almost none, so none are found."""
     was_enabled = gc.isenabled()
     gc.disable()
-    if "torch" not in sys.modules:  # its bindings print warnings when the process ends like this
+    if "torch" not in sys.modules:  # its bindings print warnings if the process ends like this
         atexit.register(gc.freeze)
     try:
         yield

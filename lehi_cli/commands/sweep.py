@@ -19,9 +19,9 @@ from .shared.run_options import RunOptions, takes_run_options
 
 Over = Annotated[
     list[str] | None,
-    typer.Option(help="A grid: lr=1e-5..1e-1/log9, factor=rademacher,sampled, or adam.eps=1e-8,1e-6; repeatable."),
+    typer.Option(help="Grid axis: lr=1e-5..1e-1/log9, factor=rademacher,sampled, or adam.eps=1e-8,1e-6; repeatable."),
 ]
-Count = Annotated[int | None, typer.Option(help="Settings to draw from each optimizer's tuning space.")]
+Count = Annotated[int | None, typer.Option(help="Number of settings to draw from each optimizer's tuning space.")]
 
 
 @takes_run_options

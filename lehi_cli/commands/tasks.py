@@ -1,4 +1,4 @@
-"""`lehi tasks`: what there is to train on."""
+"""`lehi tasks`: the tasks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from .shared.options import DataDir
 from .shared.output import say
 from .shared.shorthand import ShowGroup
 
-app = typer.Typer(
-    cls=ShowGroup, invoke_without_command=True, help="List tasks, show one, check one, or start one of your own."
-)
+app = typer.Typer(cls=ShowGroup, invoke_without_command=True, help="List, show and check tasks, or start your own.")
 
 
 @app.callback()
@@ -37,7 +35,7 @@ def list_tasks(context: typer.Context) -> None:
 
 
 def tasks_table() -> Table:
-    """Every task with what it trains and for how long."""
+    """Every task, with what it trains and for how long."""
     prose = ("summary", "model")
     names = ("task", "summary", "loss", "model", "budget")
     columns = [Column(name, right=False, wraps=name in prose) for name in names]
@@ -51,8 +49,8 @@ def tasks_table() -> Table:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A task's name or path.", autocompletion=task_names)]) -> None:
-    """Print a task: all that `--set` can change, and its file."""
+def show(name: Annotated[str, typer.Argument(help="Name or path of a task.", autocompletion=task_names)]) -> None:
+    """Print a task: its file, and every key that `--set` can change."""
     record = registry.find(name)
     record.spec()
     typer.echo(f"# {record.origin}" if record.origin else "# no file")
@@ -61,14 +59,14 @@ def show(name: Annotated[str, typer.Argument(help="A task's name or path.", auto
 
 @app.command()
 def check(
-    names: Annotated[list[str], typer.Argument(help="Tasks: names or paths.", autocompletion=task_names)],
+    names: Annotated[list[str], typer.Argument(help="Names or paths of tasks.", autocompletion=task_names)],
     data_dir: DataDir = None,
-    fake_data: Annotated[bool, typer.Option("--fake-data", help="Synthetic data in place of the real.")] = False,
+    fake_data: Annotated[bool, typer.Option("--fake-data", help="Use synthetic data in place of real.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
 ) -> None:
-    """Check tasks: a minute for a small one.
+    """Check that tasks do what every task must.
 
-    Whether they do what every task must. Exit code 1 when one does not.
+    Takes a minute for a small task. The exit code is 1 if one fails.
     """
     from lehi_cli.conformance import check_task
     from lehi_cli.execute.environment import pick_device
@@ -85,10 +83,10 @@ def check(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the task; the file is called after it.")],
-    python: Annotated[bool, typer.Option("--python", help="A Python file, for a model or data of your own.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the task and of its file.")],
+    python: Annotated[bool, typer.Option("--python", help="Write a Python file, for your own model or data.")] = False,
 ) -> None:
-    """Write a commented file that runs, to start from."""
+    """Write a commented, working file to start from."""
     suffix, content = (".py", starter.PYTHON) if python else (".yaml", starter.YAML)
     path = starter.write(name, suffix, content, "task")
     typer.echo(f"wrote {path}; try: lehi tasks check {path}")

@@ -15,7 +15,7 @@ from .shared.experiment import carry_out
 from .shared.options import Seeds
 from .shared.run_options import RunOptions, takes_run_options
 
-Optim = Annotated[str, typer.Option(help="Optimizer such as lehi or adam:lr=3e-4.", autocompletion=optimizer_names)]
+Optim = Annotated[str, typer.Option(help="Optimizer, such as lehi or adam:lr=3e-4.", autocompletion=optimizer_names)]
 
 
 @takes_run_options

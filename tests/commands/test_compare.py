@@ -263,7 +263,7 @@ BAD = [
     (("compare", "--task", "digits", "--optims", "missing.py,adam"), "there is no file"),
     (("compare", "--task", "digits", "--steps", "3", "--sampler", "tpe"), "--sampler goes with --tune"),
     (("compare", "--task", "digits", "--dry-run", "--json"), "--dry-run shows a table"),
-    (("data", "--data-dir", "sets", "list"), "--data-dir before 'list' would not be read"),
+    (("data", "--data-dir", "sets", "list"), "--data-dir before 'list' would be ignored"),
     (("report", "--runs", "nowhere"), "no runs in nowhere"),
     (("tasks", "show", "digit"), "did you mean 'digits'"),
     (("optims", "adem"), "did you mean 'adam'"),

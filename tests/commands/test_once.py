@@ -68,7 +68,7 @@ def test_there_are_options_to_look_at() -> None:
 def test_an_option_given_twice_is_refused(lehi: Lehi, words: tuple[str, ...], name: str) -> None:
     result = lehi(*typed(words, name))
     assert result.code == 2
-    assert f"{name} is given 2 times, and takes one value" in result.err
+    assert f"{name} takes one value, but is given 2 times" in result.err
     assert not Path("runs").exists()
 
 

@@ -1,1 +1,1 @@
-"""What several verbs share: options, how a report is written, how the user is told and asked."""
+"""Code that several verbs share: options, writing reports, telling and asking the user."""

@@ -1,4 +1,4 @@
-"""A verb that trains: its experiment carried out, what came of it on the screen, and the exit code."""
+"""The common part of verbs that train: run the experiment, show its result, and exit with its code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .run_options import RunOptions
 
 
 def carry_out(experiment: Experiment, options: RunOptions, view: View) -> None:
-    """Run an experiment and show what came of it, or show what would be trained."""
+    """Run an experiment and show its result, or show what would be trained."""
     listener = Terminal(options.quiet, terse=options.json, yes=options.yes)
     session = Session(options.runs, options.settings(), view, listener)
     if options.dry_run:
@@ -33,14 +33,14 @@ def carry_out(experiment: Experiment, options: RunOptions, view: View) -> None:
 
 
 def _end(finished: Finished, session: Session, options: RunOptions) -> Never:
-    """Show what came of it, and exit with what the runs came to."""
+    """Show the result, and exit with the code that the runs and assertions call for."""
     errors, gate = Console(stderr=True), Exit.OK
     if finished.report is not None:
         gate = show(finished.report, session.store, "json" if options.json else "table")
         for line in _where(finished, session, options):
             errors.print(line, markup=False, highlight=False, soft_wrap=True)
     if finished.interrupted:
-        again = [word for word in TYPED.get() if word != "--no-cache"]  # which would train all of it once more
+        again = [word for word in TYPED.get() if word != "--no-cache"]  # it would train everything again
         command = shlex.join(["lehi", *again])
         line = f"interrupted; to go on with what is missing: {command}"
         errors.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -49,7 +49,7 @@ def _end(finished: Finished, session: Session, options: RunOptions) -> Never:
 
 
 def _where(finished: Finished, session: Session, options: RunOptions) -> list[str]:
-    """Where the results lie, and the command that shows the same page again."""
+    """Where the results are, and the command that shows the same page again."""
     if options.quiet or options.json:
         return []
     others = finished.others.new + finished.others.reused
@@ -70,7 +70,7 @@ def _new(count: Count) -> str:
 
 
 def _report_command(comparison: str, view: View, options: RunOptions) -> str:
-    """What shows the same page."""
+    """The command that shows the same page."""
     command = ["lehi", "report", "--comparison", comparison]
     if options.runs != DEFAULT_RUNS:
         command += ["--runs", str(options.runs)]

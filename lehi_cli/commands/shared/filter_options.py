@@ -12,7 +12,7 @@ from .completion import some_of, stored_labels, stored_optimizers, stored_tags, 
 
 TaskFilter = Annotated[
     str | None,
-    typer.Option("--task", help="Only these tasks, a comma list; `*` matches any.", autocompletion=stored_tasks),
+    typer.Option("--task", help="Only these tasks, a comma list; `*` matches anything.", autocompletion=stored_tasks),
 ]
 OptimFilter = Annotated[
     str | None,
@@ -22,10 +22,10 @@ LabelFilter = Annotated[str | None, typer.Option("--label", help="Only these lab
 SeedFilter = Annotated[str | None, typer.Option("--seeds", help="Only these seeds: a count or a list.")]
 StatusFilter = Annotated[
     str | None,
-    typer.Option("--status", help="Only runs that ended so, a comma list.", autocompletion=some_of(list(Status))),
+    typer.Option("--status", help="Only runs with these statuses, a comma list.", autocompletion=some_of(list(Status))),
 ]
-Since = Annotated[str | None, typer.Option(help="Only runs started since a day, a moment, or 2d, 12h, 30min ago.")]
-Until = Annotated[str | None, typer.Option(help="Only runs started until then; a day counts whole.")]
+Since = Annotated[str | None, typer.Option(help="Only runs started since a day, a time, or 2d, 12h, 30min ago.")]
+Until = Annotated[str | None, typer.Option(help="Only runs started until then; a day includes all of it.")]
 TagFilter = Annotated[
     str | None, typer.Option("--tag", help="Only runs with one of these tags.", autocompletion=stored_tags)
 ]

@@ -17,12 +17,12 @@ from .output import say
 
 
 class Terminal:
-    """Notices always, what is being done and progress unless that is not wanted.
+    """Prints notices always, and progress and lines about the current work unless they are turned off.
 
     Args:
-        quiet: without progress and hints.
-        terse: without hints alone.
-        yes: whether every plan may start.
+        quiet: print neither progress nor such lines.
+        terse: print progress, but no such lines.
+        yes: start every plan without asking.
     """
 
     def __init__(self, quiet: bool, terse: bool, yes: bool):
@@ -32,19 +32,19 @@ class Terminal:
         self._yes = yes
 
     def notice(self, notice: Notice) -> None:
-        """A warning with its next step."""
+        """Print a warning with its next step."""
         say(self.console, [notice])
 
     def say(self, line: str) -> None:
-        """A line about what is being done."""
+        """Print a line about the current work."""
         if not self._quiet and not self._terse:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def confirm(self, what: str) -> None:
-        """Ask, once.
+        """Ask the user once.
 
         Raises:
-            UsageError: when nobody is at a terminal to answer.
+            UsageError: when there is no terminal at which to answer.
             Exit: when the answer is no.
         """
         if self._yes:
@@ -56,5 +56,5 @@ class Terminal:
         self._yes = True
 
     def watch(self, count: int) -> AbstractContextManager[Watcher]:
-        """Progress of the next runs."""
+        """The progress display for the next runs."""
         return watcher(self.console, count, self._quiet)

@@ -1,4 +1,4 @@
-"""An option that holds one value is given once: of two the parser would silently take the last."""
+"""Refuse an option that takes one value if it is given twice: the parser would silently take the last."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class OnceCommand(TyperCommand):
     """A command that refuses an option given twice."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as ever, then look for what was overwritten."""
-        typed = list(args)  # the parser empties what it is given
+        """Parse as usual, then look for overwritten options."""
+        typed = list(args)  # the parser empties its argument
         rest = super().parse_args(ctx, args)
         _refuse_repeated(self, ctx, typed)
         return rest
 
 
 class OnceGroup(TyperGroup):
-    """A group of commands that refuses an option of its own given twice."""
+    """A group of commands that refuses one of its own options given twice."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as ever, then look for what was overwritten."""
+        """Parse as usual, then look for overwritten options."""
         typed = list(args)
         rest = super().parse_args(ctx, args)
         _refuse_repeated(self, ctx, typed)
@@ -36,7 +36,7 @@ class OnceGroup(TyperGroup):
 
 
 def each_option_once(app: typer.Typer) -> None:
-    """Make every command of an application, its groups included, refuse options given twice."""
+    """Make every command of an application, including its groups, refuse options given twice."""
     for command in app.registered_commands:
         command.cls = OnceCommand
     for group in app.registered_groups:
@@ -47,7 +47,7 @@ def each_option_once(app: typer.Typer) -> None:
 
 
 def _refuse_repeated(command: OnceCommand | OnceGroup, ctx: Any, args: list[str]) -> None:
-    """Check that no option that takes one value was given twice; flags say the same however often.
+    """Check that no option that takes one value was given twice; flags may be repeated.
 
     Raises:
         UsageError: naming the option.
@@ -56,4 +56,4 @@ def _refuse_repeated(command: OnceCommand | OnceGroup, ctx: Any, args: list[str]
     for option, count in Counter(order).items():
         if count > 1 and isinstance(option, TyperOption) and not (option.multiple or option.is_flag):
             how = "separate several with commas" if option.name in ("task", "optims", "seeds") else "give it once"
-            raise UsageError(f"{option.opts[0]} is given {count} times, and takes one value", how)
+            raise UsageError(f"{option.opts[0]} takes one value, but is given {count} times", how)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lehi_cli import gate
 
 TYPED: ContextVar[Sequence[str]] = ContextVar("TYPED", default=())
-"""What was typed after `lehi`, to be shown to whoever wants to go on with it."""
+"""The words typed after `lehi`, to show to users who want to go on from there."""
 
 Optims = Annotated[
     str,
@@ -40,9 +40,9 @@ Sampler = Annotated[
     str, typer.Option(help="How trials are drawn: sobol, random or tpe.", autocompletion=one_of(SAMPLERS))
 ]
 Space = Annotated[
-    list[str] | None, typer.Option(help="Change the space: lr=1e-5..1e-1/log, or for one lehi.clip=0.5..2/lin.")
+    list[str] | None, typer.Option(help="Change the tuning space: lr=1e-5..1e-1/log, or lehi.clip=0.5..2/lin for one.")
 ]
-Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they stay in every count.")]
+Prune = Annotated[bool, typer.Option("--prune", help="End hopeless trials early; they still count as trials.")]
 Runs = Annotated[Path, typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs.")]
 RunFolders = Annotated[
     list[Path],
@@ -55,36 +55,36 @@ RunFolders = Annotated[
 DEFAULT_FOLDERS = [DEFAULT_RUNS]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE)]
 Reference = Annotated[
-    str | None, typer.Option(help="Compare with this optimizer, a label; by default the first one named.")
+    str | None, typer.Option(help="Label of the optimizer to compare with; by default the first one named.")
 ]
 Margin = Annotated[
     str | None,
-    typer.Option(help="A share of the reference within which a difference does not matter: 0.02, or accuracy=0.05."),
+    typer.Option(help="Share of the reference within which a difference does not matter: 0.02, or accuracy=0.05."),
 ]
 AllowDiverged = Annotated[
-    bool, typer.Option("--allow-diverged", help="An assertion may be true though its better side lost more runs.")
+    bool, typer.Option("--allow-diverged", help="Let an assertion be true though its better side lost more runs.")
 ]
-Brief = Annotated[bool, typer.Option("--brief", help="The answer alone, in one line for each comparison.")]
-Full = Annotated[bool, typer.Option("--full", help="Everything there is to show.")]
-Target = Annotated[str | None, typer.Option(help="Time to this, such as val_loss=0.1, instead of the task's target.")]
-Cost = Annotated[bool, typer.Option("--cost", help="The price table: time, memory and passes of a step.")]
+Brief = Annotated[bool, typer.Option("--brief", help="Show only the answer, one line per comparison.")]
+Full = Annotated[bool, typer.Option("--full", help="Show everything there is to show.")]
+Target = Annotated[str | None, typer.Option(help="Use this target, such as val_loss=0.1, instead of the task's.")]
+Cost = Annotated[bool, typer.Option("--cost", help="Show the price table: time, memory and passes of a step.")]
 Assertions = Annotated[
     list[str] | None,
-    typer.Option("--assert", help="Exit 3 if false, 4 if unsure: 'lehi < adam @ val_loss'. Repeatable."),
+    typer.Option("--assert", help="Exit 3 if false, 4 if inconclusive: 'lehi < adam @ val_loss'; repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and curves.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables and curves.")]
 
 
 def parsed_margins(text: str | None) -> Margins:
-    """What `--margin` asks for, before anything is trained."""
+    """The margins from `--margin`, parsed before anything is trained."""
     return Margins() if text is None else parse_margins(text)
 
 
 def chosen_detail(brief: bool, full: bool) -> Detail:
-    """How much is shown.
+    """How much to show.
 
     Raises:
-        UsageError: when both little and all of it was asked for.
+        UsageError: when both `--brief` and `--full` are given.
     """
     if brief and full:
         raise UsageError("--brief and --full ask for opposite things", "give one of them, or neither")
@@ -92,12 +92,12 @@ def chosen_detail(brief: bool, full: bool) -> Detail:
 
 
 def parsed_target(text: str | None) -> arrivals.Target | None:
-    """What `--target` asks for, before anything is trained."""
+    """The target from `--target`, parsed before anything is trained."""
     return arrivals.parse_target(text) if text is not None else None
 
 
 def parsed_assertions(texts: Sequence[str] | None) -> list[gate.Assertion]:
-    """What `--assert` asks for, before anything is trained."""
+    """The assertions from `--assert`, parsed before anything is trained."""
     if not texts:
         return []
     from lehi_cli import gate

@@ -1,4 +1,4 @@
-"""Where a report goes: to the terminal, into a file, in one of several formats, and into a CI job's summary."""
+"""Output of a report: to the terminal or a file, in one of several formats, and to a CI job's summary."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from lehi_cli.runs.store import Store
 
 
 def chosen_format(asked: str | None, output: Path | None, json: bool) -> str:
-    """The format that was asked for, or else that of the file's name.
+    """The format that was asked for, or the one that the file's name implies.
 
     Raises:
         UnknownNameError: when there is no such format.
-        UsageError: when `--json` and another format were asked for, or when the file's name tells none.
+        UsageError: when both `--json` and another format are given, or the file's name implies none.
     """
     if asked is not None and asked not in FORMATS:
         raise UnknownNameError("format", asked, FORMATS)
@@ -46,14 +46,14 @@ def show(
     output: Path | None = None,
     listed: Sequence[ComparisonRecord] = (),
 ) -> Exit:
-    """Write a report where it belongs, and to the summary of a CI job; returns what its assertions came to.
+    """Write a report where it belongs, and to the summary of a CI job; returns the exit code of its assertions.
 
     Args:
-        report: what is shown.
-        store: where it comes from; what it has to say goes to stderr.
+        report: the report.
+        store: the store it comes from; its notices go to stderr.
         kind: the format.
         output: the file; None for the terminal.
-        listed: comparisons to be named before it, when there are several.
+        listed: comparisons to list before it, if there are several.
     """
     errors = Console(stderr=True)
     say(errors, store.notices)
@@ -82,9 +82,9 @@ def write(report: Report, kind: str, output: Path | None) -> None:
     """Write a report to a file, or to the terminal.
 
     Args:
-        report: what is shown.
+        report: the report.
         kind: one of `FORMATS`.
-        output: the file, replaced when it is there; None for the terminal.
+        output: the file, replaced if it exists; None for the terminal.
 
     Raises:
         UsageError: when the file cannot be written, or the terminal cannot show it.
@@ -99,7 +99,7 @@ def write(report: Report, kind: str, output: Path | None) -> None:
         _write_image(report, kind)
         return
     text = formatted(report, kind)
-    if kind == "html" and isinstance(sys.stdout, io.TextIOWrapper):  # the page says of itself that it is UTF-8
+    if kind == "html" and isinstance(sys.stdout, io.TextIOWrapper):  # the page declares itself as UTF-8
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     typer.echo(text, nl=not text.endswith("\n"))
 

@@ -1,6 +1,6 @@
 """The options of the verbs that train, as one value.
 
-A command decorated with `takes_run_options` gets them as one value, and typer sees them as options of their own.
+A command decorated with `takes_run_options` gets them as one value, while typer sees separate options.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .options import TYPED
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(application.RunOptions):
-    """What the application can be told, and what only a terminal has."""
+    """The application's options, and those that only the command line has."""
 
     task: str
     dry_run: bool = False
@@ -40,10 +40,10 @@ class RunOptions(application.RunOptions):
         return [name.strip() for name in self.task.split(",")]
 
     def view(self, **more: Any) -> View:
-        """How the results are to be shown; `more` is what the command adds.
+        """How to show the results; `more` is what the command adds.
 
         Raises:
-            UsageError: when it cannot be shown so.
+            UsageError: when the results cannot be shown in this way.
         """
         if self.json and self.dry_run:
             raise UsageError("--dry-run shows a table, --json a document of results", "give one of the two")
@@ -52,9 +52,9 @@ class RunOptions(application.RunOptions):
 
 OPTIONS: Mapping[str, Any] = {
     "task": typer.Option(
-        help="Task or comma list of tasks: names from `lehi tasks`, or paths.", autocompletion=task_names
+        help="Task, or comma list of tasks: names from `lehi tasks`, or paths.", autocompletion=task_names
     ),
-    "overrides": typer.Option("--set", help="Change the task: key=value, repeatable."),
+    "overrides": typer.Option("--set", help="Change the task: key=value; repeatable."),
     "epochs": typer.Option(help="Budget in passes over the training split."),
     "steps": typer.Option(help="Budget in optimizer steps."),
     "passes": typer.Option(help="Budget in gradient equivalents: the same compute for all."),
@@ -65,30 +65,30 @@ OPTIONS: Mapping[str, Any] = {
     "precision": typer.Option(
         help="fp32, or bf16 for the forward pass under autocast.", autocompletion=one_of(RunSpec.PRECISIONS)
     ),
-    "jobs": typer.Option(min=1, help="Runs at a time, each in a process of its own."),
+    "jobs": typer.Option(min=1, help="Runs at a time, each in its own process."),
     "executor": typer.Option(
         help="auto, serial, pool, ray, or mock: made-up results, to try out a plan.", autocompletion=one_of(EXECUTORS)
     ),
-    "threads": typer.Option(min=1, help="Torch threads of a large task's run; by default cores / jobs."),
-    "ray_address": typer.Option(help="Ray cluster as host:port; auto for the one here, or a new one."),
+    "threads": typer.Option(min=1, help="Torch threads per run of a large task; by default cores / jobs."),
+    "ray_address": typer.Option(help="Ray cluster as host:port; auto for the local one, or a new one."),
     "runs": typer.Option("--runs", envvar="LEHI_RUNS", help="Folder of the runs."),
     "data_dir": typer.Option(help="Folder of the data sets.", envvar=DATA_VARIABLE),
-    "fake_data": typer.Option("--fake-data", help="Synthetic data of the same shape; marked in all that is shown."),
+    "fake_data": typer.Option("--fake-data", help="Use synthetic data of the same shape; marked wherever it is shown."),
     "x": typer.Option(
-        "--x", help="What curves are drawn against: passes, steps or seconds.", autocompletion=one_of(AXES)
+        "--x", help="Horizontal axis of the curves: passes, steps or seconds.", autocompletion=one_of(AXES)
     ),
-    "smoke": typer.Option("--smoke", help="A few steps, one seed, fake data where there is no real."),
-    "dry_run": typer.Option("--dry-run", help="Print what would be run, and run nothing."),
+    "smoke": typer.Option("--smoke", help="Take a few steps with one seed, on fake data if the real data is missing."),
+    "dry_run": typer.Option("--dry-run", help="Print what would be trained, and train nothing."),
     "yes": typer.Option("--yes", help="Start a plan of many runs without asking."),
-    "no_cache": typer.Option("--no-cache", help="Train again what the run folder already has."),
-    "quiet": typer.Option("--quiet", help="No progress, no hints."),
-    "json": typer.Option("--json", help="One JSON document instead of tables and curves."),
+    "no_cache": typer.Option("--no-cache", help="Retrain runs that the run folder already has."),
+    "quiet": typer.Option("--quiet", help="Print no progress and no hints."),
+    "json": typer.Option("--json", help="Print one JSON document instead of tables and curves."),
 }
-"""How each is typed, in the order of the help."""
+"""How each is given on the command line, in the order of the help."""
 
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command with a parameter `options: RunOptions` each field of it as a parameter of its own."""
+    """Turn a command's parameter `options: RunOptions` into one parameter per field."""
 
     @wraps(command)
     def flat(**values: Any) -> None:
@@ -101,7 +101,7 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
         for parameter in inspect.signature(command).parameters.values()
         if parameter.name != "options"
     ]
-    first, *rest = _parameters()  # the task comes first in the help, then what the command adds
+    first, *rest = _parameters()  # the task comes first in the help, then the command's own options
     parameters = [first, *own, *rest]
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -109,7 +109,7 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters() -> list[inspect.Parameter]:
-    """Each field of `RunOptions` as typer wants it."""
+    """Each field of `RunOptions` as a parameter for typer."""
     hints, defaults = get_type_hints(RunOptions), {item.name: item.default for item in fields(RunOptions)}
     return [
         inspect.Parameter(
