@@ -301,7 +301,7 @@ class _RemoteRuns:
 
 
 def _on_node(payload: Payload) -> tuple[RunResult, str]:
-    """Carry out a parcel as a Ray task; also returns the node, for the caller to record."""
+    """Execute a payload as a Ray task; also returns the node, for the caller to record."""
     import ray
 
     result = execute_payload(payload)
