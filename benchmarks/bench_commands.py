@@ -1,4 +1,4 @@
-"""Time of the commands that need no torch, against a Python that starts and ends.
+"""Time of the commands that do not need torch, against an empty Python process.
 
     python benchmarks/bench_commands.py
 

@@ -1,9 +1,9 @@
-"""What executors cost and save: a run beyond its steps, a pool of two against one at a time, made-up plans at scale.
+"""The cost and gain of executors: a run's overhead, a pool of two against one at a time, made-up plans at scale.
 
     python benchmarks/bench_executors.py
 
-The pool is measured as it is used, by the whole command: 9 rates x 4 optimizers x 3 seeds on digits, with all that
-is imported on the way. The load of the machine before and after is recorded: what runs beside takes one of the cores.
+The pool is measured as it is used, by the whole command: 9 rates x 4 optimizers x 3 seeds on digits, including all
+imports. The load of the machine before and after is recorded: other programs take one of the cores.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def runs_of(optimizers: str, seeds: int, steps: int) -> list[RunSpec]:
 
 
 def command(executor: str) -> Callable[[], None]:
-    """The whole command, in a process and with a store of its own."""
+    """The whole command, in its own process and with its own store."""
     optims = ",".join(f"{name}:{RATES}" for name in OPTIMIZERS.split(","))
     arguments = [
         "compare",
@@ -71,7 +71,7 @@ def command(executor: str) -> Callable[[], None]:
 def fixed_cost(repeats: int = 60) -> dict[str, float]:
     """Milliseconds of a serial run beyond its steps: claim, data, model, optimizer, evaluations, record.
 
-    Of one thread's processor time, which what runs beside changes less than the time on the wall.
+    Measured in processor time of one thread, which other programs disturb less than wall-clock time.
     """
     steps = 20
     runs, place = runs_of("adam", repeats + 1, steps), Place("cpu", Path(), 1)

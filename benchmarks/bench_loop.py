@@ -1,9 +1,9 @@
-"""What the training loop costs beside the training: against a hand-written loop of the same model, batch and optimizer.
+"""The overhead of the training loop, against a hand-written loop with the same model, batch and optimizer.
 
     python benchmarks/bench_loop.py
 
 Both read uint8 images from memory, gather batches by a random permutation, convert, standardise, and step with Adam.
-Images are synthetic, of the shape of MNIST and CIFAR-10, and as many as the real ones have in training.
+Images are synthetic, in the shape and number of the training images of MNIST and CIFAR-10.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Time and memory of `lehi report` over large stores, against a Python that starts and ends.
+"""Time and memory of `lehi report` over large stores, against an empty Python process.
 
     python benchmarks/bench_report.py [FOLDER]
 
@@ -37,7 +37,7 @@ NAMED = "lehi,lehibrid,adam,adamw,sgd,rmsprop,nadam,radam,adagrad,adamax"
 
 @dataclass(frozen=True)
 class Shape:
-    """Of what a store is made: `tasks` sections, each of `series` optimizers at `seeds` seeds."""
+    """The shape of a store: `tasks` sections, each of `series` optimizers at `seeds` seeds."""
 
     tasks: int
     series: int

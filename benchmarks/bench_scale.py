@@ -1,4 +1,4 @@
-"""On which scale final values of real runs are near enough to normal to be compared by a t test.
+"""The scale on which final values of real runs are near enough to normal to be compared by a t test.
 
     python benchmarks/bench_scale.py [FOLDER]
 
@@ -54,7 +54,7 @@ def trained(store: Store) -> list[Section]:
 
 
 def scales(section: Section, metric: str, values: Sequence[float]) -> Iterator[tuple[str, Scale]]:
-    """Those that could be used for a metric."""
+    """The scales that could be used for a metric."""
     if metric == "accuracy":
         yield "difference of error rates", Scale(best=1.0)
         if max(values) < 1:

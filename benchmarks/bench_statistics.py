@@ -61,7 +61,7 @@ def words(d: np.ndarray, margin: float) -> list[str]:
 
 
 def first_decision(d: list[float], margin: float = 0.0, alpha: float = ALPHA, first: int = 2) -> tuple[str | None, int]:
-    """What the sequential rule decides when asked after every seed, from the first look on, and after how many."""
+    """The sequential rule's decision when asked after every seed, from the first look on, and after how many."""
     for n in range(first, len(d) + 1):
         decision = settled(d[:n], margin, alpha)
         if decision:
@@ -137,8 +137,8 @@ def saving(rng: np.random.Generator) -> list[dict[str, object]]:
     """Seeds of one comparison by `--seeds auto` against fixed numbers, which are judged at their own level.
 
     `80 % power`: the fixed number that finds the effect with that power; `same power`: the one that finds it as often
-    as adding seeds does; `planned`: the one for an effect of 0.8 with 95 % power, which whoever does not know the
-    effect would plan.
+    as adding seeds does; `planned`: the one for an effect of 0.8 with 95 % power, a plan for when the effect is
+    unknown.
     """
     rows = []
     planned = seeds_for_difference(0.8, LEVEL, power=0.95)

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_twins.py [FOLDER] [--comparisons N]
 
-Adam against Adam on digits, 100 steps, each comparison with seeds of its own on both sides: whatever is found is false.
+Adam against Adam on digits, 100 steps, each comparison with its own seeds on both sides: whatever is found is false.
 Loss by its ratio and accuracy by its error rate, with the margin that verdicts have by default. Trains 20 runs for each
 of 200 comparisons (17 minutes on one core) in a temporary folder, or in FOLDER, where they stay and are found again.
 """
@@ -84,7 +84,7 @@ def trained(store: Store, count: int) -> dict[str, np.ndarray]:
 
 
 def judged(finals: dict[str, np.ndarray], *orders: np.ndarray) -> dict[str, dict[str, int | float]]:
-    """What each rule finds, over all comparisons of all orders in which the runs are dealt."""
+    """The findings of each rule, over all comparisons of all orders in which the runs are dealt."""
     scales = {metric: scale_of(values, best=METRICS[metric].best) for metric, values in finals.items()}
     words: dict[str, list[str]] = {}
     for order in orders:
@@ -122,13 +122,13 @@ def rules(contests: Contests) -> dict[str, str]:
 
 
 def fixed(contests: Contests, n: int, metrics: Collection[str]) -> str:
-    """By a number of seeds that was chosen beforehand."""
+    """The words with a number of seeds that was chosen beforehand."""
     chosen = {metric: contest for metric, contest in contests(n).items() if metric in metrics}
     return joint([verdict.word for verdict in judge_pairs(chosen).values()])
 
 
 def auto(contests: Contests, metrics: Collection[str]) -> str:
-    """By the rule that looks after every seed from the third on, until the loss is settled."""
+    """The words by the rule that looks after every seed from the third on, until the loss is settled."""
     words: list[str] = []
     for n in range(FIRST, SEEDS + 1):
         words = anytime(contests, n, metrics)

@@ -3,8 +3,8 @@
     python benchmarks/bench_update.py
 
 A step without a refresh should cost no more than Adam's `foreach`, one with a refresh at most 1.25 of it, and training
-should need at most 1.15 of Adam's memory. Memory is the largest resident size of a process of its own (Linux alone says
-it), and what of that came after the model was made.
+should need at most 1.15 of Adam's memory. Memory is the largest resident size of a separate process (which only Linux
+reports), and the part of it that came after the model was made.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def resident(which: str) -> float:
 
 
 def largest(model_name: str, optimizer_name: str) -> dict[str, float]:
-    """Bytes of this process while it trains, at most, and without what it had before."""
+    """The most bytes of this process while it trains, in all and without those it had before."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     inputs, targets = batch(model_name)

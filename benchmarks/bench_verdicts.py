@@ -74,7 +74,7 @@ def false_findings(rng: np.random.Generator) -> list[Row]:
 
 
 def errors(pages: Sequence[Sequence[Verdict]], repeats: int) -> Row:
-    """Shares of `repeats` comparisons, of which these pages may hold false findings; `unwarned` are among the false."""
+    """Shares of `repeats` comparisons; only these pages may hold false findings, and `unwarned` are among the false."""
     wrong = [page for page in pages if found_any(page)]
     unwarned = [page for page in wrong if not is_warned(page)]
     by_itself = [page for page in wrong if any(each.word in FINDINGS and not is_warned([each]) for each in page)]

@@ -1,7 +1,7 @@
-"""Rounds in turn, ratios within a round, and a file that says where they were measured.
+"""Alternating rounds, ratios within a round, and a file that says where they were measured.
 
-Machines drift: what is compared runs alternately (A B, then B A), and what is reported is the median over rounds of the
-ratio within a round, with the quartiles beside it.
+Machines drift, so the things compared run alternately (A B, then B A), and the report is the median over rounds of the
+ratio within a round, with its quartiles.
 """
 
 from __future__ import annotations

@@ -37,11 +37,11 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 @dataclass(frozen=True)
 class Noise:
-    """Of a family.
+    """The noise of a family.
 
     Attributes:
         own: draws the candidates' noise, of mean 0.
-        sd: of that.
+        sd: standard deviation of the candidates' noise.
         reference: standard deviation of the reference's noise, which is normal.
         uneven: whether the spread of all runs differs over the seeds.
         failing: share of all runs that diverge.
@@ -55,7 +55,7 @@ class Noise:
 
     @property
     def sd_difference(self) -> float:
-        """Of candidate minus reference."""
+        """Standard deviation of candidate minus reference."""
         return math.hypot(self.sd, self.reference) * (math.exp(UNEVEN**2) if self.uneven else 1.0)
 
     def families(self, rng: np.random.Generator, repeats: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,10 +131,10 @@ def found_any(verdicts: Collection[Verdict], words: Collection[str] = FINDINGS) 
 
 
 def in_a_hurry() -> None:
-    """Have the engine judge some five times as fast, with the same words, intervals and notes.
+    """Make the engine judge some five times as fast, with the same words, intervals and notes.
 
-    The tails of a skewed distribution are read off a table, within 0.1 %, instead of averaged over 65,536 draws; seeds
-    that would be needed are not looked for.
+    The tails of a skewed distribution are read off a table, within 0.1 %, instead of averaged over 65,536 draws, and
+    the number of seeds needed is not computed.
     """
     skew.skewed_tails = _tails_from_table
     verdict.seeds_to_settle = anytime.seeds_to_settle = lambda *arguments, **options: None
@@ -187,7 +187,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def may_find(p_values: np.ndarray) -> np.ndarray:
     """Families [families, members] in which the engine may find something; where p-values are NaN it always may.
 
-    Its own p-values are those of the plain tests, or larger. So it need not be asked about the others.
+    Its own p-values are those of the plain tests, or larger, so it need not judge the other families.
     """
     return ~(p_values.min(axis=1) * p_values.shape[1] > FIRST_SHARE * ALPHA * (1 + 1e-6))
 
@@ -213,8 +213,9 @@ def first_settled(
 ) -> tuple[int, Verdict]:
     """The first look that settles a candidate of k, else the last, and its verdict.
 
-    What is settled stays so while nobody diverges, and again after that. So only the last look before the first run
-    that diverges alone and the last of all are asked, and the others where these tell that one of them settled it.
+    A settled verdict stays settled while no run diverges, and again after that. So only the last look before the first
+    run that diverges alone and the last look of all are judged, and the others if these show that one of them settled
+    it.
     """
     alone = np.flatnonzero(np.isinf(own) != np.isinf(reference))
     first = int(alone[0]) if len(alone) else len(own)

@@ -75,7 +75,7 @@ def test_the_json_document_key_by_key(tmp_path: Path) -> None:
 
 
 def leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Everything that is no object and no array, with where it is, in order."""
+    """Everything that is neither an object nor an array, with its place, in order."""
     if isinstance(content, dict | list):
         yield place, type(content)
         for key, value in content.items() if isinstance(content, dict) else enumerate(content):
