@@ -1,4 +1,4 @@
-"""Which of several optimizers the others are compared with."""
+"""The choice of the optimizer that the others are compared with."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lehi_cli.runs.specs import OptimSpec
 
 
 def led_by(reference: str, specs: Sequence[OptimSpec]) -> list[OptimSpec]:
-    """The optimizers with the reference in front: the first named is what the others are compared with.
+    """The optimizers with the reference in front: the others are compared with the first.
 
     Raises:
         UnknownNameError: when `reference` is not one of them.
-        UsageError: when it is several.
+        UsageError: when it matches several.
     """
     labels = [spec.label or str(spec) for spec in specs]
     named = [i for i, label in enumerate(labels) if label == reference]
@@ -22,5 +22,5 @@ def led_by(reference: str, specs: Sequence[OptimSpec]) -> list[OptimSpec]:
     if not named:
         raise UnknownNameError("reference", reference, labels)
     if len(named) > 1:
-        raise UsageError(f"--reference {reference!r} is several", f"one of {', '.join(labels[i] for i in named)}")
+        raise UsageError(f"--reference {reference!r} matches several", f"one of {', '.join(labels[i] for i in named)}")
     return [specs[named[0]], *(spec for i, spec in enumerate(specs) if i != named[0])]
