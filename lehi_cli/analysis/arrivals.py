@@ -28,7 +28,7 @@ from .results import Section, Series
 
 UNITS = ("steps", "samples", "passes", "seconds")
 UNIT_COLUMNS = {"steps": "step"}  # the columns of the other units have the same name as the unit
-SPLITS = ("val", "train")
+TARGET_SPLITS = ("val", "train")
 HOW = "write metric=value, for example val_loss=0.1"
 
 
@@ -152,7 +152,7 @@ def _target(name: str, value: float) -> Target:
     split, _, metric = name.partition("_")
     if not metric or not math.isfinite(value):
         raise UsageError(f"malformed target '{name}={value}'", HOW)
-    if split not in SPLITS:
+    if split not in TARGET_SPLITS:
         why = ": it is evaluated once, when the run has ended" if split == "test" else ""
         raise UsageError(f"no target can be set on the {split!r} split{why}", "choose a metric such as val_loss")
     return Target(split, metric, value)

@@ -7,12 +7,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from lehi_cli.errors import UnknownNameError, UsageError
+from lehi_cli.runs.metrics import LOSS
 
 from .results import Section
 
 SPLITS = ("train", "val", "test")
 SHOWN = ("val", "test")
-LOSS = "loss"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from lehi_cli.runs.specs import format_value
 
-from .labels import DIGITS, differing, numbered
+from .labels import SHOWN_DIGITS, differing, numbered
 from .results import Section
 
 Facts = Mapping[str, Any]
@@ -87,7 +87,7 @@ def _hashes(found: Sequence[Facts]) -> list[str]:
     for facts in found:
         digits: dict[str, list[str]] = {}
         for key in keys:
-            digits.setdefault(_respect(key), []).append(str(facts.get(key, "none"))[:DIGITS])
+            digits.setdefault(_respect(key), []).append(str(facts.get(key, "none"))[:SHOWN_DIGITS])
         texts.append(", ".join(f"{what} {'/'.join(of)}" for what, of in digits.items()))
     return texts
 
@@ -139,7 +139,7 @@ def _versions(section: Section) -> list[str]:
     versions: dict[str, dict[str, None]] = {}
     for series in section.series:
         run = series.runs[0]
-        versions.setdefault(run.optimizer, {}).setdefault(run.spec.optimizer_code[:DIGITS] or "unknown")
+        versions.setdefault(run.optimizer, {}).setdefault(run.spec.optimizer_code[:SHOWN_DIGITS] or "unknown")
     return [
         f"{section.title}: {name} ran in {len(codes)} versions of its code, kept apart: {_listed(codes)}"
         for name, codes in versions.items()

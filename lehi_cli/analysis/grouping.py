@@ -20,7 +20,7 @@ from lehi_cli.runs.metrics import metric_named
 from lehi_cli.runs.specs import format_value
 
 from .columns import check_metrics, is_measured, measured, names, parse_column
-from .labels import DIGITS, numbered
+from .labels import SHOWN_DIGITS, numbered
 from .results import Section, Series
 
 DEFAULT = "val_loss"
@@ -144,7 +144,7 @@ def _values(series: Series, keys: Sequence[str]) -> tuple[str, ...]:
 def _relabelled(series: Sequence[Series], keys: Sequence[str]) -> list[Series]:
     labels = [":".join([one.runs[0].optimizer, *_values(one, keys)]) for one in series]
     count = Counter(labels)  # two with the same label differ only in their code
-    codes = [one.runs[0].spec.optimizer_code[:DIGITS] for one in series]
+    codes = [one.runs[0].spec.optimizer_code[:SHOWN_DIGITS] for one in series]
     texts = [
         f"{label} (code {code})" if count[label] > 1 and code else label
         for label, code in zip(labels, codes, strict=True)

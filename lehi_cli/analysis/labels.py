@@ -9,7 +9,7 @@ from typing import Any
 from lehi_cli.runs.specs import canonical_json, format_value
 from lehi_cli.runs.stored_run import StoredRun
 
-DIGITS = 6  # number of a hash's digits that are shown
+SHOWN_DIGITS = 6  # number of a hash's digits that are shown
 
 
 def distinct_labels(runs: Sequence[StoredRun], labels: Sequence[str]) -> list[str]:
@@ -42,7 +42,7 @@ def _told_apart(label: str, runs: Sequence[StoredRun]) -> list[str]:
         options = [f"{key}={format_value(run.options[key])}" for key in run.options if key in keys[run.optimizer]]
         version = run.spec.optimizer_code if has_versions[run.optimizer] else ""
         aside = [run.optimizer] if len(names) > 1 else []
-        aside += [f"code {version[:DIGITS]}"] if version else []
+        aside += [f"code {version[:SHOWN_DIGITS]}"] if version else []
         texts.append(":".join([label, *options]) + (f" ({', '.join(aside)})" if aside else ""))
     return texts
 

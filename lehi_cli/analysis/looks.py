@@ -27,7 +27,7 @@ from lehi_cli.stats.verdict import LATER_SHARE, Method
 
 from .results import Section, Series
 
-DIGITS = 16
+PAIR_DIGITS = 16
 
 
 class Rule(NamedTuple):
@@ -92,7 +92,7 @@ def pair_id(section: Section, one: Series, other: Series) -> str:
         made_up,
         sorted(canonical_json(_identity(series)) for series in (one, other)),
     ]
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:PAIR_DIGITS]
 
 
 def _identity(series: Series) -> list[object]:

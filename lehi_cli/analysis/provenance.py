@@ -11,7 +11,7 @@ from lehi_cli.runs.stored_run import StoredRun
 from .results import Section
 
 VERSIONS = ("lehi", "torch", "numpy", "python", "platform")
-MOST_SEEDS = 20
+MOST_SEEDS_LISTED = 20
 
 
 def provenance(sections: Sequence[Section], command: Sequence[str]) -> list[tuple[str, str]]:
@@ -52,11 +52,11 @@ def _data(section: Section) -> str:
 def _seeds(seeds: Iterable[int]) -> str:
     """`0, 1, 2`; many as `0 to 99`, or if there are gaps the first of them."""
     ordered = sorted(seeds)
-    if len(ordered) <= MOST_SEEDS:
+    if len(ordered) <= MOST_SEEDS_LISTED:
         return ", ".join(map(str, ordered))
     if ordered[-1] - ordered[0] == len(ordered) - 1:
         return f"{ordered[0]} to {ordered[-1]}"
-    return f"{', '.join(map(str, ordered[:MOST_SEEDS]))}, … ({len(ordered)} in all)"
+    return f"{', '.join(map(str, ordered[:MOST_SEEDS_LISTED]))}, … ({len(ordered)} in all)"
 
 
 def _statuses(runs: Sequence[StoredRun]) -> str:

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from lehi_cli.errors import LehiError
 
 S = TypeVar("S")
-Outcome = Literal["passed", "failed", "skipped"]
+CheckOutcome = Literal["passed", "failed", "skipped"]
 
 
 class NonconformityError(Exception):
@@ -25,7 +25,7 @@ class Finding:
     """The outcome of one check, and what it saw."""
 
     check: str
-    outcome: Outcome
+    outcome: CheckOutcome
     detail: str
 
     @property

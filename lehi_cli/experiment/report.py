@@ -267,11 +267,11 @@ def _checks(sections: Sequence[Section], view: View) -> Sequence[Check]:
 def _notes(section: Section) -> list[str]:
     return [
         *chosen_notes(section),
-        *(f"warning: {line}" for line in differences(section.runs)),
+        *(f"warning: {line}" for line in environment_differences(section.runs)),
     ]
 
 
-def differences(runs: Sequence[StoredRun]) -> list[str]:
+def environment_differences(runs: Sequence[StoredRun]) -> list[str]:
     """The respects in which compared runs were made differently."""
     found = []
     for key in ("device", "device_name", "threads", "torch", "lehi", "python"):

@@ -25,7 +25,7 @@ from .plan import plan
 from .request import Request, task_name
 from .space import Dimension, Search, dimension
 
-ADAPTIVE = ("tpe",)
+ADAPTIVE_SAMPLERS = ("tpe",)
 NEAR = 0.05
 """Share of a dimension's length, at either end, within which a best value suggests that a better one lies beyond."""
 
@@ -208,7 +208,7 @@ def tune(
     tried: list[list[Trial]] = [[] for _ in searches]
     left = count
     while left > 0:
-        size = min(left, at_once) if sampler in ADAPTIVE else left
+        size = min(left, at_once) if sampler in ADAPTIVE_SAMPLERS else left
         drawn = [[search.ask() for _ in range(size)] for search in searches]
         specs = [spec for of_one in drawn for spec in of_one]
         trials = list(run_trials(replace(request, optimizers=specs), train, store, prune))

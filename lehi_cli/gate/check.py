@@ -53,7 +53,7 @@ from .evidence import Evidence, gather, pair_in
 from .expression import Assertion
 from .quantity import is_quality
 
-Result = Literal["true", "false", "inconclusive"]
+Truth = Literal["true", "false", "inconclusive"]
 ALPHA = 0.05
 
 
@@ -82,7 +82,7 @@ class Check:
 
     assertion: Assertion
     task: str
-    outcome: Result
+    outcome: Truth
     n: int
     center: Literal["mean", "median"]
     difference: float
@@ -192,19 +192,19 @@ def _check(assertion: Assertion, title: str, evidence: Evidence, p_false: float,
     )
 
 
-def _exactly(assertion: Assertion, evidence: Evidence) -> Result:
+def _exactly(assertion: Assertion, evidence: Evidence) -> Truth:
     gain = float(evidence.gain.max())
     return "true" if gain < 0 or (not gain and assertion.allows_equal) else "false"
 
 
-def _tested(evidence: Evidence, p_false: float, alpha: float) -> Result:
+def _tested(evidence: Evidence, p_false: float, alpha: float) -> Truth:
     """The outcome of a test; without one both p-values are NaN, which is below nothing."""
     if evidence.p_true <= alpha:
         return "true"
     return "false" if p_false <= alpha else "inconclusive"
 
 
-def _reasons(evidence: Evidence, outcome: Result, p: float, family: int, alpha: float) -> Iterator[str]:
+def _reasons(evidence: Evidence, outcome: Truth, p: float, family: int, alpha: float) -> Iterator[str]:
     """The sentence, piece by piece."""
     if outcome == "inconclusive":
         yield _undecided(evidence, p, family, alpha)
@@ -213,7 +213,7 @@ def _reasons(evidence: Evidence, outcome: Result, p: float, family: int, alpha: 
     yield from evidence.notes
 
 
-def _decided(evidence: Evidence, outcome: Result, p: float, family: int, alpha: float) -> str:
+def _decided(evidence: Evidence, outcome: Truth, p: float, family: int, alpha: float) -> str:
     if evidence.method == "exact":
         equal = "" if evidence.gain.any() else ", both sides are equal"
         return f"counted, and the same in every run{equal}"

@@ -29,8 +29,7 @@ from lehi_cli.stats.failures import Failures, count_failures
 from lehi_cli.stats.paired import NO_SPREAD, Interval, median_interval, t_interval, t_is_defined, t_test, wilcoxon
 from lehi_cli.stats.sequential import SIGN_SHARE, T_SHARE, confidence_sequence, has_spread
 from lehi_cli.stats.shape import skewed_paired_p
-from lehi_cli.stats.verdict import FIRST_SHARE, UNBOUNDED
-from lehi_cli.stats.verdict import Method as LookedAt
+from lehi_cli.stats.verdict import FIRST_SHARE, UNBOUNDED, Method
 
 from .binding import Bound, Operand, the_series
 from .quantity import Readings, is_counted, is_quality, read
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-Method = Literal["exact", "anytime", "refused", "none", "t", "ranks"]
+EvidenceMethod = Literal["exact", "anytime", "refused", "none", "t", "ranks"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Evidence:
 
     difference: Numbers
     gain: Numbers
-    method: Method
+    method: EvidenceMethod
     p_true: float
     p_false: float
     interval: Interval
@@ -218,7 +217,7 @@ def _differences(left: Sequence[float], right: Sequence[float], is_exact: bool) 
     return d
 
 
-def _method(gain: Numbers, is_exact: bool, was_adaptive: bool, looked: LookedAt) -> Method:
+def _method(gain: Numbers, is_exact: bool, was_adaptive: bool, looked: Method) -> EvidenceMethod:
     if is_exact:
         return "exact"
     if looked == "refused":
@@ -230,7 +229,7 @@ def _method(gain: Numbers, is_exact: bool, was_adaptive: bool, looked: LookedAt)
     return "t" if t_is_defined(gain) else "ranks"
 
 
-def _p_values(gain: Numbers, method: Method, share: float) -> tuple[float, float]:
+def _p_values(gain: Numbers, method: EvidenceMethod, share: float) -> tuple[float, float]:
     """p-values for the assertion and for its opposite, divided by the share of alpha that this kind of look gets."""
     if method == "t":
         return _of_first_look(t_test(gain, "less")), _of_first_look(t_test(gain, "greater"))
@@ -250,7 +249,7 @@ def _anytime(gain: Sequence[float], share: float) -> tuple[float, float]:
     return (p if lean < 0 else 1.0), (p if lean > 0 else 1.0)
 
 
-def _interval(d: Numbers, method: Method, alpha: float, share: float) -> Interval:
+def _interval(d: Numbers, method: EvidenceMethod, alpha: float, share: float) -> Interval:
     """The interval, at the level of the tests."""
     if method == "exact":
         return Interval(float(d.min()), float(d.max()))

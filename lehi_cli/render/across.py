@@ -9,11 +9,11 @@ from lehi_cli.stats.targets import Profile
 
 from .critical_difference import critical_difference, groups_content, groups_sentence
 from .document import Block, Column, Figure, Lines, Part, Table, Trace
-from .numbers import compact, finite
+from .numbers import compact, finite_or_none
 from .standings import standings_content, standings_table
 
 WIDEST = 12  # tasks as columns; more of them become rows
-SPLITS = {"val": "validation"}
+SPLIT_WORDS = {"val": "validation"}
 
 
 def across_part(across: Across) -> Part:
@@ -34,7 +34,7 @@ def across_part(across: Across) -> Part:
 
 def _name(across: Across) -> str:
     split, metric = across.column
-    return f"{SPLITS.get(split, split)} {metric}"
+    return f"{SPLIT_WORDS.get(split, split)} {metric}"
 
 
 def _sentences(across: Across) -> list[str]:
@@ -146,8 +146,8 @@ def across_content(across: Across) -> dict[str, Any]:
             {"label": one, "against": other, **record._asdict()} for (one, other), record in across.records.items()
         ],
         "friedman": {
-            "statistic": finite(across.friedman.statistic),
-            "p": finite(across.friedman.p),
+            "statistic": finite_or_none(across.friedman.statistic),
+            "p": finite_or_none(across.friedman.p),
             "note": across.friedman.note,
         },
         "groups": across.groups and groups_content(across.groups),

@@ -8,7 +8,7 @@ from typing import Any
 from lehi_cli.stats.groups import Groups
 
 from .document import Figure, Trace
-from .numbers import compact, finite
+from .numbers import compact, finite_or_none
 
 NOT_APART = "not told apart"
 
@@ -56,6 +56,6 @@ def groups_content(groups: Groups) -> dict[str, Any]:
         "method": groups.method,
         "groups": [list(group) for group in groups.groups],
         "alpha": groups.alpha,
-        "critical_distance": finite(groups.distance),
-        "p_adjusted": [{"labels": list(pair), "p": finite(p)} for pair, p in groups.p.items()],
+        "critical_distance": finite_or_none(groups.distance),
+        "p_adjusted": [{"labels": list(pair), "p": finite_or_none(p)} for pair, p in groups.p.items()],
     }

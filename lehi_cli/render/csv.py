@@ -11,12 +11,11 @@ from lehi_cli.analysis.results import Section
 from lehi_cli.runs.run_metrics import RunMetrics
 from lehi_cli.runs.specs import format_value
 from lehi_cli.runs.status import Status
-from lehi_cli.runs.stored_run import StoredRun
+from lehi_cli.runs.stored_run import SPENT, StoredRun
 
 ABOUT = (
     "task", "fake_data", "budget", "batch_size", "precision", "optimizer", "label", "options", "seed", "status",
 )  # fmt: skip
-SPENT = ("steps", "passes", "seconds", "parameters", "state_bytes")
 PLACE = ("device", "device_name", "threads")
 VERSIONS = ("lehi", "torch", "python")
 CHECKSUMS = ("data_checksum", "init_checksum", "order_checksum")

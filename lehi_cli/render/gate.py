@@ -11,7 +11,7 @@ from lehi_cli.stats.scale import Scale
 
 from .difference import shown_difference
 from .document import Block, Column, Lines, Part, Table
-from .numbers import finite, p_value, with_interval
+from .numbers import finite_or_none, p_value, with_interval
 
 if TYPE_CHECKING:
     from lehi_cli.gate import Check
@@ -75,11 +75,11 @@ def gate_data(checks: Sequence[Check]) -> list[dict[str, Any]]:
             "outcome": check.outcome,
             "n": check.n,
             "center": check.center,
-            "difference": finite(check.difference),
-            "interval": [finite(end) for end in check.interval],
+            "difference": finite_or_none(check.difference),
+            "interval": [finite_or_none(end) for end in check.interval],
             "price": check.price,
             "is_ratio": check.is_ratio,
-            "p": finite(check.p),
+            "p": finite_or_none(check.p),
             "reason": check.reason,
         }
         for check in checks

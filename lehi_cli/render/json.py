@@ -46,7 +46,7 @@ from lehi_cli.stats import Estimate
 from .across import across_content
 from .arrivals import arrival_content
 from .gate import gate_data
-from .numbers import finite
+from .numbers import finite_or_none
 from .prices import price_content
 
 if TYPE_CHECKING:
@@ -105,27 +105,27 @@ def _verdicts(comparison: Comparison) -> list[dict[str, Any]]:
             "verdict": judgement.verdict.word,
             "n": judgement.verdict.n,
             "center": judgement.verdict.center,
-            "difference": finite(judgement.verdict.difference) if judgement.has_values else None,
-            "interval": [finite(end) if judgement.has_values else None for end in judgement.verdict.interval],
+            "difference": finite_or_none(judgement.verdict.difference) if judgement.has_values else None,
+            "interval": [finite_or_none(end) if judgement.has_values else None for end in judgement.verdict.interval],
             "scale": {
                 "kind": judgement.verdict.scale.kind,
                 "floor": judgement.verdict.scale.floor,
                 "best": judgement.verdict.scale.best,
             },
-            "price_ratio": finite(comparison.prices[judgement.label].ratio),
+            "price_ratio": finite_or_none(comparison.prices[judgement.label].ratio),
             "margin": judgement.verdict.margin,
-            "p_t": finite(judgement.verdict.p_t),
-            "p_wilcoxon": finite(judgement.verdict.p_wilcoxon),
-            "p_adjusted": finite(judgement.verdict.p_adjusted),
-            "p_skewed": finite(judgement.verdict.p_skewed),
-            "p_failures": finite(judgement.verdict.p_failures),
+            "p_t": finite_or_none(judgement.verdict.p_t),
+            "p_wilcoxon": finite_or_none(judgement.verdict.p_wilcoxon),
+            "p_adjusted": finite_or_none(judgement.verdict.p_adjusted),
+            "p_skewed": finite_or_none(judgement.verdict.p_skewed),
+            "p_failures": finite_or_none(judgement.verdict.p_failures),
             "failures": [judgement.verdict.failures.own, judgement.verdict.failures.other],
-            "p_equivalent": finite(judgement.verdict.p_equivalent),
+            "p_equivalent": finite_or_none(judgement.verdict.p_equivalent),
             "family": comparison.family,
-            "effect_size": finite(judgement.verdict.effect_size),
-            "correlation": finite(judgement.verdict.correlation),
-            "variance_ratio": finite(judgement.verdict.variance_ratio),
-            "detectable": finite(judgement.verdict.detectable),
+            "effect_size": finite_or_none(judgement.verdict.effect_size),
+            "correlation": finite_or_none(judgement.verdict.correlation),
+            "variance_ratio": finite_or_none(judgement.verdict.variance_ratio),
+            "detectable": finite_or_none(judgement.verdict.detectable),
             "seeds_needed": judgement.verdict.seeds_needed,
             "note": judgement.verdict.note,
         }
@@ -142,7 +142,7 @@ def _series(section: Section, series: Series) -> dict[str, Any]:
         "chosen_from": series.chosen_from,
         "chosen_by": series.chosen_by,
         "final": {f"{split}_{name}": _estimate(series.final(split, name)) for split, name in section.columns},
-        "price": {what: finite(value) for what, value in series.price().items()},
+        "price": {what: finite_or_none(value) for what, value in series.price().items()},
         "spent": {what: _estimate(series.spent(what)) for what in ("steps", "passes", "seconds")},
         "runs": [
             {
@@ -158,4 +158,4 @@ def _series(section: Section, series: Series) -> dict[str, Any]:
 
 
 def _estimate(value: Estimate) -> dict[str, Any]:
-    return {"mean": finite(value.mean), "sd": finite(value.sd), "n": value.n}
+    return {"mean": finite_or_none(value.mean), "sd": finite_or_none(value.sd), "n": value.n}

@@ -163,7 +163,7 @@ def _finished_table(last: list[_Ended]) -> Table:
     return table
 
 
-class Lines:
+class LineByLine:
     """One line for each run that ends: for logs, where bars would leave every frame behind."""
 
     def __init__(self, console: Console, total: int):
@@ -198,7 +198,7 @@ class Lines:
         self._console.print(waiting_line(count), highlight=False)
 
 
-class Quiet(Lines):
+class Quiet(LineByLine):
     """Print nothing at all."""
 
     def waiting(self, count: int) -> None:
@@ -226,9 +226,9 @@ def waiting_line(count: int) -> str:
     return f"waiting for {count} of the runs, which another process is training"
 
 
-def watcher(console: Console, total: int, quiet: bool) -> Live | Lines:
+def watcher(console: Console, total: int, quiet: bool) -> Live | LineByLine:
     """The watcher that suits where the output goes."""
-    kind = Quiet if quiet else Live if console.is_terminal else Lines
+    kind = Quiet if quiet else Live if console.is_terminal else LineByLine
     return kind(console, total)
 
 

@@ -80,6 +80,6 @@ def p_value(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """A number for JSON, which has only finite ones; None for any other."""
     return value if math.isfinite(value) else None

@@ -25,7 +25,7 @@ MOST_BANDS = 5  # more would hide each other
 COLORS = (33, 208, 40, 196, 171, 44, 178)  # of the 256 that every terminal has; distinct on light and dark
 CHARACTERS = "●+xo*#@%"
 BAND, INTERVAL, MARK = "░", "─", "·"
-LOOKS = {"auxiliary": ("-", 244), "lost": ("▲", 196)}
+SYMBOLS = {"auxiliary": ("-", 244), "lost": ("▲", 196)}
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class Axis:
         return self.place(min(max(value, self.low), self.high))
 
 
-def look(style: Style) -> tuple[str, int]:
+def symbol(style: Style) -> tuple[str, int]:
     """Character and colour of a style."""
     if isinstance(style, str):
-        return LOOKS[style]
+        return SYMBOLS[style]
     return CHARACTERS[style % len(CHARACTERS)], COLORS[style % len(COLORS)]
 
 
@@ -126,7 +126,7 @@ def legend(figure: Figure, colored: bool) -> Text:
     text = Text()
     for trace in figure.traces:
         if trace.label and len(trace.xs) and not figure.rows:
-            character, color = look(trace.style)
+            character, color = symbol(trace.style)
             drawn = "━━" if colored and trace.kind != "points" else character
             text.append("   ").append(f"{drawn} ", style=f"color({color})").append(trace.label)
     return text
@@ -153,7 +153,7 @@ def _layers(traces: Sequence[Trace], x: Axis, y: Axis, width: int, colored: bool
     for trace in banded if len(banded) <= MOST_BANDS else []:
         yield _band(trace, x, y, width)
     for trace in traces:
-        character, color = look(trace.style)
+        character, color = symbol(trace.style)
         xs, ys = [x.place(value) for value in trace.xs], [y.place(value) for value in trace.ys]
         if trace.kind == "points" and trace.low:
             for place, low, high in zip(xs, trace.low, trace.high, strict=True):
@@ -203,7 +203,7 @@ def _band(trace: Trace, x: Axis, y: Axis, width: int) -> Layer:
     step = rows[1] - rows[0]
     inside = (rows[:, None] >= low - step / 2) & (rows[:, None] <= high + step / 2) & (high - low > step)
     row, column = inside.nonzero()
-    return Layer(columns[column].tolist(), rows[row].tolist(), BAND, look(trace.style)[1])
+    return Layer(columns[column].tolist(), rows[row].tolist(), BAND, symbol(trace.style)[1])
 
 
 def _staircase(xs: Sequence[float], ys: Sequence[float], end: float) -> tuple[list[float], list[float]]:
@@ -218,7 +218,7 @@ def _staircase(xs: Sequence[float], ys: Sequence[float], end: float) -> tuple[li
 def _row_layers(traces: Sequence[Trace], rows: int, x: Axis) -> Iterator[Layer]:
     """Intervals along x, then single runs, then means, the first row on top."""
     for trace in traces:
-        character, color = look(trace.style)
+        character, color = symbol(trace.style)
         for i, (value, row) in enumerate(zip(trace.xs, trace.ys, strict=True)):
             height = rows - 1 - row
             if trace.low and math.isfinite(trace.low[i]) and math.isfinite(trace.high[i]):

@@ -12,7 +12,7 @@ from lehi_cli.analysis.prices import Price, PriceList
 from lehi_cli.stats.paired import Interval
 
 from .document import Block, Column, Heading, Lines, Table
-from .numbers import compact, finite
+from .numbers import compact, finite_or_none
 
 PASSES = "passes in gradients (forward + backward)"
 STATE = "state: bytes that the optimizer keeps per parameter"
@@ -48,13 +48,13 @@ def price_content(prices: PriceList) -> dict[str, Any]:
 def _content(price: Price) -> dict[str, Any]:
     return {
         "label": price.label,
-        "passes_per_step": finite(price.passes_per_step),
-        "ms_per_step": finite(price.ms_per_step),
-        "ms_quartiles": [finite(end) for end in price.ms_quartiles],
-        "ratio": finite(price.ratio),
-        "ratio_interval": [finite(end) for end in price.ratio_interval],
+        "passes_per_step": finite_or_none(price.passes_per_step),
+        "ms_per_step": finite_or_none(price.ms_per_step),
+        "ms_quartiles": [finite_or_none(end) for end in price.ms_quartiles],
+        "ratio": finite_or_none(price.ratio),
+        "ratio_interval": [finite_or_none(end) for end in price.ratio_interval],
         "peak_bytes": price.peak_bytes,
-        "state_bytes_per_parameter": finite(price.state_bytes_per_parameter),
+        "state_bytes_per_parameter": finite_or_none(price.state_bytes_per_parameter),
         "rounds": price.rounds,
         "note": price.note,
     }

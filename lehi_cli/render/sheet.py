@@ -98,7 +98,7 @@ def _fill(place: Drawing | SubFigure, figure: Figure) -> None:
     draw(axes, figure)
     axes.set_title("\n".join(_lines(caption(figure), CAPTION_CHARACTERS)), loc="left", fontsize=SMALL, alpha=0.75)
     if keys := legend(figure):
-        _add_legend(place, [_handle(key.look, key.is_line) for key in keys], [key.label for key in keys])
+        _add_legend(place, [_handle(key.appearance, key.is_line) for key in keys], [key.label for key in keys])
 
 
 def _add_legend(place: Drawing | SubFigure, handles: Sequence[Any], labels: Sequence[str]) -> None:
@@ -111,12 +111,12 @@ def _key_columns(labels: Sequence[str]) -> int:
     return max(1, min(len(labels), KEY_CHARACTERS // (max(map(len, labels)) + 5)))
 
 
-def _handle(look: Any, is_line: bool) -> Any:
+def _handle(appearance: Any, is_line: bool) -> Any:
     from matplotlib.lines import Line2D
 
     if is_line:
-        return Line2D([], [], color=look.color, linestyle=look.dashes)
-    return Line2D([], [], color=look.color, linestyle="none", marker=look.marker, markersize=5)
+        return Line2D([], [], color=appearance.color, linestyle=appearance.dashes)
+    return Line2D([], [], color=appearance.color, linestyle="none", marker=appearance.marker, markersize=5)
 
 
 def _lines(text: str, width: int) -> list[str]:

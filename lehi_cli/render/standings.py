@@ -10,7 +10,7 @@ from lehi_cli.stats.aggregate import Aggregate
 from lehi_cli.stats.paired import Interval
 
 from .document import Column, Table
-from .numbers import finite, with_interval
+from .numbers import finite_or_none, with_interval
 
 LARGEST = 700.0  # logarithm from about which a number is too large for a float
 
@@ -80,4 +80,4 @@ def standings_content(standings: Standings) -> dict[str, Any]:
 
 
 def _numbers(found: Aggregate) -> dict[str, Any]:
-    return {"value": finite(found.value), "interval": [finite(end) for end in found.interval]}
+    return {"value": finite_or_none(found.value), "interval": [finite_or_none(end) for end in found.interval]}

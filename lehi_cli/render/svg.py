@@ -61,7 +61,7 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How a trace is drawn: its colour, and its dashes once colours repeat.
 
     Attributes:
@@ -82,27 +82,27 @@ class Key:
     """An entry of a figure's legend."""
 
     label: str
-    look: Look
+    appearance: Appearance
     is_line: bool
 
 
-def look(style: Style) -> Look:
-    """The look of a style; colours repeat after six, with other dashes."""
+def appearance(style: Style) -> Appearance:
+    """The appearance of a style; colours repeat after six, with other dashes."""
     if style == "auxiliary":
-        return Look(AUXILIARY, (0, (4, 3)), "4 3")
+        return Appearance(AUXILIARY, (0, (4, 3)), "4 3")
     if isinstance(style, str):
-        return Look(LOST, marker="^")
+        return Appearance(LOST, marker="^")
     dashes = DASHES[style // len(COLORS) % len(DASHES)]
     dasharray = "" if isinstance(dashes, str) else " ".join(f"{length:g}" for length in dashes[1])
-    return Look(COLORS[style % len(COLORS)], dashes, dasharray)
+    return Appearance(COLORS[style % len(COLORS)], dashes, dasharray)
 
 
 def legend(figure: Figure) -> list[Key]:
-    """The legend, each name and look once; empty if the rows name the traces."""
+    """The legend, each name and appearance once; empty if the rows name the traces."""
     if figure.rows:
         return []
     keys = [
-        Key(trace.label, look(trace.style), trace.kind != "points")
+        Key(trace.label, appearance(trace.style), trace.kind != "points")
         for trace in figure.traces
         if trace.label and finite(trace.ys)
     ]
@@ -183,7 +183,7 @@ def _held(trace: Trace, end: float) -> Trace:
 
 
 def _draw_trace(axes: Axes, trace: Trace, *, opacity: float) -> None:
-    shown = look(trace.style)
+    shown = appearance(trace.style)
     if trace.low:
         low, high = (_clipped(ends, axes.get_ylim()) for ends in (trace.low, trace.high))
         if trace.kind == "points":
@@ -207,7 +207,7 @@ def _draw_trace(axes: Axes, trace: Trace, *, opacity: float) -> None:
 
 def _draw_in_rows(axes: Axes, trace: Trace) -> None:
     """Draw along x: the interval of each point, its single runs below it, and the point itself."""
-    shown = look(trace.style)
+    shown = appearance(trace.style)
     if trace.kind != "points":
         axes.plot(trace.xs, trace.ys, color=shown.color, linestyle=shown.dashes, linewidth=1.2)
         return

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-from lehi_cli.experiment.tuning import ADAPTIVE, Tuned
+from lehi_cli.experiment.tuning import ADAPTIVE_SAMPLERS, Tuned
 from lehi_cli.stats.tuning_curve import Lead, TuningCurve, leads, tuning_curve
 
 from .document import Block, Column, Figure, Lines, Table, Trace
@@ -21,7 +21,7 @@ ERROR = 0.05  # chance that any band of a task does not hold, and so that any se
 
 def tuning_curve_blocks(results: Sequence[Tuned], sampler: str) -> list[Block]:
     """Curves of one task's optimizers; a sentence instead if there are too few trials or they are not independent."""
-    if sampler in ADAPTIVE:
+    if sampler in ADAPTIVE_SAMPLERS:
         return [Lines([f"no tuning curve: trials drawn by {sampler} depend on each other"])]
     if len(results[0].trials) < MIN_TRIALS:
         return []

@@ -28,7 +28,7 @@ from .stored_run import StoredRun
 
 SCHEMA = 1
 FOLDER = ".comparisons"
-DIGITS = 8
+ID_DIGITS = 8
 TUNING_SEED = 100_000
 """Seed of tuning runs, distinct from those of a comparison, which count from 0."""
 
@@ -100,7 +100,7 @@ class ComparisonRecord:
     def id(self) -> str:
         """Hash of what identifies the comparison: verb, runs and their roles, and what was asked of them."""
         content = [self.kind, [asdict(run) for run in self.runs], self.view, self.adaptive]
-        return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:DIGITS]
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:ID_DIGITS]
 
     def of_role(self, role: Role) -> list[Member]:
         """The runs in a role."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from lehi_cli.experiment.report import differences
+from lehi_cli.experiment.report import environment_differences
 
 
 def test_runs_from_different_places_are_pointed_out() -> None:
     same = {"device": "cpu", "threads": 1, "torch": "2.15"}
-    assert not differences(made(same, dict(same), {}))
-    assert not differences(made(same | {"device": "cuda:0"}, same | {"device": "cuda:1"}))
-    (warning,) = differences(made(same, same | {"torch": "2.11"}))
+    assert not environment_differences(made(same, dict(same), {}))
+    assert not environment_differences(made(same | {"device": "cuda:0"}, same | {"device": "cuda:1"}))
+    (warning,) = environment_differences(made(same, same | {"torch": "2.11"}))
     assert "torch: 2.11, 2.15" in warning
 
 

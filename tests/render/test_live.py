@@ -7,7 +7,7 @@ import io
 from cases import runs_of
 from rich.console import Console
 
-from lehi_cli.render.live import Lines, Live, Quiet, watcher
+from lehi_cli.render.live import LineByLine, Live, Quiet, watcher
 from lehi_cli.runs.records import Pulse
 
 
@@ -16,7 +16,7 @@ def console(terminal: bool) -> tuple[Console, io.StringIO]:
     return Console(file=stream, width=80, force_terminal=terminal, color_system=None, legacy_windows=False), stream
 
 
-def follow(watch: Live | Lines) -> None:
+def follow(watch: Live | LineByLine) -> None:
     good, bad = runs_of("lehi,adam")
     with watch:
         watch.started(good)
@@ -85,7 +85,7 @@ def test_of_many_runs_under_way_some_are_shown() -> None:
 
 def test_a_run_that_starts_again_is_said() -> None:
     (run,) = runs_of("adam")
-    for kind, terminal in ((Live, True), (Lines, False), (Quiet, False)):
+    for kind, terminal in ((Live, True), (LineByLine, False), (Quiet, False)):
         target, stream = console(terminal)
         with kind(target, 1) as watch:
             watch.started(run)
