@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from lehi_cli.cli import build
+from lehi_cli.cli import VERBS, build
 from lehi_cli.commands.optims import ANY_OTHER, optimizers_table
 from lehi_cli.commands.tasks import tasks_table
 from lehi_cli.conformance.optimizers import CHECKS
@@ -29,7 +29,6 @@ SCHEMA_PARTS = {
     "across": across_content,
     "assertions": gate_data,
 }
-VERBS = ("compare", "train", "sweep", "report", "tasks", "optims", "data")
 
 
 def commands() -> Iterator[tuple[str, ...]]:
