@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lehi_cli.analysis.columns import LOSS, SPLITS
+from lehi_cli.analysis.columns import SPLITS
 from lehi_cli.errors import StoreError
 from lehi_cli.runs.comparisons import ComparisonRecord, Comparisons
+from lehi_cli.runs.metrics import LOSS
 from lehi_cli.runs.store import Store
 from lehi_cli.runs.stored_run import StoredRun
 from lehi_cli.runs.tags import read_tags

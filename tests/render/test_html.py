@@ -18,7 +18,7 @@ from render.sample import AWKWARD, CURVES, DOCUMENT, EMPTY, FINALS, SUMMARY
 from lehi_cli.render.axes import is_drawable
 from lehi_cli.render.document import Column, Document, Figure, Lines, Part, Table, Trace
 from lehi_cli.render.html import document_to_html
-from lehi_cli.render.svg import COLORS, LOST, figure_to_svg, legend, look
+from lehi_cli.render.svg import COLORS, LOST, appearance, figure_to_svg, legend
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -234,7 +234,7 @@ def test_the_legend_names_each_look_once_and_nothing_in_rows() -> None:
 
 
 def test_colours_that_repeat_have_other_dashes() -> None:
-    looks = [look(style) for style in range(2 * len(COLORS))]
+    looks = [appearance(style) for style in range(2 * len(COLORS))]
     assert len(set(looks)) == len(looks)
     assert len({one.color for one in looks}) == len(COLORS)
 
