@@ -62,7 +62,10 @@ def show(
     console = Console()
     for line in _description(record):
         _print(console, line)
-    print_table(console, options_table(record))
+    for i, table in enumerate(options_tables(record)):
+        if i:
+            console.print()
+        print_table(console, table)
     say(Console(stderr=True), [Notice(f"{record.name}: {record.notice}")] if record.notice else [])
 
 
@@ -94,23 +97,22 @@ def new(name: Annotated[str, typer.Argument(help="Name of the optimizer and of i
 
 def optimizers_table() -> Table:
     """Every optimizer with its price; remarks in brackets are left to `lehi optims NAME`."""
-    prose = ("summary", "source")
-    names = ("optimizer", "kind", "passes", "state", *prose)
-    columns = [Column(name, part=int(name == "source"), right=False, wraps=name in prose) for name in names]
-    rows = [[r.name, r.kind, _short(r.passes), _short(r.state), r.summary, r.source] for r in optimizers.load()]
+    prose, second = ("summary", "source"), ("kind", "source")
+    names = ("optimizer", "passes", "state", "summary", *second)
+    columns = [Column(name, part=int(name in second), right=False, wraps=name in prose) for name in names]
+    rows = [[r.name, _short(r.passes), _short(r.state), r.summary, r.kind, r.source] for r in optimizers.load()]
     return Table(columns, rows, "passes in gradients per step, state in copies of the parameters")
 
 
-def options_table(record: OptimizerRecord) -> Table:
-    """The options of one optimizer."""
-    prose = ("allowed", "meaning")
-    names = ("option", "default", *prose, "tuning space")
-    columns = [Column(name, right=False, wraps=name in prose) for name in names]
-    rows = [
-        [option.name, option.shown_default, _allowed(option), option.help, record.space.get(option.name, "")]
-        for option in record.options
-    ]
-    return Table(columns, rows)
+def options_tables(record: OptimizerRecord) -> list[Table]:
+    """The options of one optimizer, then the tuning space of those that have one."""
+    prose = ("meaning", "allowed")
+    names = ("option", "default", *prose)
+    columns = [Column(name, part=int(name == "allowed"), right=False, wraps=name in prose) for name in names]
+    rows = [[option.name, option.shown_default, option.help, _allowed(option)] for option in record.options]
+    spaces = [[option.name, record.space[option.name]] for option in record.options if option.name in record.space]
+    tuned = Table([Column("option", right=False), Column("tuning space", right=False)], spaces)
+    return [Table(columns, rows), tuned] if spaces else [Table(columns, rows)]
 
 
 def _description(record: OptimizerRecord) -> list[str]:

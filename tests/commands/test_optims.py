@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Result
+from rich.console import Console
 
+from lehi_cli.commands.optims import optimizers_table, options_tables
 from lehi_cli.conformance.optimizers import CHECKS
-from lehi_cli.registry import pytorch_optimizer_tested
+from lehi_cli.registry import optimizers, pytorch_optimizer_tested
+from lehi_cli.registry.optimizers import OptimizerRecord, Option
+from lehi_cli.render.document import Table
+from lehi_cli.render.table import print_table
 
 Lehi = Callable[..., Result]
 
@@ -29,6 +35,66 @@ def test_one_is_shown_with_the_verb_and_without(lehi: Lehi, verb: list[str]) -> 
     result = lehi("optims", *verb, "adam")
     assert result.code == 0
     assert result.out.startswith("adam: Adam\n")
+
+
+def drawn(width: int, *tables: Table) -> list[str]:
+    """The lines of tables on a terminal."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None, legacy_windows=False)
+    for table in tables:
+        print_table(console, table)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_row_of_every_part_says_something(width: int) -> None:
+    for name in [*(record.name for record in optimizers.load()), "po.Yogi"]:
+        record = optimizers.find(name)
+        lines = drawn(width, *options_tables(record))
+        named = [line.split() for line in lines if line.split(" ")[0] in {option.name for option in record.options}]
+        assert len(named) >= len(record.options)
+        assert all(len(words) > 1 for words in named), (name, lines)
+        assert max(map(len, lines)) <= width
+
+
+def test_options_on_a_narrow_terminal() -> None:
+    record = OptimizerRecord(
+        "mine",
+        "mine",
+        ":mine",
+        (
+            Option("lr", 0.1, "learning rate", within="(0, inf)"),
+            Option("rule", "first", "which of the three rules decides on the rate", ("first", "second", "third")),
+        ),
+        space={"lr": "1e-3..1/log"},
+    )
+    assert drawn(60, *options_tables(record)) == [
+        "option   default   meaning",
+        "────────────────────────────────────────────────────────────",
+        "lr       0.1       learning rate",
+        "rule     first     which of the three rules decides on the",
+        "                   rate",
+        "",
+        "option   allowed",
+        "─────────────────────────────",
+        "lr       (0, inf)",
+        "rule     first, second, third",
+        "option   tuning space",
+        "─────────────────────",
+        "lr       1e-3..1/log",
+    ]
+
+
+def test_one_without_a_tuning_space_has_no_table_of_it() -> None:
+    assert len(options_tables(OptimizerRecord("mine", "mine", ":mine", (Option("lr", 0.1, "learning rate"),)))) == 1
+
+
+def test_the_list_takes_two_parts_on_a_narrow_terminal() -> None:
+    lines = drawn(80, optimizers_table())
+    assert [line.split() for line in lines if line.startswith("optimizer ")] == [
+        ["optimizer", "passes", "state", "summary"],
+        ["optimizer", "kind", "source"],
+    ]
 
 
 def test_a_name_that_is_none_has_the_nearest(lehi: Lehi) -> None:
