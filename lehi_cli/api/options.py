@@ -175,6 +175,6 @@ def typed_seeds(seeds: Seeds) -> str:
         return seeds
     if isinstance(seeds, int | float) and not isinstance(seeds, bool):
         return str(seeds)
-    if isinstance(seeds, Sequence) and all(isinstance(seed, int) and not isinstance(seed, bool) for seed in seeds):
+    if isinstance(seeds, Sequence) and seeds and all(type(seed) is int for seed in seeds):
         return ",".join(map(str, seeds)) + ","
     raise UsageError(f"seeds={seeds!r} is not allowed", "a count such as 5, a list such as [3, 7, 11], or 'auto'")

@@ -18,7 +18,8 @@ from typing import Any
 
 from lehi_cli.errors import PluginError, UsageError
 from lehi_cli.registry import optimizers, pytorch_optimizer_names
-from lehi_cli.registry.from_class import is_optimizer, required_of
+from lehi_cli.registry.from_class import is_optimizer, options_of, required_of
+from lehi_cli.registry.optimizers import OptimizerRecord
 from lehi_cli.registry.plugins import PRIVATE, resolve
 from lehi_cli.registry.tasks import TaskRecord
 from lehi_cli.runs.specs import OptimSpec, Value, parse_optimizers
@@ -130,9 +131,9 @@ def _named(item: Any) -> list[tuple[OptimSpec, str]]:
         how = "a name such as 'adam:lr=3e-4', a class, or functools.partial(MyOptimizer, lr=0.1)"
         raise UsageError(f"{item!r} is not an optimizer", how)
     options = _options(item) if isinstance(item, partial) else {}
-    registered = _registered(found)
+    registered = _registered(found, options)
     if registered is not None:
-        return [(OptimSpec(registered, options), "")]
+        return [(registered, "")]
     _check_complete(found, options)
     reference, origin = reference_to(found)
     name = f"{origin}{reference}" if origin else reference.replace(":", ".")
@@ -169,17 +170,27 @@ def _check_complete(found: type, options: Mapping[str, Any]) -> None:
         raise UsageError(f"{found.__name__} has arguments without a default: {', '.join(missing)}", how)
 
 
-def _registered(found: type) -> str | None:
-    """The name that a class is registered under; None where it is not."""
-    for record in optimizers.load():
-        if record.fixed or record.origin or not record.factory.endswith(f":{found.__name__}"):
-            continue
-        with suppress(PluginError):  # a package that cannot be imported is not where the class is from
-            if resolve(record.factory) is found:
-                return record.name
-    package = found.__module__.partition(".")[0]
-    is_po = package == pytorch_optimizer_names.PACKAGE
-    return f"{pytorch_optimizer_names.PREFIX}{found.__name__}" if is_po else None
+def _registered(found: type, options: Mapping[str, Value]) -> OptimSpec | None:
+    """The registered optimizer that a class with these options is; None where there is none."""
+    defaults = {name: parameter.default for name, parameter in options_of(found).items()}
+    matching = [record for record in optimizers.load() if _is_of(record, found, {**defaults, **options})]
+    if matching:
+        record = max(matching, key=lambda record: len(record.fixed))
+        return OptimSpec(record.name, {key: value for key, value in options.items() if key not in record.fixed})
+    is_po = found.__module__.partition(".")[0] == pytorch_optimizer_names.PACKAGE
+    return OptimSpec(f"{pytorch_optimizer_names.PREFIX}{found.__name__}", options) if is_po else None
+
+
+def _is_of(record: OptimizerRecord, found: type, arguments: Mapping[str, Any]) -> bool:
+    """Whether a record is of this class, and what it fixes is among the arguments."""
+    module, _, attribute = record.factory.rpartition(":")
+    name = attribute.partition(".")[0]  # without the method that builds it
+    fits = all(arguments.get(key) == value for key, value in record.fixed.items())
+    if name != found.__name__ or not module or not fits:
+        return False
+    with suppress(PluginError):  # a package that cannot be imported is not where the class is from
+        return resolve(f"{module}:{name}") is found
+    return False
 
 
 def reference_to(found: Any) -> tuple[str, str]:

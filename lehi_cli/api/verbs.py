@@ -288,9 +288,11 @@ def report(
 
 
 def _begin(options: Mapping[str, Any]) -> RunOptions:
-    """The options; files are read again, as they may have changed since the last call."""
+    """The options; files are read again, as they may have changed since the last call, and so is what they load."""
     check_not_loading()
     forget()
+    if loading := sys.modules.get("lehi_cli.data.loading"):
+        loading._load.cache_clear()
     return run_options(options)
 
 

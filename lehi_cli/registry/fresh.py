@@ -53,8 +53,8 @@ _checked: dict[str, tuple[ModuleSpec | None, str]] = {}
 def _is_stale(module: ModuleType) -> bool:
     """Whether a module was imported from an earlier version of its file.
 
-    Known since the first check by what the file held then. Before that by the time and the size of the source that the
-    cached bytecode names; False where there is no such cache.
+    From the first check on, by what the file held then. At the first check, by the time and the size of the source that
+    the cached bytecode names; without such a cache (`PYTHONDONTWRITEBYTECODE`) an edit before it is not noticed.
     """
     try:
         digest = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()

@@ -19,7 +19,7 @@ from .record import OptimizerRecord, Option
 _TYPES = {float: "float", int: "int", bool: "bool", str: "str"}
 _OPTIMIZER = "torch.optim.optimizer.Optimizer"
 _CURVATURE = "lehi_cli.optim.curvature_optimizer.CurvatureOptimizer"
-_LEFT_OUT = ("maximize",)  # it would turn training upside down
+_LEFT_OUT = ("maximize", "capturable", "differentiable", "fused")  # of torch's own, they do not change the method
 _OF_THE_RUN = ("loss", "seed")  # which the run passes to an optimizer that takes a curvature sample
 
 
