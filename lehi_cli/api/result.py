@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 FRAME = (
     '<iframe srcdoc="{page}" title="lehi report" style="width: 100%; height: 40em; border: 0" '
-    "onload=\"this.style.height = 0; "
-    "this.style.height = `min(${{this.contentDocument.documentElement.scrollHeight}}px, 60em)`\"></iframe>"
+    'onload="this.style.height = 0; '
+    'this.style.height = `min(${{this.contentDocument.documentElement.scrollHeight}}px, 60em)`"></iframe>'
 )
 """As tall as the page, up to 60 lines; 40 lines where a notebook allows no scripts."""
 
