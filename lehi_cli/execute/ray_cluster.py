@@ -1,7 +1,7 @@
 """Runs on the nodes of a Ray cluster, each a Ray task with its share of cores and GPUs.
 
-A run's record comes back into the store of this machine: the nodes need no shared disk, only `lehi` and the data. What
-travels is described in `lehi_cli.execute.payload`.
+A run's record comes back into the store of this machine: the nodes need no shared disk, only `lehi` and the data. See
+`lehi_cli.execute.payload` for what travels.
 
 Ray would retry by itself, silently; here a run that was lost with its node or its worker is restarted explicitly, so
 that the retry is counted and reported.
@@ -68,7 +68,7 @@ class Ray:
             StoreError: when the store cannot be written to.
             KeyboardInterrupt: after what was running was stored as interrupted.
         """
-        _connect(self._ray, self._address)  # and stay so until the process ends: a command may come back with more runs
+        _connect(self._ray, self._address)  # until the process ends: a command may come back with more runs
         remote_runs = _RemoteRuns(self._ray, place, store, watch, self._jobs)
         waiting = deque(runs)
         try:
@@ -222,7 +222,7 @@ class _RemoteRuns:
         return [node for node in nodes if node.cpus] or [Node(1.0)]
 
     def submit(self, waiting: deque[RunSpec]) -> bool:
-        """Send out as many runs as the cluster has room for; False if there is nothing left to wait for."""
+        """Submit as many runs as the cluster has room for; False if there is nothing left to wait for."""
         nodes = self._nodes() if waiting else []
         while waiting:
             need = share(waiting[0], self._place, nodes, self._jobs)
@@ -248,7 +248,7 @@ class _RemoteRuns:
         self._watch.started(remote.run)
 
     def collect(self) -> None:
-        """Wait for a run to come back, and store it; meanwhile show other machines that the others are alive."""
+        """Wait for a run to end, and store its result; meanwhile show other machines that the others are alive."""
         ready, _ = self._ray.wait(list(self._running), timeout=ALIVE_SECONDS)
         for reference in ready:
             self._receive(reference)
@@ -286,7 +286,7 @@ class _RemoteRuns:
         self._watch.finished(remote.run, status, message)
 
     def cancel(self) -> None:
-        """Interrupt the runs in progress, and store their results so far as interrupted."""
+        """Cancel the runs in progress, and store their results so far as interrupted."""
         for reference in self._running:
             self._ray.cancel(reference)
         if self._running:
@@ -295,7 +295,7 @@ class _RemoteRuns:
             try:
                 result, node = self._ray.get(reference, timeout=0)
                 remote.recorder.receive(result.files, {"node": node, "retries": remote.retries})
-            except self._ray.exceptions.RayError:  # it did not get so far as to start, or to report
+            except self._ray.exceptions.RayError:  # it did not get as far as starting or reporting
                 remote.recorder.finish(Status.INTERRUPTED, {}, {"type": "KeyboardInterrupt", "message": ""})
         self._running.clear()
 
