@@ -6,9 +6,10 @@
     print(result)
     result.assert_true("lehi <= adam*1.05 @ val_loss")
 
-`compare`, `sweep`, `train` and `report` do what the verbs of the command line do and return a `Result`; `Progress` is
-what a callback is given. The optimizers are in `lehi_cli.optim`, the losses in `lehi_cli.curvature`, the errors in
-`lehi_cli.errors`. Nothing heavy is imported before it is called.
+`compare`, `sweep`, `train` and `report` do what the verbs of the command line do, and return a `Result`. A progress
+callback is called with `Progress` events. `Task`, `Optimizer` and `Options` are the types of their arguments. The
+optimizers are in `lehi_cli.optim`, the losses in `lehi_cli.curvature`, the errors in `lehi_cli.errors`. The import
+itself is light: PyTorch and the rest are loaded by the first call that needs them.
 """
 
 from __future__ import annotations
@@ -17,20 +18,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.options import Options
     from .api.progress import Progress
     from .api.result import PairVerdict, Result
+    from .api.subjects import Optimizer, Task
     from .api.verbs import compare, report, sweep, train
     from .errors import LehiError
 
 from .version import __version__
 
-__all__ = ["LehiError", "PairVerdict", "Progress", "Result", "__version__", "compare", "report", "sweep", "train"]
+__all__ = [
+    "LehiError",
+    "Optimizer",
+    "Options",
+    "PairVerdict",
+    "Progress",
+    "Result",
+    "Task",
+    "__version__",
+    "compare",
+    "report",
+    "sweep",
+    "train",
+]
 
 _PLACES = {
     "LehiError": "errors",
+    "Optimizer": "api.subjects",
+    "Options": "api.options",
     "PairVerdict": "api.result",
     "Progress": "api.progress",
     "Result": "api.result",
+    "Task": "api.subjects",
     "compare": "api.verbs",
     "report": "api.verbs",
     "sweep": "api.verbs",
@@ -39,7 +58,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What the API offers, imported when it is asked for."""
+    """A name of the API, imported at its first use."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -79,7 +79,7 @@ def compare(
         allow_diverged: let an assertion be true although its better side loses more runs.
         progress: a function that is called with every `Progress`; False for silence; None for a bar in a terminal or a
             notebook.
-        options: see `lehi_cli.api.options.Options`.
+        options: see `Options`.
 
     Raises:
         LehiError: when the request cannot be carried out.
@@ -141,7 +141,7 @@ def sweep(
         prune: end hopeless trials early.
         seeds: a count or a list.
         progress: as for `compare`.
-        options: see `lehi_cli.api.options.Options`.
+        options: see `Options`.
 
     Raises:
         LehiError, KeyboardInterrupt, Exception: as `compare`.
@@ -179,7 +179,7 @@ def train(
         optim: one optimizer.
         seeds: a count or a list.
         progress: as for `compare`.
-        options: see `lehi_cli.api.options.Options`.
+        options: see `Options`.
 
     Raises:
         LehiError, KeyboardInterrupt, Exception: as `compare`.

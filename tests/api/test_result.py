@@ -46,8 +46,8 @@ def test_the_verdicts_are_those_of_the_document(result: lehi_cli.Result) -> None
     rows = [(section, verdict) for section in document["sections"] for verdict in section["verdicts"]]
     assert len(rows) == len(result.verdicts) == 8  # two optimizers, two metrics, two tasks
     for (section, row), verdict in zip(rows, result.verdicts, strict=True):
-        assert (verdict.task, verdict.optimizer, verdict.reference) == (section["task"], row["optimizer"], "adam")
-        assert (verdict.metric, verdict.word, verdict.n) == (f"{row['split']}_{row['metric']}", row["word"], row["n"])
+        assert (verdict.task, verdict.optimizer, verdict.reference) == (section["task"], row["label"], row["reference"])
+        assert (verdict.metric, verdict.word, verdict.n) == (row["metric"], row["verdict"], row["n"])
         assert verdict.p == row["p_adjusted"]
         assert verdict.verdict.difference == row["difference"]
         ends = (row["difference"], *row["interval"])
@@ -196,7 +196,7 @@ def watch(event: lehi.Progress) -> None:
 
 TASK = {"name": "mine", "data": {"source": "digits"}, "metrics": ["accuracy"]}
 
-several = [Mine, partial(Mine, lr=0.1), "adam"]
+several: list[lehi.Optimizer] = [Mine, partial(Mine, lr=0.1), "adam"]
 result: lehi.Result = lehi.compare([TASK, "digits"], several, seeds=[1, 2], progress=watch)
 labelled = lehi.compare("digits", {"a": Mine, "b": "adam"}, overrides={"model.hidden": (8, 8)}, jobs=2, runs="here")
 worst: float = max(verdict.interval.high for verdict in result.verdicts)
