@@ -102,7 +102,7 @@ class Session:
         try:
             self.check(left)
         except UsageError as error:
-            raise self._nothing_left("what is asked about", runs, chosen) from error
+            raise self._nothing_left("of what is asked about", runs, chosen) from error
 
     def _nothing_left(self, what: str, runs: Sequence[RunSpec], chosen: Mapping[str, str]) -> UsageError:
         """The error that says why, and which seeds are fresh."""

@@ -135,7 +135,7 @@ def test_a_comparison_that_would_compare_nothing_is_refused(lehi: Lehi, case: st
     lehi(*sweep, "--optims", swept, *STEPS)
     result = lehi("compare", "--optims", optims, "--seeds", "2", *options, *STEPS)
     assert (result.code, result.out) == (2, "")
-    what = "what is asked about" if case == "whom an assertion is about" else "to compare"
+    what = "of what is asked about" if case == "whom an assertion is about" else "to compare"
     assert f"error: nothing is left {what}: the settings of " in result.err
     assert f"may have been chosen by these very runs (comparison {records()[0]['id']})" in result.err
     assert "compare them on fresh seeds, such as --seeds 2,3" in result.err
