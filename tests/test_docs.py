@@ -160,7 +160,13 @@ def test_the_commands_shown_run(document: str, lehi: Lehi, tmp_path: Path) -> No
 @pytest.mark.filterwarnings(*WARNINGS)
 @pytest.mark.parametrize("block", [block for block in PYTHON if block not in DISTRIBUTED], ids=str)
 def test_the_python_shown_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by itself, beside the files that the document shows."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for shown in blocks(block.document, "python"):
+        if shown.file:
+            (tmp_path / shown.file).write_text(shown.code)
+            monkeypatch.delitem(sys.modules, Path(shown.file).stem, raising=False)
     exec(compile(block.code, block.document, "exec"), {"__name__": "__main__"})
 
 
