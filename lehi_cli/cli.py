@@ -17,7 +17,7 @@ from lehi_cli.version import __version__
 
 from .errors import LehiError
 
-VERBS = ("train", "sweep", "compare", "report", "runs", "tasks", "data", "optims", "help")
+VERBS = ("train", "sweep", "compare", "report", "runs", "watch", "tasks", "data", "optims", "help")
 
 
 def build(verbs: Iterable[str] = VERBS) -> typer.Typer:

@@ -19,6 +19,7 @@ from lehi_cli.runs.store import Store
 from lehi_cli.training.loop import train
 
 from .environment import environment
+from .pace import Pace
 from .place import Place
 from .pruning import Pruner
 
@@ -58,11 +59,14 @@ def _record(
     hopeless: Callable[[Row], bool],
 ) -> tuple[Status, str]:
     trouble: list[OSError] = []
+    pace = Pace()
 
     def emit(row: Row) -> None:
         try:
             values = dict(vars(row))  # asdict would copy every number, at a tenth of a short run's fixed cost
             recorder.add(values, values.pop("metrics"))
+            if pace.due():
+                recorder.flush()
         except OSError as error:
             trouble.append(error)
             raise

@@ -110,15 +110,21 @@ def _build(
 
 def print_figure(console: Console, figure: Figure) -> None:
     """Write a figure, its legend and its caption; nothing if it is empty."""
-    drawing = draw(figure, console.width, console.color_system is not None)
+    colored = is_colored(console)
+    drawing = draw(figure, console.width, colored)
     if not drawing:
         return
     console.print(Text.from_ansi(drawing), no_wrap=True, crop=False, soft_wrap=True)
-    named = legend(figure, console.color_system is not None)
+    named = legend(figure, colored)
     if named:
         console.print(named)
     if said := caption(figure):
         console.print(said, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def is_colored(console: Console) -> bool:
+    """Whether colours can tell traces apart: not where `NO_COLOR` takes them away."""
+    return console.color_system is not None and not console.no_color
 
 
 def legend(figure: Figure, colored: bool) -> Text:
