@@ -39,12 +39,12 @@ from .shared.filter_options import (
 )
 from .shared.options import DEFAULT_FOLDERS, Json, RunFolders, Runs
 from .shared.output import say
-from .shared.shorthand import ShowGroup
+from .shared.shorthand import ListGroup
 
 MOST_NAMED = 20
 
 app = typer.Typer(
-    cls=ShowGroup,
+    cls=ListGroup,
     invoke_without_command=True,
     help="List runs, show one, compare two, tag or remove some; `lehi runs ID` shows one too.",
 )

@@ -72,6 +72,10 @@ def test_runs_are_listed_in_the_order_they_were_started(lehi: Lehi, stored: Sequ
         ["digits", "größe", "1", "error"],
     ]
     assert lehi("runs", "list").out == lehi("runs").out
+    assert lehi("runs", "--task", "digits", "--seeds", "1,").out == lehi("runs", "list", "--seeds", "1,").out
+    assert document(lehi("runs", "--json")) == document(lehi("runs", "list", "--json"))
+    one = stored[0].run_id
+    assert document(lehi("runs", one[:8], "--json")) == document(lehi("runs", "show", one, "--json"))
 
 
 def test_a_list_is_at_most_80_columns_wide(python: Python, stored: Sequence[StoredRun]) -> None:
