@@ -128,4 +128,4 @@ def test_what_was_measured_anywhere_counts(lehi: Lehi) -> None:
 def test_verbs_that_train_take_one_folder(lehi: Lehi) -> None:
     result = lehi("compare", "--task", "digits", *BOTH)
     assert result.code == 2
-    assert "--runs is given 2 times, and takes one value" in result.err
+    assert "--runs takes one value, but is given 2 times" in result.err
