@@ -32,7 +32,7 @@ A number that is not finite is null.
 wherever they are stored; times "scale" they are in its own units. "data_notes" say how the data was read.
 
 Later versions of schema 1 may add keys; a version that changes or removes a key is schema 2. The parts marked "see
-below" are documented where they are written: in `arrivals.py`, `prices.py`, `across.py` and `gate.py` beside this file.
+below" are documented where they are written: in `arrivals`, `prices`, `across` and `gate` of `lehi_cli.render`.
 """
 
 from __future__ import annotations
