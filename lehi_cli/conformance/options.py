@@ -22,7 +22,11 @@ _COUNTS = (1000, 2, 1)
 
 
 def accepted(candidate: Candidate) -> str:
-    """Each option takes values other than its default; the finding says which options change the first steps."""
+    """Each option takes values other than its default; the finding says which options change the first steps.
+
+    Of an option without help only the signature is known, which does not say what its values depend on: a `ValueError`
+    is then an answer too.
+    """
     usual = _trained(candidate, {})
     seen: dict[str, list[str]] = {"changed": [], "unchanged": [], "untried": []}
     refused = []
@@ -33,6 +37,8 @@ def accepted(candidate: Candidate) -> str:
             try:
                 changed |= not equal(usual, _trained(candidate, {option.name: value}))
             except Exception as error:  # whatever the constructor or the step raises
+                if not option.help and isinstance(error, ValueError):
+                    continue
                 refused.append(f"{option.name}={format_value(value)}: {in_words(error)}")
         seen["changed" if changed else "unchanged" if values else "untried"].append(option.name)
     require(not refused, "; ".join(refused))

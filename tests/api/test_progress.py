@@ -200,23 +200,23 @@ if __name__ == "__main__":
     import lehi_cli as lehi
 
     try:
-        lehi.compare("digits", ["sgd", Waiting], seeds=1, steps=5, jobs=int(sys.argv[1]))
+        lehi.train("digits", Waiting, steps=5, executor=sys.argv[1])
     except KeyboardInterrupt:
         print("interrupted", *sorted(f"{run.label} {run.status}" for run in lehi.report(task="*").runs))
     os.remove("fifo")
-    result = lehi.compare("digits", ["sgd", Waiting], seeds=1, steps=5, jobs=int(sys.argv[1]))
+    result = lehi.train("digits", Waiting, steps=5, executor=sys.argv[1])
     print("then", *sorted(f"{run.label} {run.status}" for run in result.runs))
 '''
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupt_comes_after_everything_is_stored(jobs: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["serial", "pool"])
+def test_an_interrupt_comes_after_everything_is_stored(executor: str, tmp_path: Path) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     process = subprocess.Popen(
-        [sys.executable, "waiting.py", str(jobs)],
+        [sys.executable, "waiting.py", executor],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -231,4 +231,4 @@ def test_an_interrupt_comes_after_everything_is_stored(jobs: int, tmp_path: Path
     finally:
         os.close(reader)
         process.kill()
-    assert out.splitlines() == ["interrupted Waiting interrupted sgd ok", "then Waiting ok sgd ok"], out + err
+    assert out.splitlines() == ["interrupted Waiting interrupted", "then Waiting ok"], out + err
