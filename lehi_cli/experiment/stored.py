@@ -86,7 +86,8 @@ def _chosen(store: Store, comparisons: Comparisons, view: View, selection: Selec
     if not kept:
         raise UsageError(f"no {role} run in {store.name} matches", "--role all shows all of them")
     has_trials = any(run.run_id in trials for run in kept)
-    left_out = f"{len(hidden)} trials are left out: settings were chosen from them (--role all shows them)"
+    count = "1 trial is" if len(hidden) == 1 else f"{len(hidden)} trials are"
+    left_out = f"{count} left out: settings were chosen from among the trials (--role all shows them)"
     view = replace(
         view,
         order=chosen.order(kept),
