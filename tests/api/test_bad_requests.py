@@ -122,8 +122,8 @@ STORED: list[tuple[Call, str]] = [
     (call(report, metric="mae"), "report --metric mae"),
     (call(report, reference="lehi"), "report --reference lehi"),
     (call(report, assertions="adam < lehi"), "report --assert 'adam < lehi'"),
-    (lambda: report().save("page.txt", format="pdf"), "report --format pdf"),
-    (lambda: report().save("page.pdf"), "report --output page.pdf"),
+    (lambda: report().save("page.txt", format="docx"), "report --format docx"),
+    (lambda: report().save("page.docx"), "report --output page.docx"),
     (lambda: report().save("no/such/folder.html"), "report --output no/such/folder.html"),
     (lambda: report().assert_true("adam < lehi"), "report --task '*' --assert 'adam < lehi'"),
     (lambda: report().assert_true("adam <"), "report --task '*' --assert 'adam <'"),
@@ -195,7 +195,11 @@ OWN: list[tuple[Call, str, str]] = [
     (call(report, seeds=[1.5]), "seeds=[1.5] is not allowed", "a list such as"),
     (call(report, cost=1), "cost=1 is not allowed", "a value of type bool"),
     (call(report, by=["lr"]), "by=['lr'] is not allowed", "a value of type str"),
-    (call(report, "abc", task="digits"), "--comparison shows what was asked then, task asks for something else", ""),
+    (
+        call(report, "abc", task="digits"),
+        "--comparison shows what was asked then, but task asks for something else",
+        "",
+    ),
 ]
 """Mistakes that only Python can make, or whose way out has other words there."""
 
@@ -217,8 +221,8 @@ def test_a_result_refuses_what_it_cannot_do() -> None:
         result.assert_true()
     with pytest.raises(UsageError, match=r"assertions=\(5,\) is not allowed"):
         result.assert_true(5)  # type: ignore[arg-type]
-    with pytest.raises(UnknownNameError, match="unknown format 'pdf'"):
-        result.save("page.html", format="pdf")
+    with pytest.raises(UnknownNameError, match="unknown format 'docx'"):
+        result.save("page.html", format="docx")
 
 
 def test_a_smoke_run_without_the_data_takes_fake_data() -> None:

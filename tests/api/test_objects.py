@@ -274,7 +274,7 @@ def test_a_task_is_a_dictionary_of_names_or_functions(modules: Callable[[str, st
     for value, message in [
         (lambda: None, "cannot be imported by its name"),
         (partial(parts.rings, rows=3), "an object of type partial cannot be imported by its name"),
-        ({1, 2}, "data holds a value of another kind"),
+        ({1, 2}, "data holds a value that is not allowed"),
     ]:
         with pytest.raises(UsageError, match=message):
             lehi_cli.train({**CONTENT, **functions, "data": {"source": "parts:rings", "rows": value}}, progress=False)
@@ -303,6 +303,7 @@ def main():
 '''
 
 
+@pytest.mark.slow
 def test_a_script_passes_what_it_defines(python: Python, tmp_path: Path, lehi: Lehi) -> None:
     (tmp_path / "script.py").write_text(f'{SCRIPT}print("born")\nif __name__ == "__main__":\n    main()\n')
     done = python("-W", "error", "script.py")
@@ -327,6 +328,7 @@ def test_a_script_without_a_guard_is_refused(python: Python, tmp_path: Path) -> 
     assert not list(tmp_path.glob("runs*"))
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_may_train_what_it_names(python: Python, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         'import lehi_cli as lehi\nr = lehi.compare("digits", "sgd,adam", seeds=2, steps=5, jobs=2)\n'
@@ -336,6 +338,7 @@ def test_a_script_without_a_guard_may_train_what_it_names(python: Python, tmp_pa
     assert (done.stdout, done.stderr) == ("ok ok ok ok\n", "")
 
 
+@pytest.mark.slow
 def test_a_module_that_compares_when_it_is_imported_does_not_train_in_the_workers(
     python: Python, tmp_path: Path
 ) -> None:

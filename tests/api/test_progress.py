@@ -60,7 +60,7 @@ def test_runs_that_are_stored_are_no_events() -> None:
 def test_warnings_and_what_is_being_done_are_events() -> None:
     events: list[Progress] = []
     lehi_cli.compare("digits", "sgd,adam", seeds=1, steps=5, cost=True, smoke=True, progress=events.append)
-    assert "measuring what a step costs, in turns" in [event.message for event in events if event.kind == "note"]
+    assert "measuring the price of a step, in turns" in [event.message for event in events if event.kind == "note"]
     broken = Path("runs/.comparisons/broken.json")
     broken.write_text("{")
     events.clear()
@@ -91,6 +91,7 @@ def test_silence_is_silence(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_program_that_nobody_looks_at_prints_warnings_alone(python: Python, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         "import lehi_cli as lehi\n"
@@ -105,6 +106,7 @@ def test_a_program_that_nobody_looks_at_prints_warnings_alone(python: Python, tm
     assert line.endswith("(delete it)")
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
     said = in_a_terminal('import lehi_cli as lehi; lehi.compare("digits", "sgd,adam", seeds=1, steps=50)', tmp_path)
     assert "all runs" in said
@@ -209,6 +211,7 @@ if __name__ == "__main__":
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["serial", "pool"])
 def test_an_interrupt_comes_after_everything_is_stored(executor: str, tmp_path: Path) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)

@@ -213,6 +213,7 @@ lehi.train("digits", jobz=2)
 """
 
 
+@pytest.mark.slow
 def test_a_program_that_uses_it_is_type_checked(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(USER)
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"]
