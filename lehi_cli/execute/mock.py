@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lehi_cli.errors import StoreError
+from lehi_cli.runs.metrics import METRICS
 from lehi_cli.runs.recorder import Recorder
 from lehi_cli.runs.records import Outcome, Row
 from lehi_cli.runs.specs import Budget, RunSpec, canonical_json
@@ -101,7 +102,7 @@ def _row(run: RunSpec, split: str, progress: float, steps: int, final: float) ->
         seconds=step / STEPS_PER_SECOND,
         loss=loss,
         lr_now=rate if isinstance(rate, float) else 0.0,
-        metrics={name: math.exp(-loss) if name == "accuracy" else loss for name in run.task.metrics},
+        metrics={name: math.exp(-loss) if METRICS[name].higher_is_better else loss for name in run.task.metrics},
     )
 
 
