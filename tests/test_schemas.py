@@ -164,6 +164,7 @@ def test_a_run_whose_process_is_killed_before_it_could_write(tmp_path: Path) -> 
     assert statuses() == {"killed"}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIFO", str(tmp_path / "fifo"))
     done = interrupted(["train", "--task", broken, "--set", "model.act=wait"], tmp_path, tmp_path / "fifo")
@@ -209,6 +210,7 @@ def comparisons(root: Path = Path("runs")) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_pages_of_every_kind(lehi: Lehi) -> None:
     """With tuning, a target, prices, assertions and several tasks; then looked at again, and again with more seeds."""
     few = ("--steps", "20", "--json")

@@ -11,6 +11,8 @@ import pytest
 from documents import ROOT
 from nbconvert.preprocessors import ExecutePreprocessor
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = ROOT / "examples" / "notebook.ipynb"
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -76,7 +77,7 @@ def test_files_named_by_a_path_travel_with_the_run(tmp_path: Path) -> None:
     report = execute_payload(payload)
     assert (report.status, report.message) == ("ok", "")
     assert json.loads(report.files["run.json"])["run_id"] == run.run_id
-    assert [name for name in report.files if name.startswith("metrics-")] == ["metrics-0000.parquet"]
+    assert "metrics-0000.parquet" in report.files
 
 
 def test_what_a_file_imports_from_its_folder_travels_too(tmp_path: Path) -> None:
@@ -255,14 +256,16 @@ conduct(runs, Store(Path("ray")), settings, watch)
 assert set(watch.ended().values()) == {("ok", "")}, watch.ended()
 """
     on_two_nodes(python, body)
-    shards = sorted((tmp_path / "serial").glob("*/*.parquet"))
-    assert len(shards) == 12
-    for shard in shards:
-        tables = [
-            pq.read_table(path, partitioning=None).drop_columns(["seconds"])
-            for path in (shard, tmp_path / "ray" / shard.relative_to(tmp_path / "serial"))
-        ]
-        assert tables[0].equals(tables[1])
+    folders = sorted(path for path in (tmp_path / "serial").iterdir() if not path.name.startswith("."))
+    assert len(folders) == 12
+    for folder in folders:
+        assert rows(folder) == rows(tmp_path / "ray" / folder.name)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """What a run logged, without times; how long a run takes decides how many shards hold it."""
+    tables = [pq.read_table(path, partitioning=None) for path in sorted(folder.glob("*.parquet"))]
+    return [row for table in tables for row in table.drop_columns(["seconds"]).to_pylist()]
 
 
 FALL = """
