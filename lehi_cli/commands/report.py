@@ -21,16 +21,7 @@ from lehi_cli.render.export import FORMATS
 from lehi_cli.runs.stores import open_stores
 
 from .shared.completion import comparison_ids, one_of, some_of
-from .shared.filter_options import (
-    LabelFilter,
-    OptimFilter,
-    SeedFilter,
-    Since,
-    StatusFilter,
-    TagFilter,
-    TaskFilter,
-    Until,
-)
+from .shared.filter_options import ALL, OPTIONS, takes_filter
 from .shared.options import (
     DEFAULT_FOLDERS,
     TYPED,
@@ -87,16 +78,10 @@ RoleFilter = Annotated[
 ]
 
 
+@takes_filter
 def report(
     comparison: Which = None,
-    task: TaskFilter = None,
-    optims: OptimFilter = None,
-    label: LabelFilter = None,
-    seeds: SeedFilter = None,
-    status: StatusFilter = None,
-    since: Since = None,
-    until: Until = None,
-    tag: TagFilter = None,
+    chosen: Filter = ALL,
     role: RoleFilter = None,
     metric: MetricChoice = None,
     split: SplitChoice = None,
@@ -120,9 +105,6 @@ def report(
 
     Without options: list the comparisons and show the last one.
     """
-    chosen = Filter(
-        task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until, tag=tag
-    )
     if best_by is not None:
         parse_column(best_by)
     view = View(
@@ -142,10 +124,9 @@ def report(
     )
     kind = chosen_format(format, output, json)
     wanted = choice(role, ROLES, "--role") if role is not None else None
-    choosing = {
-        "--task": task, "--optims": optims, "--label": label, "--seeds": seeds, "--status": status, "--since": since,
-        "--until": until, "--tag": tag, "--role": role, "--metric": metric, "--split": split, "--best-by": best_by,
-        "--by": by, "--x": x, "--reference": reference, "--margin": margin, "--target": target, "--cost": cost or None,
+    choosing = {f"--{name}": getattr(chosen, name) for name in OPTIONS} | {
+        "--role": role, "--metric": metric, "--split": split, "--best-by": best_by, "--by": by, "--x": x,
+        "--reference": reference, "--margin": margin, "--target": target, "--cost": cost or None,
         "--assert": assertions or None, "--allow-diverged": allow_diverged or None,
     }  # fmt: skip
     given = [flag for flag, value in choosing.items() if value is not None]

@@ -27,16 +27,7 @@ from lehi_cli.runs.stores import open_stores
 from lehi_cli.runs.tags import change_tags, check_tag, read_tags
 
 from .shared.completion import run_ids, stored_tags
-from .shared.filter_options import (
-    LabelFilter,
-    OptimFilter,
-    SeedFilter,
-    Since,
-    StatusFilter,
-    TagFilter,
-    TaskFilter,
-    Until,
-)
+from .shared.filter_options import ALL, takes_filter
 from .shared.options import DEFAULT_FOLDERS, Json, RunFolders, Runs
 from .shared.output import say
 from .shared.shorthand import ListGroup
@@ -66,22 +57,13 @@ def runs(context: typer.Context) -> None:
 
 
 @app.command("list")
+@takes_filter
 def list_runs(
-    task: TaskFilter = None,
-    optims: OptimFilter = None,
-    label: LabelFilter = None,
-    seeds: SeedFilter = None,
-    status: StatusFilter = None,
-    since: Since = None,
-    until: Until = None,
-    tag: TagFilter = None,
+    chosen: Filter = ALL,
     runs: RunFolders = DEFAULT_FOLDERS,
     json: Json = False,
 ) -> None:
     """List stored runs, the last one started last."""
-    chosen = Filter(
-        task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until, tag=tag
-    )
     store = open_stores(runs)
     found, tags = wanted(store, chosen), read_tags(store)
     say(Console(stderr=True), store.notices)
@@ -146,24 +128,15 @@ def tag(
 
 
 @app.command()
+@takes_filter
 def rm(
     names: SomeRunNames = None,
-    task: TaskFilter = None,
-    optims: OptimFilter = None,
-    label: LabelFilter = None,
-    seeds: SeedFilter = None,
-    status: StatusFilter = None,
-    since: Since = None,
-    until: Until = None,
-    tag: TagFilter = None,
+    chosen: Filter = ALL,
     runs: Runs = DEFAULT_RUNS,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
 ) -> None:
     """Remove runs for good: those that are named, or those that match."""
-    chosen = Filter(
-        task=task, optims=optims, label=label, seeds=seeds, status=status, since=since, until=until, tag=tag
-    )
-    is_choosing = chosen != Filter()
+    is_choosing = chosen != ALL
     if bool(names) == is_choosing:
         raise UsageError("rm takes ids of runs, or options that choose some", "for example --status killed")
     store, errors = Store(runs), Console(stderr=True)

@@ -6,10 +6,9 @@ A command decorated with `takes_run_options` gets them as one value, while typer
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
-from functools import wraps
-from typing import Annotated, Any, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import typer
 
@@ -23,6 +22,7 @@ from lehi_cli.runs.specs import RunSpec
 
 from .completion import one_of, task_names
 from .options import TYPED
+from .spread import spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,34 +89,11 @@ OPTIONS: Mapping[str, Any] = {
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Turn a command's parameter `options: RunOptions` into one parameter per field."""
-
-    @wraps(command)
-    def flat(**values: Any) -> None:
-        options = RunOptions(**{name: value for name, value in values.items() if name in OPTIONS})
-        command(options=options, **{name: value for name, value in values.items() if name not in OPTIONS})
-
-    hints = get_type_hints(command, include_extras=True)
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.name != "options"
-    ]
-    first, *rest = _parameters()  # the task comes first in the help, then the command's own options
-    parameters = [first, *own, *rest]
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return flat
+    return spread(command, "options", RunOptions, OPTIONS, _task_first)
 
 
-def _parameters() -> list[inspect.Parameter]:
-    """Each field of `RunOptions` as a parameter for typer."""
-    hints, defaults = get_type_hints(RunOptions), {item.name: item.default for item in fields(RunOptions)}
-    return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if defaults[name] is MISSING else defaults[name],
-            annotation=Annotated[hints[name], option],
-        )
-        for name, option in OPTIONS.items()
-    ]
+def _task_first(
+    own: Sequence[inspect.Parameter], options: Sequence[inspect.Parameter], _: int
+) -> list[inspect.Parameter]:
+    """The task, then the command's own options, then the others."""
+    return [options[0], *own, *options[1:]]
